@@ -1,0 +1,14 @@
+//! The nouns: keys normalised once, people, licences, accounts, readings. Names nothing else.
+
+pub mod account;
+pub mod digest;
+pub mod directory;
+pub mod dn;
+pub mod duration;
+pub mod guid;
+pub mod observation;
+pub mod reading;
+pub mod register;
+pub mod sid;
+pub mod tenant;
+pub mod text;

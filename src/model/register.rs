@@ -1,0 +1,198 @@
+//! What the register knows of one customer, and what a turn writes into it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::model::account::{Account, AccountType};
+use crate::model::digest::Digest;
+use crate::model::guid::Guid;
+use crate::model::text::Text;
+
+/// What the register holds of one customer: the planner's idea of what is.
+#[derive(Debug, Clone, Default)]
+pub struct RegisterState {
+    /// Counts the turns that wrote something: the fence against a second writer.
+    pub revision: u64,
+    /// All accounts, removed ones included for 30 days.
+    pub accounts: Vec<Account>,
+    /// What was resolved once and is held on to.
+    pub pins: Pins,
+    /// The users of the last complete readings that led to no held removal.
+    pub measures: Measures,
+    /// Holds that were recorded.
+    pub holds: Vec<Hold>,
+}
+
+/// What is identified by something that no rename changes, once it was resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pins {
+    /// The SID of each directory's domain, by the directory's name.
+    pub domains: BTreeMap<Text, Text>,
+    /// The tenant's id.
+    pub tenant: Option<Text>,
+    /// OUs and groups of policies.
+    pub scopes: BTreeMap<ScopeName, PinnedScope>,
+}
+
+/// An entry of a policy as somebody wrote it, folded, in one directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScopeName {
+    /// The directory's name.
+    pub directory: Text,
+    /// Whether it names an OU or a group.
+    pub kind: ScopeKind,
+    /// The entry, folded.
+    pub written: Text,
+}
+
+/// What an entry of a selection names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ScopeKind {
+    /// An organizational unit.
+    OrganizationalUnit,
+    /// A security group.
+    SecurityGroup,
+}
+
+/// An OU or group that an entry of a policy was resolved to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinnedScope {
+    /// Its objectGUID.
+    pub guid: Guid,
+    /// Its name when it was last seen.
+    pub dn: Text,
+}
+
+/// The users that the last complete readings held, sorted: what `source-shrunk` measures by.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Measures {
+    /// objectGUIDs, by the directory's name.
+    pub directories: BTreeMap<Text, Vec<Guid>>,
+    /// Ids of tenant users.
+    pub tenant: Option<Vec<Guid>>,
+}
+
+/// A set of removals that a guard kept back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The digest that approves it.
+    pub approval: Digest,
+    /// When a turn first recorded it; an approval expires 7 days later.
+    pub recorded_at: Timestamp,
+    /// When an approval let it go.
+    pub used_at: Option<Timestamp>,
+}
+
+/// What one turn writes for one customer, in one transaction or not at all.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The customer's name.
+    pub customer: Text,
+    /// The register's revision that the plan was computed from: another one refuses the write.
+    pub expected_revision: u64,
+    /// The turn's id.
+    pub run: Text,
+    /// The tree's revision.
+    pub tree_revision: Text,
+    /// When the turn wrote.
+    pub at: Timestamp,
+    /// Accounts to write whole, by their key.
+    pub accounts: Vec<Account>,
+    /// What was decided and done, for the audit record.
+    pub events: Vec<NewEvent>,
+    /// What must happen outside.
+    pub deliveries: Vec<NewDelivery>,
+    /// The pins as they are from now on.
+    pub pins: Pins,
+    /// The holds as they are from now on.
+    pub holds: Vec<Hold>,
+}
+
+/// An entry of the audit record, before it is chained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// What happened: `account.added`, `account.updated`, `account.pended`, `account.returned`,
+    /// `account.removed`, `account.orphaned`, `hold.recorded`, `hold.approved`, `source.pinned`.
+    pub kind: &'static str,
+    /// Whom it happened to: account type and id.
+    pub account: Option<(AccountType, Guid)>,
+    /// A name for people, as it was then.
+    pub subject: Text,
+    /// The details, as a JSON object: before, after, reason, policy.
+    pub details: serde_json::Value,
+}
+
+/// An entry of the audit record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The customer's name.
+    pub customer: Text,
+    /// Its number within the customer, from 1 without a gap.
+    pub sequence: u64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// The turn that wrote it.
+    pub run: Text,
+    /// The tree's revision.
+    pub tree_revision: Text,
+    /// What happened, as in [`NewEvent::kind`].
+    pub kind: Text,
+    /// Whom it happened to.
+    pub account: Option<(AccountType, Guid)>,
+    /// A name for people, as it was then.
+    pub subject: Text,
+    /// The details, as a JSON object.
+    pub details: serde_json::Value,
+    /// Over this event and the hash before it: a changed or missing event breaks the chain.
+    pub hash: Digest,
+}
+
+/// Something that must happen outside, written with what it tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDelivery {
+    /// Where it goes: the name of a destination of the operator's file.
+    pub destination: Text,
+    /// The same for every attempt, so that the other side can tell a repetition.
+    pub key: Text,
+    /// What is delivered.
+    pub body: serde_json::Value,
+}
+
+/// A delivery of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its number in the outbox.
+    pub id: i64,
+    /// The customer it tells of.
+    pub customer: Text,
+    /// Where it goes.
+    pub destination: Text,
+    /// The same for every attempt.
+    pub key: Text,
+    /// What is delivered.
+    pub body: serde_json::Value,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// How a customer's last turn went: bookkeeping, apart from the register's revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomerStatus {
+    /// The customer's name.
+    pub customer: Text,
+    /// The state of the contract: `ready`, `suspended`, `held`, `unreadable`, `invalid`, `notReady`.
+    pub state: Text,
+    /// When a turn was last tried.
+    pub last_attempt: Timestamp,
+    /// When a turn last read everything and held nothing back.
+    pub last_success: Option<Timestamp>,
+    /// How many turns in a row could not read the customer.
+    pub failures: u32,
+    /// When the controller means to come back.
+    pub next_attempt: Option<Timestamp>,
+    /// The tree's revision of the last turn.
+    pub tree_revision: Text,
+    /// Why it is not `ready`, for a person; empty if it is.
+    pub message: String,
+}

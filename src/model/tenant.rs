@@ -1,0 +1,166 @@
+//! A Microsoft 365 tenant as it was read: all users, licensed or not, and what licences it owns.
+
+use hashbrown::HashMap;
+
+use crate::model::guid::{Guid, Octets};
+use crate::model::sid::Sid;
+use crate::model::text::Text;
+
+/// Everything that one tenant holds and the rules need, independent of policies.
+#[derive(Debug, Clone, Default)]
+pub struct Tenant {
+    /// The tenant's id, where the source tells.
+    pub id: Option<Text>,
+    /// All users, guests and unlicensed ones included: somebody unlicensed may hold an anchor.
+    pub users: Vec<TenantUser>,
+    /// The distinct sets of licences that users hold; a tenant has few.
+    pub licence_sets: Vec<LicenceSet>,
+    /// What the tenant owns (`subscribedSkus`), needed to read licences by name.
+    pub subscriptions: Option<Vec<Subscription>>,
+}
+
+/// An index into [`Tenant::licence_sets`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LicenceSetIndex(pub u32);
+
+/// A user of a tenant.
+#[derive(Debug, Clone)]
+pub struct TenantUser {
+    /// The id, which never changes.
+    pub id: Guid,
+    /// userPrincipalName.
+    pub user_principal_name: Text,
+    /// displayName: never a key.
+    pub display_name: Option<Text>,
+    /// mail.
+    pub mail: Option<Text>,
+    /// mobilePhone.
+    pub mobile: Option<Text>,
+    /// The primary (`SMTP:`) address of proxyAddresses, without the prefix.
+    pub primary_address: Option<Text>,
+    /// The other (`smtp:`) addresses: never a key, only a hint.
+    pub aliases: Box<[Text]>,
+    /// onPremisesImmutableId.
+    pub anchor: Anchor,
+    /// onPremisesSecurityIdentifier.
+    pub on_premises_sid: Option<Sid>,
+    /// Whether sign-in is allowed (accountEnabled).
+    pub enabled: bool,
+    /// Whether this is a guest (userType, or `#EXT#` in the name).
+    pub is_guest: bool,
+    /// The licences that are in effect.
+    pub licences: LicenceSetIndex,
+}
+
+/// What a tenant user's onPremisesImmutableId says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anchor {
+    /// There is none.
+    None,
+    /// The octets of an objectGUID or mS-DS-ConsistencyGuid.
+    Octets(Octets),
+    /// Something else, as an administrator may choose: it names an account, but not by octets.
+    Other,
+}
+
+/// The licences of a user, sorted by SKU.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct LicenceSet(pub Vec<Licence>);
+
+/// One assigned SKU.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Licence {
+    /// skuId.
+    pub sku: Guid,
+    /// Service plans switched off in every assignment of this SKU to the user, sorted.
+    pub disabled_plans: Vec<Guid>,
+    /// Whether the assignment took effect: one in state `Error` alone gave the user nothing.
+    pub effective: bool,
+}
+
+/// A SKU that the tenant owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// skuId.
+    pub sku: Guid,
+    /// skuPartNumber, for example `SPE_E3`.
+    pub part_number: Text,
+    /// Whether its licences work (capabilityStatus `Enabled` or `Warning`).
+    pub usable: bool,
+    /// Its service plans: id and name.
+    pub plans: Vec<(Guid, Text)>,
+}
+
+/// Collects the users of a reading, page by page. A listing has no snapshot, so a user may come
+/// twice: the last one counts.
+#[derive(Default)]
+pub struct TenantBuilder {
+    tenant: Tenant,
+    users: HashMap<Guid, usize>,
+    licence_sets: HashMap<LicenceSet, LicenceSetIndex>,
+}
+
+impl TenantBuilder {
+    /// Starts a reading.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns how many users arrived so far.
+    pub fn users(&self) -> usize {
+        self.tenant.users.len()
+    }
+
+    /// Sets the tenant's id.
+    pub fn id(&mut self, id: Text) {
+        self.tenant.id = Some(id);
+    }
+
+    /// Sets what the tenant owns.
+    pub fn subscriptions(&mut self, subscriptions: Vec<Subscription>) {
+        self.tenant.subscriptions = Some(subscriptions);
+    }
+
+    /// Returns the index of a set of licences, in any order.
+    pub fn licence_set(&mut self, mut licences: Vec<Licence>) -> LicenceSetIndex {
+        for licence in &mut licences {
+            licence.disabled_plans.sort_unstable();
+        }
+        licences.sort_unstable_by_key(|licence| licence.sku);
+        let set = LicenceSet(licences);
+        if let Some(index) = self.licence_sets.get(&set) {
+            return *index;
+        }
+        let index = LicenceSetIndex(u32::try_from(self.tenant.licence_sets.len()).unwrap_or(u32::MAX));
+        self.tenant.licence_sets.push(set.clone());
+        self.licence_sets.insert(set, index);
+        index
+    }
+
+    /// Adds a user, or replaces the one of the same id. Returns whether it was new.
+    pub fn user(&mut self, user: TenantUser) -> bool {
+        match self.users.get(&user.id) {
+            Some(index) => {
+                self.tenant.users[*index] = user;
+                false
+            }
+            None => {
+                self.users.insert(user.id, self.tenant.users.len());
+                self.tenant.users.push(user);
+                true
+            }
+        }
+    }
+
+    /// Returns the tenant.
+    pub fn finish(self) -> Tenant {
+        self.tenant
+    }
+}
+
+impl Tenant {
+    /// Returns the licences of a user.
+    pub fn licences_of(&self, user: &TenantUser) -> &[Licence] {
+        self.licence_sets.get(user.licences.0 as usize).map_or(&[], |set| &set.0)
+    }
+}

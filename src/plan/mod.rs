@@ -1,0 +1,3 @@
+//! From an observation to a plan: pure, total, deterministic. A file a stage.
+
+pub mod outcome;

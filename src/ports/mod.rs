@@ -1,0 +1,5 @@
+//! Every outside system as the program wishes it were, in the program's own words.
+
+pub mod outbox;
+pub mod register;
+pub mod source;

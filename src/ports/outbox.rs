@@ -1,0 +1,32 @@
+//! The outbox and the destinations behind it: what must happen outside, until it did.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::model::reading::Fault;
+use crate::model::register::Delivery;
+use crate::ports::register::RegisterFault;
+
+/// Deliveries that are due, written by the same transaction as what they tell of.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Returns deliveries whose time has come, oldest first, at most `limit`. Of one destination
+    /// and customer only the oldest is returned, so that they arrive in order.
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, RegisterFault>;
+    /// Records that a delivery arrived.
+    async fn delivered(&self, id: i64, at: Timestamp) -> Result<(), RegisterFault>;
+    /// Records that an attempt failed, and when to try again; `None` gives it up in the open.
+    async fn failed(
+        &self,
+        id: i64,
+        next_attempt: Option<Timestamp>,
+        error: &str,
+    ) -> Result<(), RegisterFault>;
+}
+
+/// Where deliveries go.
+#[async_trait]
+pub trait Destination: Send + Sync {
+    /// Delivers once. Must be safe to repeat: the outbox delivers at least once.
+    async fn deliver(&self, delivery: &Delivery) -> Result<(), Fault>;
+}

@@ -1,0 +1,95 @@
+//! The register: reading and writing are two traits, so that code which plans cannot name a
+//! method that writes.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::model::account::Account;
+use crate::model::register::{Commit, CustomerStatus, Event, Measures, RegisterState};
+use crate::model::text::Text;
+
+/// What may be asked of the register by anybody, plans included.
+#[async_trait]
+pub trait RegisterReader: Send + Sync {
+    /// Returns the names of all customers that the register knows, sorted.
+    async fn customers(&self) -> Result<Vec<Text>, RegisterFault>;
+    /// Returns everything about one customer; an unknown one has revision 0 and no accounts.
+    async fn load(&self, customer: &str) -> Result<RegisterState, RegisterFault>;
+    /// Returns the accounts of one customer, or of all: by customer, then name, then id.
+    async fn accounts(&self, customer: Option<&str>) -> Result<Vec<(Text, Account)>, RegisterFault>;
+    /// Returns the audit record in the order in which it was written, of one customer or of all.
+    async fn events(&self, customer: Option<&str>) -> Result<Vec<Event>, RegisterFault>;
+    /// Checks the hash chain of one customer's audit record.
+    async fn verify(&self, customer: &str) -> Result<ChainCheck, RegisterFault>;
+    /// Returns how each customer's last turn went, sorted by name.
+    async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault>;
+}
+
+/// What only a turn that applies may do.
+#[async_trait]
+pub trait Register: RegisterReader {
+    /// Writes accounts, events, deliveries, pins and holds of one customer in one transaction, and
+    /// raises its revision by one; returns the new revision.
+    ///
+    /// # Errors
+    /// [`RegisterFault::Stale`] if the register's revision is not the expected one: nothing is
+    /// written, and the turn must be planned anew.
+    async fn commit(&self, commit: Commit) -> Result<u64, RegisterFault>;
+    /// Records how a turn went. Bookkeeping: raises no revision, writes no event.
+    async fn record_status(&self, status: &CustomerStatus) -> Result<(), RegisterFault>;
+    /// Records the users of complete readings that led to no held removal. Bookkeeping.
+    async fn record_measures(&self, customer: &str, measures: &Measures) -> Result<(), RegisterFault>;
+    /// Forgets accounts that were removed before a moment; returns how many. Bookkeeping: their
+    /// events stay.
+    async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault>;
+}
+
+/// What came of checking a customer's audit record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChainCheck {
+    /// Every event follows from the one before it.
+    Whole {
+        /// How many events there are.
+        events: u64,
+    },
+    /// The chain breaks.
+    Broken {
+        /// At which event's number.
+        sequence: u64,
+        /// What is wrong there: changed, missing or reordered.
+        what: String,
+    },
+}
+
+/// Why the register did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterFault {
+    /// Another turn wrote since the plan was computed.
+    #[error("the register of `{customer}` changed meanwhile: revision {found} in place of {expected}")]
+    Stale {
+        /// The customer.
+        customer: Text,
+        /// The revision that the plan was computed from.
+        expected: u64,
+        /// The revision found.
+        found: u64,
+    },
+    /// The store was written by a newer version of Intake.
+    #[error("the store was written by a newer version of Intake")]
+    Newer,
+    /// The store holds something that Intake never writes.
+    #[error("the store is damaged: {what}")]
+    Damaged {
+        /// What was found where.
+        what: String,
+    },
+    /// The store cannot be opened, read or written.
+    #[error("{what}")]
+    Unavailable {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
