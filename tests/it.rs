@@ -1,1 +1,11 @@
+//! All integration tests, in one binary.
+#![allow(missing_docs, reason = "tests document themselves by their names")]
 
+mod commands;
+mod controller;
+mod directories;
+mod policies;
+mod quickstart;
+mod register;
+mod support;
+mod tenants;

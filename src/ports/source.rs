@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use crate::model::directory::Directory;
 use crate::model::reading::Reading;
 use crate::model::tenant::Tenant;
+use crate::policy::fleet::{Customer, DirectorySource, TenantSource};
 
 /// One directory of one customer.
 #[async_trait]
@@ -18,6 +19,17 @@ pub trait DirectoryPort: Send + Sync {
 pub trait TenantPort: Send + Sync {
     /// Reads the whole tenant. Never fails: what went wrong is in the reading.
     async fn read(&self, progress: &dyn Progress) -> Reading<Tenant>;
+}
+
+/// Opens the sources of customers. The one place that knows which adapter reads what.
+///
+/// What cannot even be opened (a secret that is missing or not allowed, a broken address) is a
+/// source whose reading says so.
+pub trait Sources: Send + Sync {
+    /// Opens one directory of a customer.
+    fn directory(&self, customer: &Customer, source: &DirectorySource) -> Box<dyn DirectoryPort>;
+    /// Opens a customer's tenant.
+    fn tenant(&self, customer: &Customer, source: &TenantSource) -> Box<dyn TenantPort>;
 }
 
 /// Whoever wants to know how far a reading is.

@@ -1,0 +1,1 @@
+//! A policy tree in a folder: its files, and when they change.

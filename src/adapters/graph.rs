@@ -1,0 +1,1 @@
+//! Microsoft 365 tenants through Microsoft Graph.

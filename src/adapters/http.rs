@@ -1,0 +1,1 @@
+//! HTTP for all adapters: one client, tokens, patience, redaction.

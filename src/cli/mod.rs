@@ -1,0 +1,1 @@
+//! Commands, output and exit codes: the only place that prints.

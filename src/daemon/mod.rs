@@ -1,0 +1,1 @@
+//! When turns happen: intervals, wake-ups, back-off, shutdown. Never what they do.

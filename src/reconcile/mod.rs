@@ -1,0 +1,1 @@
+//! One turn for one customer: observe, plan, apply, deliver.
