@@ -4,6 +4,7 @@
 mod commands;
 mod controller;
 mod directories;
+mod house;
 mod policies;
 mod quickstart;
 mod register;
