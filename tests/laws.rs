@@ -398,8 +398,8 @@ impl World {
 
 /// The register after a plan was applied.
 fn applied(plan: &CustomerPlan, register: &RegisterState) -> RegisterState {
-    let Some(commit) = commit_of(plan, register, &Text::from("run"), &Text::from("tree"), moment(0), &[])
-    else {
+    let stamp = Stamp { run: Text::from("run"), tree_revision: Text::from("tree"), at: moment(0) };
+    let Some(commit) = commit_of(plan, register, &stamp, &[]) else {
         return register.clone();
     };
     let mut accounts: BTreeMap<AccountKey, Account> =
@@ -479,7 +479,11 @@ proptest! {
         let held = plan.operations.iter().filter(|operation| operation.action == Action::Hold).count();
         let active = register.accounts.iter().filter(|account| account.state == AccountState::Active).count() as u64;
         // Of the states that `register` makes, those of an hour ago count as gone within the window.
-        let is_recent = |account: &&Account| match account.state {
+        // Whoever this plan brings back or orphans is not gone.
+        let stands = |account: &Account| plan.operations.iter().any(|operation| {
+            operation.key == account.key && matches!(operation.action, Action::Return | Action::Update)
+        });
+        let is_recent = |account: &&Account| !stands(account) && match account.state {
             AccountState::Removed { .. } => true,
             AccountState::PendingRemoval { until, .. } => until > now,
             _ => false,
@@ -531,7 +535,8 @@ proptest! {
         for operation in added {
             let person = world.people.iter().find(|one| person_id(one.number) == operation.key.id).expect("read");
             prop_assert!(person.enabled && !person.broken);
-            prop_assert!(if world.by_group { person.in_group } else { person.in_staff });
+            let is_selected = if world.by_group { person.in_group } else { person.in_staff };
+            prop_assert!(is_selected);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Who is one and the same person: ties directory accounts to tenant users by the match keys.
 
 use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::account::{AccountKey, Source};
 use crate::model::directory::{Directory, Person};
@@ -100,7 +101,7 @@ fn separate_claims(links: &mut [Link], screened: &Screened<'_>, users: usize) {
         let candidate = &screened.candidates[candidate as usize];
         (candidate.directory, candidate.person)
     };
-    let mut claimants: std::collections::BTreeMap<u32, Vec<u32>> = std::collections::BTreeMap::new();
+    let mut claimants: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (first, other) in rivals {
         // One person under both account types, or under two administrator policies, is one person.
         if person(first) != person(other) {
@@ -128,6 +129,8 @@ struct Matcher<'a> {
     customer: &'a Customer,
     directories: &'a [&'a Directory],
     tenant: &'a Tenant,
+    /// Whether any account carries a mS-DS-ConsistencyGuid, which may be a copy of another's.
+    has_copied_anchors: bool,
     by_id: Index,
     by_anchor: Index,
     by_sid: Index,
@@ -152,6 +155,9 @@ impl<'a> Matcher<'a> {
             customer,
             directories,
             tenant,
+            has_copied_anchors: directories
+                .iter()
+                .any(|directory| directory.people.iter().any(|person| person.consistency_guid.is_some())),
             by_id: Index::by_key(users().map(|(position, user)| (position, user.id))),
             by_anchor: Index::by_key(users().filter_map(|(position, user)| match user.anchor {
                 Anchor::Octets(octets) => Some((position, octets)),
@@ -196,20 +202,18 @@ impl<'a> Matcher<'a> {
             match (decided, found) {
                 (_, Found::None) => {}
                 (None, Found::One(user)) => {
-                    let other_account = match key {
-                        MatchKey::ImmutableId => self.shares_anchor(person, place),
+                    let people = match key {
+                        MatchKey::ImmutableId => self.sharing_anchor(person, place),
                         _ => self.anchored_elsewhere(user, person, place),
                     };
-                    match other_account {
-                        None => decided = Some((user, *key)),
-                        Some(other) => {
-                            let rivals =
-                                Box::new(Rivals { users: vec![(user, Some(*key))], people: vec![other] });
-                            return match key {
-                                MatchKey::ImmutableId => Link::Ambiguous(rivals),
-                                _ => Link::Conflict(rivals),
-                            };
-                        }
+                    if people.is_empty() {
+                        decided = Some((user, *key));
+                    } else {
+                        let rivals = Box::new(Rivals { users: vec![(user, Some(*key))], people });
+                        return match key {
+                            MatchKey::ImmutableId => Link::Ambiguous(rivals),
+                            _ => Link::Conflict(rivals),
+                        };
                     }
                 }
                 (None, Found::Many(users)) => {
@@ -244,7 +248,7 @@ impl<'a> Matcher<'a> {
         let mine = anchor_of(person);
         let claims = self.by_anchor.key(mine, |position| self.has_anchor(position, mine));
         let claimed_by_another = claims.positions().iter().any(|claimant| *claimant != user);
-        (!claimed_by_another && self.anchored_elsewhere(user, person, place).is_none()).then_some(user)
+        (!claimed_by_another && self.anchored_elsewhere(user, person, place).is_empty()).then_some(user)
     }
 
     fn user_of_id(&self, id: Guid) -> Option<u32> {
@@ -296,21 +300,22 @@ impl<'a> Matcher<'a> {
         Some(mapped.map_or(std::borrow::Cow::Borrowed(name), std::borrow::Cow::Owned))
     }
 
-    /// Another account of the directories that carries this person's anchor.
-    fn shares_anchor(&self, person: &Person, place: (u32, u32)) -> Option<(u32, u32)> {
-        // Only a copied mS-DS-ConsistencyGuid can be in two places; an objectGUID cannot.
-        person.consistency_guid?;
-        self.accounts_anchored_by(anchor_of(person)).find(|other| *other != place)
+    /// The other accounts of the directories that carry this person's anchor.
+    fn sharing_anchor(&self, person: &Person, place: (u32, u32)) -> Vec<(u32, u32)> {
+        // Only a mS-DS-ConsistencyGuid can be a copy; objectGUIDs are never the same.
+        if !self.has_copied_anchors {
+            return Vec::new();
+        }
+        self.accounts_anchored_by(anchor_of(person)).filter(|other| *other != place).collect()
     }
 
-    /// The other account that a user's anchor names, if it names one: such a user is never taken
-    /// by a weaker key.
-    fn anchored_elsewhere(&self, user: u32, person: &Person, place: (u32, u32)) -> Option<(u32, u32)> {
-        let Anchor::Octets(octets) = self.tenant.users[user as usize].anchor else { return None };
+    /// The other accounts that a user's anchor names: such a user is never taken by a weaker key.
+    fn anchored_elsewhere(&self, user: u32, person: &Person, place: (u32, u32)) -> Vec<(u32, u32)> {
+        let Anchor::Octets(octets) = self.tenant.users[user as usize].anchor else { return Vec::new() };
         if octets == anchor_of(person) || octets == person.guid.octets() {
-            return None;
+            return Vec::new();
         }
-        self.accounts_anchored_by(octets).find(|other| *other != place)
+        self.accounts_anchored_by(octets).filter(|other| *other != place).collect()
     }
 
     fn accounts_anchored_by(&self, octets: Octets) -> impl Iterator<Item = (u32, u32)> {
@@ -362,7 +367,12 @@ pub fn describe_rivals(rivals: &Rivals, directories: &[&Directory], tenant: &Ten
         let person = &directory.people[*person as usize];
         format!("directory account {} ({})", inert(&directory.dn_of(person)), person.guid)
     });
-    users.chain(people).collect()
+    let (mut users, mut people): (Vec<_>, Vec<_>) = (users.collect(), people.collect());
+    // Positions follow the order of pages and files, which no output may show.
+    users.sort_unstable();
+    people.sort_unstable();
+    users.append(&mut people);
+    users
 }
 
 /// Finds users that nearly fit: an alias, or the local part of a name, is the same. For people
@@ -398,30 +408,28 @@ impl<'a> Nearest<'a> {
             let local = local_part(name);
             self.by_local_part.name(local, |position, is| is(local_part(&user(position).user_principal_name)))
         };
-        let same_address = names().flat_map(|name| positions(by_address(name), "has the same address"));
-        let same_name =
-            names().flat_map(|name| positions(by_local_part(name), "has the same name in another domain"));
-        let mut nearest: Vec<(u32, &str)> = Vec::new();
-        for (position, why) in same_address.chain(same_name) {
-            if nearest.iter().all(|(known, _)| *known != position) {
-                nearest.push((position, why));
-            }
-        }
-        // A person reads three; a name that hundreds share says nothing.
-        nearest.truncate(3);
-        let describe = |(position, why): (u32, &str)| {
+        let describe = |position: u32, why: &str| {
             format!(
                 "tenant user {} ({}) {why}",
                 inert(&user(position).user_principal_name),
                 user(position).id
             )
         };
-        nearest.into_iter().map(describe).collect()
+        let mut nearest: Vec<String> = Vec::new();
+        let mut known = BTreeSet::new();
+        for (found, why) in [
+            (names().map(by_address).fold(Found::None, Found::or), "has the same address"),
+            (names().map(by_local_part).fold(Found::None, Found::or), "has the same name in another domain"),
+        ] {
+            let new = found.positions().iter().filter(|position| known.insert(**position));
+            let mut described: Vec<String> = new.map(|position| describe(*position, why)).collect();
+            described.sort_unstable();
+            nearest.append(&mut described);
+        }
+        // A person reads three; a name that hundreds share says nothing.
+        nearest.truncate(3);
+        nearest
     }
-}
-
-fn positions(found: Found, why: &'static str) -> Vec<(u32, &'static str)> {
-    found.positions().iter().map(|position| (*position, why)).collect()
 }
 
 fn addresses(user: &TenantUser) -> impl Iterator<Item = &str> {

@@ -179,6 +179,7 @@ fn judge(
         before: &register.measures,
         now: &measures,
         desired: &counts,
+        others: &others,
         hidden_members: &selected.hidden_members,
         at: observation.at,
     };

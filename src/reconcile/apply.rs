@@ -64,9 +64,10 @@ pub fn commit_of(
     })
 }
 
-/// Whether a plan in this state may be carried out.
+/// Whether a plan in this state may be carried out. Of a customer that is invalid, held or unreadable
+/// for one account type the plan has no operations but those of the other.
 pub fn may_write(state: CustomerState) -> bool {
-    matches!(state, CustomerState::Ready | CustomerState::Held)
+    state != CustomerState::Suspended
 }
 
 /// Returns the account as it is once the operation was carried out; `None` for one that writes
@@ -411,8 +412,12 @@ mod tests {
         let mut plan = plan("contoso", 7, vec![held]);
         plan.state = CustomerState::Held;
         plan.approval = Some(Digest::of(b"held"));
-        plan.consequences.holds =
-            vec![Hold { approval: Digest::of(b"held"), recorded_at: moment(NOW), used_at: None }];
+        plan.consequences.holds = vec![Hold {
+            approval: Digest::of(b"held"),
+            recorded_at: moment(NOW),
+            used_at: None,
+            bases: BTreeMap::new(),
+        }];
         let mut known = register(vec![account(1)]);
         let commit = commit_of(&plan, &known, &stamp(), &everything()).expect("a commit");
         assert!(commit.accounts.is_empty());
