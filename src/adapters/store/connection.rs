@@ -370,17 +370,11 @@ impl DatabaseFile {
     /// writes, and the file is read as it lies.
     async fn connect_reading(&self) -> Result<SqliteConnection, Mishap> {
         let reading = options(&self.path).pragma("query_only", "ON");
-        let mut connection = reading.clone().connect().await?;
-        match schema::examine(&mut connection).await {
+        match connect_looking(&reading).await {
             Err(mishap) if mishap.needs_writing() && !self.has_log() => {
-                let _ = connection.close().await;
-                Ok(reading.read_only(true).immutable(true).connect().await?)
+                connect_looking(&reading.read_only(true).immutable(true)).await
             }
-            Err(mishap) => {
-                let _ = connection.close().await;
-                Err(mishap)
-            }
-            Ok(_) => Ok(connection),
+            connected => connected,
         }
     }
 
@@ -423,11 +417,24 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// Opens a connection, and looks whether anything can be read by it.
+async fn connect_looking(options: &SqliteConnectOptions) -> Result<SqliteConnection, Mishap> {
+    let mut connection = options.connect().await?;
+    match schema::look(&mut connection).await {
+        Ok(_) => Ok(connection),
+        Err(mishap) => {
+            // Says nothing more than what was found out already.
+            let _ = connection.close().await;
+            Err(mishap)
+        }
+    }
+}
+
 /// Opens a connection that writes, on a database that is ours or still blank.
 async fn connect(options: SqliteConnectOptions, fresh: bool) -> Result<SqliteConnection, Mishap> {
     let mut connection = options.connect().await?;
     // Before anything is set: another program's database stays as it is.
-    if schema::examine(&mut connection).await? == Standing::Blank && !fresh {
+    if schema::look(&mut connection).await? == Standing::Blank && !fresh {
         return Err(Mishap::Strange("its tables are gone".into()));
     }
     let mut tries = 0;

@@ -23,7 +23,19 @@ pub(super) enum Standing {
     Current,
 }
 
-/// Finds out what a database is, without changing it.
+/// Finds out what the database of a fresh connection is, without changing it.
+///
+/// # Errors
+/// As [`examine`].
+pub(super) async fn look(connection: &mut SqliteConnection) -> Result<Standing, Mishap> {
+    let mut transaction = connection.begin().await?;
+    let standing = examine(&mut transaction).await?;
+    transaction.rollback().await?;
+    Ok(standing)
+}
+
+/// Finds out what a database is, within a transaction: while another process migrates, the mark of
+/// the moment before and the tables of the moment after would look like another program's database.
 ///
 /// # Errors
 /// [`Mishap::Strange`] for another program's database, [`Mishap::Newer`] for a later schema.
@@ -54,6 +66,9 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Mis
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let taken = match examine(&mut transaction).await? {
         Standing::Current => {
+            // Begins to write, and writes nothing: a database that is read-only has no write lock
+            // that could be refused.
+            sqlx::query("DELETE FROM statuses WHERE 1 = 0").execute(&mut *transaction).await?;
             transaction.rollback().await?;
             return Ok(());
         }
