@@ -135,8 +135,8 @@ async fn closed_bytes() -> Vec<u8> {
 async fn a_file_that_was_cut_or_overwritten_in_the_middle_is_damaged() {
     let folder = Folder::new();
     let store = folder.open().await;
-    let accounts = (0..2000).map(account).collect();
-    store.commit(Commit { accounts, ..small("contoso", 0) }).await.unwrap();
+    let all = |revision| Commit { accounts: (0..2000).map(account).collect(), ..small("contoso", revision) };
+    store.commit(all(0)).await.unwrap();
     store.close().await;
     let whole = fs::read(folder.path()).unwrap();
 
@@ -157,7 +157,7 @@ async fn a_file_that_was_cut_or_overwritten_in_the_middle_is_damaged() {
     let store = folder.open().await;
     let fault = store.load("contoso").await.unwrap_err();
     assert!(matches!(fault, RegisterFault::Damaged { .. }), "{fault:?}");
-    let fault = store.commit(small("contoso", 1)).await.unwrap_err();
+    let fault = store.commit(all(1)).await.unwrap_err();
     assert!(matches!(fault, RegisterFault::Damaged { .. }), "{fault:?}");
     store.close().await;
     assert!(fs::read(folder.path()).unwrap() == struck, "nothing is written into a damaged file");
