@@ -1,8 +1,11 @@
 //! The invariants of the product as laws over many small worlds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use intake::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Source, Verdict};
+use intake::model::account::{
+    Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
+};
 use intake::model::directory::{ContainerIndex, Directory, DirectoryBuilder, Group, Person};
 use intake::model::dn::Dn;
 use intake::model::duration::Seconds;
@@ -334,7 +337,6 @@ impl World {
                     source: Source::Directory,
                     id: person_id(known.number),
                 },
-                directory: Some(Text::from("main")),
                 profile: Profile {
                     sam_account_name: Text::from(format!("u{}", known.number)),
                     user_principal_name: Some(Text::from(format!("u{}@contoso.test", known.number))),
@@ -363,9 +365,12 @@ impl World {
                     3 => AccountState::Orphaned { since: moment(3_600) },
                     _ => AccountState::Active,
                 },
-                policy: Text::from(if known.foreign_policy { "gone" } else { "staff" }),
-                tree_revision: Text::from("1"),
-                run: Text::from("1"),
+                provenance: Arc::new(Provenance {
+                    directory: Some(Text::from("main")),
+                    policy: Text::from(if known.foreign_policy { "gone" } else { "staff" }),
+                    tree_revision: Text::from("1"),
+                    run: Text::from("1"),
+                }),
                 imported_at: moment(1_000_000),
             })
             .collect();
@@ -502,7 +507,7 @@ proptest! {
         let foreign: BTreeSet<Guid> = register
             .accounts
             .iter()
-            .filter(|account| account.policy == "gone" || matches!(account.state, AccountState::Orphaned { .. }))
+            .filter(|account| account.provenance.policy == "gone" || matches!(account.state, AccountState::Orphaned { .. }))
             .map(|account| account.key.id)
             .collect();
         for operation in world.plan().operations.iter().filter(|operation| takes_away(operation.action)) {

@@ -105,6 +105,8 @@ CREATE TABLE holds (
     position    INTEGER NOT NULL,
     recorded_at INTEGER NOT NULL,
     used_at     INTEGER,
+    -- How many accounts the limit was a share of: a JSON object by account type.
+    bases       TEXT    NOT NULL,
     PRIMARY KEY (customer, approval)
 ) STRICT, WITHOUT ROWID;
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::model::account::{Account, AccountKey, AccountState, Profile};
+use crate::model::account::{Account, AccountKey, AccountState, Profile, Provenance};
 use crate::model::register::{Commit, Hold, NewDelivery, NewEvent, Pins, RegisterState, ScopeKind};
 use crate::model::text::Text;
 use crate::plan::outcome::{AccountView, Action, CustomerPlan, CustomerState, Operation};
@@ -95,15 +96,14 @@ fn account_after(
     };
     Some(Account {
         key: operation.key,
-        directory: operation
-            .directory
-            .clone()
-            .or_else(|| before.and_then(|account| account.directory.clone())),
         profile,
         state,
-        policy: operation.policy.clone(),
-        tree_revision: stamp.tree_revision.clone(),
-        run: stamp.run.clone(),
+        provenance: Arc::new(Provenance {
+            directory: operation.directory.clone(),
+            policy: operation.policy.clone(),
+            tree_revision: stamp.tree_revision.clone(),
+            run: stamp.run.clone(),
+        }),
         // A return and an update are the same account; only an add is a new one.
         imported_at: match (operation.action, before) {
             (Action::Add, _) | (_, None) => stamp.at,
@@ -309,7 +309,7 @@ mod tests {
         let written = &commit.accounts[0];
         assert_eq!(written.state, AccountState::Active);
         assert_eq!(written.imported_at, moment(NOW));
-        assert_eq!((written.run.as_str(), written.tree_revision.as_str()), ("run-2", "tree-2"));
+        assert_eq!((written.provenance.run.as_str(), written.provenance.tree_revision.as_str()), ("run-2", "tree-2"));
         assert_eq!(kinds(&commit), ["account.added"]);
         assert_eq!(commit.events[0].details["before"], Value::Null);
         assert_eq!(commit.events[0].details["after"]["userPrincipalName"], "user1@contoso.test");

@@ -1,11 +1,14 @@
 //! The laws that a register keeps, whatever database is behind it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use intake::adapters::store::connection::Store;
-use intake::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Source, Verdict};
+use intake::model::account::{
+    Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
+};
 use intake::model::guid::Guid;
 use intake::model::register::{
     Commit, CustomerStatus, Delivery, Hold, Measures, NewEvent, PinnedScope, Pins, ScopeKind, ScopeName,
@@ -85,7 +88,7 @@ fn full() -> Commit {
             source: Source::Tenant,
             id: Guid::from_u128(5),
         },
-        directory: None,
+        provenance: Arc::new(Provenance { directory: None, ..(*account(5).provenance).clone() }),
         profile: Profile {
             sam_account_name: "".into(),
             user_principal_name: None,
@@ -220,10 +223,13 @@ async fn a_commit_that_fails_at_its_end_leaves_nothing_of_its_beginning(
 async fn an_account_is_written_whole_by_its_key(register: &dyn Register, _: &dyn Outbox) {
     register.commit(full()).await.unwrap();
     let changed = Account {
-        directory: None,
         profile: Profile { email: None, display_name: "Jane Roe".into(), ..account(1).profile },
         state: AccountState::Orphaned { since: at(20) },
-        policy: "other".into(),
+        provenance: Arc::new(Provenance {
+            directory: None,
+            policy: "other".into(),
+            ..(*account(1).provenance).clone()
+        }),
         ..account(1)
     };
     // The same id in another role and from another source is another account.

@@ -1,9 +1,11 @@
 //! Accounts, events and commits to try a register with.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use intake::adapters::store::connection::Store;
-use intake::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Source};
+use intake::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source};
 use intake::model::digest::Digest;
 use intake::model::guid::Guid;
 use intake::model::register::{Commit, Hold, NewDelivery, NewEvent, Pins};
@@ -81,7 +83,6 @@ pub(crate) fn account(number: u128) -> Account {
             source: Source::Directory,
             id: Guid::from_u128(number),
         },
-        directory: Some("main".into()),
         profile: Profile {
             sam_account_name: format!("user{number:06}").into(),
             user_principal_name: Some(format!("user{number:06}@contoso.test").into()),
@@ -92,9 +93,12 @@ pub(crate) fn account(number: u128) -> Account {
             password_sync: true,
         },
         state: AccountState::Active,
-        policy: "staff".into(),
-        tree_revision: "tree-1".into(),
-        run: "run-1".into(),
+        provenance: Arc::new(Provenance {
+            directory: Some("main".into()),
+            policy: "staff".into(),
+            tree_revision: "tree-1".into(),
+            run: "run-1".into(),
+        }),
         imported_at: at(0),
     }
 }
@@ -113,7 +117,12 @@ pub(crate) fn delivery(destination: &str, key: &str) -> NewDelivery {
 }
 
 pub(crate) fn hold(seed: &str) -> Hold {
-    Hold { approval: Digest::of(seed.as_bytes()), recorded_at: at(5), used_at: None }
+    Hold {
+        approval: Digest::of(seed.as_bytes()),
+        recorded_at: at(5),
+        used_at: None,
+        bases: BTreeMap::from([(AccountType::EndUser, 12)]),
+    }
 }
 
 /// A commit of nothing.

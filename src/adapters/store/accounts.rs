@@ -2,13 +2,18 @@
 
 use std::borrow::Cow;
 
+use std::sync::Arc;
+
 use futures_util::TryStreamExt as _;
+use hashbrown::HashSet;
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::fault::Mishap;
-use crate::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Source, Verdict};
+use crate::model::account::{
+    Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
+};
 use crate::model::guid::Guid;
 use crate::model::text::{Text, fold, inert};
 
@@ -78,7 +83,7 @@ pub(super) async fn write(
             .bind(account.key.account_type.code())
             .bind(account.key.source.code())
             .bind(account.key.id.to_string())
-            .bind(account.directory.as_deref())
+            .bind(account.provenance.directory.as_deref())
             .bind(profile.sam_account_name.as_str())
             .bind(profile.user_principal_name.as_deref())
             .bind(profile.display_name.as_str())
@@ -91,9 +96,9 @@ pub(super) async fn write(
             .bind(until.map(|at| at.as_microsecond()))
             .bind(reason.map(|reason| reason.code()))
             .bind(approved.map(i64::from))
-            .bind(account.policy.as_str())
-            .bind(account.tree_revision.as_str())
-            .bind(account.run.as_str())
+            .bind(account.provenance.policy.as_str())
+            .bind(account.provenance.tree_revision.as_str())
+            .bind(account.provenance.run.as_str())
             .bind(account.imported_at.as_microsecond())
             .execute(&mut *connection)
             .await?;
@@ -107,9 +112,9 @@ pub(super) async fn of_customer(
     customer: &str,
 ) -> Result<Vec<Account>, Mishap> {
     let mut rows = sqlx::query(OF_CUSTOMER).bind(customer).fetch(connection);
-    let mut accounts = Vec::new();
+    let (mut accounts, mut provenances) = (Vec::new(), Provenances::default());
     while let Some(row) = rows.try_next().await? {
-        accounts.push(account(&row)?);
+        accounts.push(account(&row, &mut provenances)?);
     }
     accounts.sort_unstable_by_key(|account| account.key);
     Ok(accounts)
@@ -125,9 +130,9 @@ pub(super) async fn listed(
         None => sqlx::query(OF_ALL),
     };
     let mut rows = query.fetch(connection);
-    let mut accounts = Vec::new();
+    let (mut accounts, mut provenances) = (Vec::new(), Provenances::default());
     while let Some(row) = rows.try_next().await? {
-        accounts.push((Text::from(row.try_get::<&str, _>(20)?), account(&row)?));
+        accounts.push((Text::from(row.try_get::<&str, _>(20)?), account(&row, &mut provenances)?));
     }
     // Here and not by the database, whose idea of an order depends on its collation.
     accounts.sort_by(|(left_customer, left), (right_customer, right)| {
@@ -162,7 +167,17 @@ fn name(account: &Account) -> Cow<'_, str> {
     })
 }
 
-fn account(row: &SqliteRow) -> Result<Account, Mishap> {
+/// Provenances read so far: thousands of accounts share one.
+#[derive(Default)]
+struct Provenances(HashSet<Arc<Provenance>>);
+
+impl Provenances {
+    fn shared(&mut self, provenance: Provenance) -> Arc<Provenance> {
+        Arc::clone(self.0.get_or_insert_with(&provenance, |new| Arc::new(new.clone())))
+    }
+}
+
+fn account(row: &SqliteRow, provenances: &mut Provenances) -> Result<Account, Mishap> {
     let key = AccountKey {
         account_type: account_type(row.try_get(0)?)?,
         source: source(row.try_get(1)?)?,
@@ -182,7 +197,6 @@ fn account(row: &SqliteRow) -> Result<Account, Mishap> {
     };
     Ok(Account {
         key,
-        directory: text(row, 3)?,
         profile: Profile {
             sam_account_name: Text::from(row.try_get::<&str, _>(4)?),
             user_principal_name: text(row, 5)?,
@@ -193,9 +207,12 @@ fn account(row: &SqliteRow) -> Result<Account, Mishap> {
             password_sync: boolean(row, 10)?.unwrap_or(false),
         },
         state,
-        policy: Text::from(row.try_get::<&str, _>(16)?),
-        tree_revision: Text::from(row.try_get::<&str, _>(17)?),
-        run: Text::from(row.try_get::<&str, _>(18)?),
+        provenance: provenances.shared(Provenance {
+            directory: text(row, 3)?,
+            policy: Text::from(row.try_get::<&str, _>(16)?),
+            tree_revision: Text::from(row.try_get::<&str, _>(17)?),
+            run: Text::from(row.try_get::<&str, _>(18)?),
+        }),
         imported_at: moment(row.try_get(19)?)?,
     })
 }

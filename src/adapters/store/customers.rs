@@ -1,11 +1,14 @@
 //! A customer's own row: its revision, which is the fence, its pins, and its holds.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::accounts::{moment, strange, time};
 use crate::adapters::store::audit::Head;
 use crate::adapters::store::fault::Mishap;
+use crate::model::account::AccountType;
 use crate::model::guid::Guid;
 use crate::model::register::{Commit, Hold, PinnedScope, Pins, ScopeKind, ScopeName};
 use crate::model::text::Text;
@@ -22,10 +25,11 @@ const PASS: &str = "
         last_hash = excluded.last_hash
     WHERE customers.revision = $2";
 
-const HOLDS: &str = "SELECT approval, recorded_at, used_at FROM holds WHERE customer = $1 ORDER BY position";
+const HOLDS: &str =
+    "SELECT approval, recorded_at, used_at, bases FROM holds WHERE customer = $1 ORDER BY position";
 const DROP_HOLDS: &str = "DELETE FROM holds WHERE customer = $1";
 const WRITE_HOLD: &str = "
-    INSERT INTO holds (customer, approval, position, recorded_at, used_at) VALUES ($1, $2, $3, $4, $5)";
+    INSERT INTO holds (customer, approval, position, recorded_at, used_at, bases) VALUES ($1, $2, $3, $4, $5, $6)";
 
 /// What a customer's row says.
 #[derive(Debug, Default)]
@@ -100,6 +104,7 @@ pub(super) async fn holds(connection: &mut SqliteConnection, customer: &str) -> 
                 approval: approval.parse().map_err(|_| strange("an approval", approval))?,
                 recorded_at: moment(row.try_get(1)?)?,
                 used_at: time(row, 2)?,
+                bases: read_bases(row.try_get(3)?)?,
             })
         })
         .collect()
@@ -119,6 +124,7 @@ pub(super) async fn write_holds(
             .bind(position)
             .bind(hold.recorded_at.as_microsecond())
             .bind(hold.used_at.map(|at| at.as_microsecond()))
+            .bind(write_bases(&hold.bases)?)
             .execute(&mut *connection)
             .await?;
     }
@@ -192,4 +198,13 @@ fn read_pins(text: &str) -> Result<Pins, Mishap> {
             })
             .collect(),
     })
+}
+
+fn write_bases(bases: &BTreeMap<AccountType, u64>) -> Result<String, Mishap> {
+    serde_json::to_string(bases)
+        .map_err(|error| Mishap::Strange(format!("a hold cannot be written: {error}")))
+}
+
+fn read_bases(text: &str) -> Result<BTreeMap<AccountType, u64>, Mishap> {
+    serde_json::from_str(text).map_err(|_| strange("a hold's base", text))
 }
