@@ -656,12 +656,9 @@ fn accounts() -> impl Strategy<Value = Account> {
     (keys, maybe(), profiles, states, (hostile(), hostile(), hostile()), moments()).prop_map(
         |(key, directory, profile, state, (policy, tree_revision, run), imported_at)| Account {
             key,
-            directory,
             profile,
             state,
-            policy,
-            tree_revision,
-            run,
+            provenance: Arc::new(Provenance { directory, policy, tree_revision, run }),
             imported_at,
         },
     )
