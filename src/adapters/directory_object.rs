@@ -1,12 +1,11 @@
 //! What an Active Directory object looks like: attributes to people, groups and containers. Shared by `ldap` and `ldif`.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
+use crate::adapters::directory_object_value::{Flaws, Slot, read_text};
 use crate::model::directory::{ContainerIndex, Contradiction, DirectoryBuilder, Group, Person, Unidentified};
 use crate::model::dn::Dn;
 use crate::model::guid::Guid;
-use crate::model::sid::Sid;
 use crate::model::text::{Text, inert};
 
 /// The attributes that people, groups and containers are read from. A search asks for these alone:
@@ -54,9 +53,6 @@ pub const CLASSES: [&str; 17] = [
     "organization",
     "msDS-GroupManagedServiceAccount",
 ];
-
-/// The longest value of a person that is taken. The directory's own limits are far below.
-const MAX_VALUE: usize = 64 * 1024;
 
 /// userAccountControl: the account is disabled (\[MS-ADTS\] 2.2.16).
 const ACCOUNT_DISABLE: i64 = 0x2;
@@ -139,12 +135,6 @@ pub struct PartialGroup {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Slot<'a> {
-    value: Option<&'a [u8]>,
-    count: usize,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
 struct Classes {
     any: bool,
     user: bool,
@@ -153,14 +143,6 @@ struct Classes {
     organizational_unit: bool,
     container: bool,
     builtin_domain: bool,
-}
-
-/// Why a value of a person cannot be used.
-enum Flaw {
-    Several(usize),
-    Long(usize),
-    NotText,
-    Blank,
 }
 
 impl MemberRange {
@@ -311,11 +293,7 @@ impl<'a> Entry<'a> {
             "isCriticalSystemObject" => &mut self.critical,
             _ => &mut self.deleted,
         };
-        for value in values {
-            slot.count += 1;
-            // The smallest, so that the order in which a server sends values means nothing.
-            slot.value = Some(slot.value.map_or(value, |other| other.min(value)));
-        }
+        values.into_iter().for_each(|value| slot.add(value));
         Ok(())
     }
 
@@ -375,7 +353,7 @@ impl<'a> Entry<'a> {
         let kind = self.group_type.integer();
         Ok(Group {
             guid,
-            sid: self.sid.value.and_then(|octets| Sid::from_octets(octets).ok()),
+            sid: self.sid.sid(),
             cn: self.common_name(),
             sam_account_name: self.sam_account_name.text().map(Text::from),
             is_security: self.group_type.count == 0 || kind.is_some_and(|bits| bits & SECURITY_ENABLED != 0),
@@ -389,7 +367,7 @@ impl<'a> Entry<'a> {
 
     fn add_container(&self, builder: &mut DirectoryBuilder, naming_context: &Dn) -> Result<(), Obstacle> {
         builder.container(&self.dn, self.identity(), self.classes.organizational_unit)?;
-        let sid = self.sid.value.and_then(|octets| Sid::from_octets(octets).ok());
+        let sid = self.sid.sid();
         if self.dn == *naming_context {
             self.describe_domain(builder);
         } else if self.classes.builtin_domain && sid.is_some_and(|sid| sid.to_string() == "S-1-5-32") {
@@ -401,7 +379,7 @@ impl<'a> Entry<'a> {
     /// Tells a reading what the domain object says of the domain: its SID, and where it keeps its
     /// well-known containers.
     pub fn describe_domain(&self, builder: &mut DirectoryBuilder) {
-        if let Some(sid) = self.sid.value.and_then(|octets| Sid::from_octets(octets).ok()) {
+        if let Some(sid) = self.sid.sid() {
             builder.domain_sid(sid);
         }
         for value in &self.well_known {
@@ -578,127 +556,6 @@ impl Classes {
     }
 }
 
-impl<'a> Slot<'a> {
-    /// Forgets that there are several values, for attributes in which they mean nothing.
-    fn first(self) -> Self {
-        Self { count: self.count.min(1), ..self }
-    }
-
-    /// Returns the value if it is one usable text.
-    fn text(self) -> Option<&'a str> {
-        read_text(self).ok().flatten()
-    }
-
-    fn integer(self) -> Option<i64> {
-        self.text()?.trim().parse().ok()
-    }
-}
-
-fn read_text(slot: Slot<'_>) -> Result<Option<&str>, Flaw> {
-    let Some(value) = slot.value else {
-        return Ok(None);
-    };
-    if slot.count > 1 {
-        return Err(Flaw::Several(slot.count));
-    }
-    if value.len() > MAX_VALUE {
-        return Err(Flaw::Long(value.len()));
-    }
-    let text = std::str::from_utf8(value).map_err(|_| Flaw::NotText)?;
-    if text.trim().is_empty() { Err(Flaw::Blank) } else { Ok(Some(text)) }
-}
-
-/// What is wrong with a person's record, in words.
-#[derive(Default)]
-struct Flaws(String);
-
-impl Flaws {
-    fn add(&mut self, flaw: &str) {
-        if !self.0.is_empty() {
-            self.0.push_str("; ");
-        }
-        self.0.push_str(flaw);
-    }
-
-    fn note(&mut self, attribute: &str, flaw: &Flaw) {
-        let separator = if self.0.is_empty() { "" } else { "; " };
-        // Writing to a String cannot fail.
-        let _ = match flaw {
-            Flaw::Several(count) => write!(self.0, "{separator}{attribute} has {count} values"),
-            Flaw::Long(length) => write!(self.0, "{separator}{attribute} is {length} bytes long"),
-            Flaw::NotText => write!(self.0, "{separator}{attribute} is not UTF-8"),
-            Flaw::Blank => write!(self.0, "{separator}{attribute} is blank"),
-        };
-    }
-
-    fn required<'a>(&mut self, attribute: &str, slot: Slot<'a>) -> Option<&'a str> {
-        if slot.count == 0 {
-            self.add(&format!("it has no {attribute}"));
-        }
-        self.optional(attribute, slot, true)
-    }
-
-    /// Reads text that need not be there. A blank one counts as none where a `name` is not meant.
-    fn optional<'a>(&mut self, attribute: &str, slot: Slot<'a>, name: bool) -> Option<&'a str> {
-        match read_text(slot) {
-            Ok(text) => text,
-            Err(Flaw::Blank) if !name => None,
-            Err(flaw) => {
-                self.note(attribute, &flaw);
-                None
-            }
-        }
-    }
-
-    fn integer(&mut self, attribute: &str, slot: Slot<'_>) -> Option<i64> {
-        let text = self.optional(attribute, slot, true)?;
-        let number = text.trim().parse().ok();
-        if number.is_none() {
-            self.add(&format!("{attribute} is no number"));
-        }
-        number
-    }
-
-    fn sid(&mut self, slot: Slot<'_>) -> Option<Sid> {
-        let octets = slot.value?;
-        let sid = if slot.count == 1 { Sid::from_octets(octets).ok() } else { None };
-        if sid.is_none() {
-            self.add("objectSid is not one SID");
-        }
-        sid
-    }
-
-    /// Returns the primary address and the others, sorted. `SMTP:` in capitals marks the primary one.
-    fn addresses(&mut self, values: &[&[u8]]) -> (Option<Text>, Box<[Text]>) {
-        let mut primary = None;
-        let mut aliases = Vec::new();
-        for value in values {
-            let slot = Slot { value: Some(value), count: 1 };
-            let Some(text) = self.optional("proxyAddresses", slot, false) else {
-                continue;
-            };
-            let Some((kind, address)) = text.split_once(':') else {
-                continue;
-            };
-            if address.trim().is_empty() || !kind.eq_ignore_ascii_case("smtp") {
-                continue;
-            }
-            if kind != "SMTP" {
-                aliases.push(Text::from(address));
-            } else if primary.replace(Text::from(address)).is_some() {
-                self.add("proxyAddresses has several primary (SMTP:) addresses");
-            }
-        }
-        aliases.sort_unstable();
-        aliases.dedup();
-        (primary, aliases.into_boxed_slice())
-    }
-
-    fn into_reason(self) -> Option<Box<str>> {
-        (!self.0.is_empty()).then(|| self.0.into_boxed_str())
-    }
-}
-
 /// Reads a DN with binary (`B:32:A9D1CA15…:CN=Users,DC=…`, \[MS-ADTS\] 3.1.1.2.2.2.1).
 fn well_known_container(value: &[u8]) -> Option<(&'static str, Dn)> {
     let text = std::str::from_utf8(value).ok()?;
@@ -717,5 +574,134 @@ pub fn shown(text: &str) -> String {
     match text.char_indices().nth(200) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::directory::Directory;
+
+    const GUID: &[u8] = b"0123456789abcdef";
+
+    /// Reads one entry of the domain `DC=x`.
+    fn read(dn: &str, attributes: &[(&str, &[u8])]) -> Result<Directory, Obstacle> {
+        let domain = Dn::parse("DC=x").expect("a DN");
+        let mut builder = DirectoryBuilder::new(Text::from("main"), domain.clone(), domain.clone());
+        let mut entry = Entry::new(dn.as_bytes())?;
+        for (name, value) in attributes {
+            entry.attribute(name, [*value])?;
+        }
+        entry.add_to(&mut builder, &domain)?;
+        Ok(builder.finish())
+    }
+
+    fn person(attributes: &[(&str, &[u8])]) -> Person {
+        let mut all: Vec<(&str, &[u8])> = vec![("objectClass", b"user"), ("objectGUID", GUID)];
+        if !attributes.iter().any(|(name, _)| *name == "sAMAccountName") {
+            all.push(("sAMAccountName", b"jane"));
+        }
+        all.extend_from_slice(attributes);
+        let mut directory = read("CN=Jane,OU=Staff,DC=x", &all).expect("readable");
+        assert_eq!(directory.people.len(), 1);
+        directory.people.remove(0)
+    }
+
+    fn flaw(attributes: &[(&str, &[u8])]) -> String {
+        person(attributes).invalid.expect("a flaw").into_string()
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_used_makes_the_record_invalid() {
+        let long = vec![b'x'; 64 * 1024 + 1];
+        assert_eq!(flaw(&[("userPrincipalName", b"\xFF@x")]), "userPrincipalName is not UTF-8");
+        assert_eq!(flaw(&[("sAMAccountName", b"  ")]), "sAMAccountName is blank");
+        assert_eq!(flaw(&[("userPrincipalName", b"")]), "userPrincipalName is blank");
+        assert_eq!(flaw(&[("displayName", &long)]), "displayName is 65537 bytes long");
+        assert_eq!(flaw(&[("mail", b"a@x"), ("mail", b"b@x")]), "mail has 2 values");
+        assert_eq!(flaw(&[("proxyAddresses", b"smtp:\xFF")]), "proxyAddresses is not UTF-8");
+        assert_eq!(flaw(&[("objectSid", b"short")]), "objectSid is not one SID");
+        assert_eq!(flaw(&[("userAccountControl", b"512x")]), "userAccountControl is no number");
+        assert_eq!(flaw(&[("primaryGroupID", b"-1")]), "primaryGroupID is no RID");
+        assert_eq!(
+            flaw(&[("proxyAddresses", b"SMTP:a@x"), ("proxyAddresses", b"SMTP:b@x")]),
+            "proxyAddresses has several primary (SMTP:) addresses"
+        );
+        assert_eq!(
+            flaw(&[("sAMAccountName", b"\xFF"), ("userPrincipalName", b" ")]),
+            "sAMAccountName is not UTF-8; userPrincipalName is blank"
+        );
+    }
+
+    #[test]
+    fn a_blank_or_missing_display_name_falls_back_to_the_common_name() {
+        assert_eq!(person(&[("displayName", b" "), ("cn", b"Jane Doe")]).display_name, "Jane Doe");
+        assert_eq!(person(&[("cn", b"J. Doe")]).display_name, "J. Doe");
+        assert_eq!(person(&[("cn", b"\xFF")]).display_name, "Jane", "the name in the DN");
+        assert_eq!(person(&[("mail", b" ")]).mail, None);
+        assert_eq!(person(&[("mail", b" ")]).invalid, None);
+    }
+
+    #[test]
+    fn sixteen_octets_are_an_identity_and_an_anchor_and_others_are_none() {
+        let without = |octets: &[u8]| {
+            read("CN=a,DC=x", &[("objectClass", b"user"), ("objectGUID", octets)]).expect("readable")
+        };
+        for octets in [&GUID[..15], b"", b"00112233-4455-6677-8899-aabbccddeeff"] {
+            assert_eq!((without(octets).people.len(), without(octets).unidentified.len()), (0, 1));
+        }
+        let two = [("objectClass", &b"user"[..]), ("objectGUID", GUID), ("objectGUID", b"fedcba9876543210")];
+        assert_eq!(read("CN=a,DC=x", &two).expect("readable").unidentified.len(), 1);
+        assert_eq!(person(&[("mS-DS-ConsistencyGuid", b"short")]).consistency_guid, None);
+        assert!(person(&[("mS-DS-ConsistencyGuid", GUID)]).consistency_guid.is_some());
+    }
+
+    #[test]
+    fn managed_service_accounts_and_users_of_other_kinds_are_no_people() {
+        for class in ["computer", "msDS-GroupManagedServiceAccount", "msDS-ManagedServiceAccount"] {
+            let directory = read(
+                "CN=a,DC=x",
+                &[("objectClass", b"user"), ("objectClass", class.as_bytes()), ("objectGUID", GUID)],
+            )
+            .expect("readable");
+            assert!(directory.people.is_empty(), "{class}");
+        }
+        for control in ["2048", "4096", "8192", "8704"] {
+            let directory = read(
+                "CN=a,DC=x",
+                &[("objectClass", b"user"), ("objectGUID", GUID), ("userAccountControl", control.as_bytes())],
+            );
+            assert!(directory.expect("readable").people.is_empty(), "userAccountControl {control}");
+        }
+        let both = [("objectClass", &b"inetOrgPerson"[..]), ("objectClass", b"user"), ("objectGUID", GUID)];
+        assert_eq!(read("CN=a,DC=x", &both).expect("readable").people.len(), 1);
+    }
+
+    #[test]
+    fn a_group_without_identity_or_with_part_of_its_members_stops_the_reading() {
+        let group = |more: &[(&str, &[u8])]| {
+            let mut all: Vec<(&str, &[u8])> = vec![("objectClass", b"group")];
+            all.extend_from_slice(more);
+            read("CN=g,DC=x", &all)
+        };
+        assert!(matches!(group(&[]), Err(Obstacle::Unreadable(_))));
+        assert!(group(&[("objectGUID", GUID), ("member;range=0-*", b"CN=a,DC=x")]).is_ok());
+        assert!(matches!(
+            group(&[("objectGUID", GUID), ("member;range=0-0", b"CN=a,DC=x")]),
+            Err(Obstacle::Unreadable(_))
+        ));
+    }
+
+    #[test]
+    fn an_attribute_in_a_language_is_another_attribute() {
+        assert_eq!(wanted("displayName;lang-fr"), None);
+        assert_eq!(wanted("OBJECTGUID;binary"), Some(("objectGUID", "binary")));
+        assert_eq!(wanted("jpegPhoto"), None);
+    }
+
+    #[test]
+    fn names_that_are_none_are_neither_placed_nor_left_out() {
+        assert!(matches!(read("nonsense", &[]), Err(Obstacle::Unreadable(_))));
+        assert!(matches!(Entry::new(b"CN=\xFF,DC=x"), Err(Obstacle::Unreadable(_))));
     }
 }

@@ -74,7 +74,7 @@ impl LdifDirectory {
         told: &mpsc::UnboundedSender<usize>,
         read: &mut usize,
     ) -> Result<Directory, Failure> {
-        let mut records = Records::new(BufReader::with_capacity(256 * 1024, file));
+        let mut records = Records::new(BufReader::with_capacity(64 * 1024, file));
         let mut builder: Option<(DirectoryBuilder, Dn)> = None;
         let mut closed = true;
         while let Some(record) = records.next_record()? {

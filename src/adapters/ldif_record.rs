@@ -382,6 +382,32 @@ mod tests {
         assert_eq!(records.remarks[0].after, 1);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_octets_make_reading_panic_or_go_on_for_ever(octets in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+            let mut records = Records::new(octets.as_slice());
+            let mut found = 0;
+            while let Ok(Some(_)) = records.next_record() {
+                found += 1;
+            }
+            proptest::prop_assert!(found <= octets.len());
+        }
+
+        #[test]
+        fn lines_in_any_order_never_make_reading_panic(
+            lines in proptest::collection::vec("(dn|cn|member;range=0-1|version|result|#|| )(:|::|:<)? ?[a-zA-Z=,0-9]{0,8}", 0..30)
+        ) {
+            let text = lines.join("\n");
+            let mut records = Records::new(text.as_bytes());
+            let mut found = 0;
+            while let Ok(Some(record)) = records.next_record() {
+                found += 1;
+                proptest::prop_assert!(record.line <= lines.len());
+            }
+            proptest::prop_assert!(found <= lines.len());
+        }
+    }
+
     #[test]
     fn a_line_without_end_is_refused_and_not_kept() {
         let text = format!("dn: DC=x\ncn: {}\n\n", "x".repeat(MAX_LINE + 1));

@@ -1,6 +1,7 @@
 //! A file a product: what talks to systems outside, behind the traits of `ports`.
 
 pub mod directory_object;
+pub mod directory_object_value;
 pub mod folder;
 pub mod graph;
 pub mod http;

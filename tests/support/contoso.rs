@@ -181,6 +181,23 @@ pub fn everything() -> String {
     ldif.0
 }
 
+/// A domain so small that it can be cut at every byte.
+pub fn few() -> String {
+    let mut ldif = LdifText::default();
+    domain(&mut ldif);
+    unit(&mut ldif, "OU=Staff,DC=contoso,DC=test", "Staff", 11);
+    user(&mut ldif, "CN=Jane,OU=Staff,DC=contoso,DC=test", "jane", 100);
+    user(&mut ldif, "CN=Zoë,OU=Staff,DC=contoso,DC=test", "zoe", 101);
+    let texts = [
+        ("objectClass", "group"),
+        ("cn", "Team"),
+        ("member", "CN=Jane,OU=Staff,DC=contoso,DC=test"),
+        ("member", "CN=Zoë,OU=Staff,DC=contoso,DC=test"),
+    ];
+    ldif.entry("CN=Team,OU=Staff,DC=contoso,DC=test", &texts, &[("objectGUID", &guid(200))]);
+    ldif.0
+}
+
 /// A domain of many users in twenty OUs.
 pub fn many(users: u32) -> String {
     let mut ldif = LdifText::default();
