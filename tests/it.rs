@@ -7,5 +7,6 @@ mod directories;
 mod policies;
 mod quickstart;
 mod register;
+mod scenarios;
 mod support;
 mod tenants;
