@@ -4,6 +4,8 @@
 mod commands;
 mod controller;
 mod directories;
+mod house;
+mod laws;
 mod policies;
 mod quickstart;
 mod register;

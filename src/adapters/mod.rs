@@ -2,6 +2,7 @@
 
 pub mod directory_object;
 pub mod folder;
+pub mod folder_watch;
 pub mod graph;
 pub mod http;
 pub mod ldap;

@@ -1,1 +1,6 @@
 //! When turns happen: intervals, wake-ups, back-off, shutdown. Never what they do.
+
+pub mod controller;
+pub mod schedule;
+pub mod signals;
+pub mod turns;

@@ -1,5 +1,16 @@
 //! From an observation to a plan: pure, total, deterministic. A file a stage.
 
+pub mod correlate;
+pub mod desire;
+pub mod diff;
+pub mod guard;
+pub mod index;
+pub mod licence;
+pub mod listings;
+pub mod membership;
 pub mod outcome;
 pub mod planner;
 pub mod report;
+
+pub mod screen;
+pub mod select;

@@ -1,32 +1,498 @@
-//! The stages in their order: select, correlate, desire, diff, guard.
+//! The stages in their order: select, screen, correlate, desire, diff, guard.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::tz::TimeZone;
+
+use crate::model::account::{AccountKey, AccountState, AccountType};
+use crate::model::digest::{Digest, Digester};
+use crate::model::directory::Directory;
 use crate::model::observation::Observation;
-use crate::model::register::RegisterState;
+use crate::model::reading::{Fault, FaultKind, Reading, Shortfall};
+use crate::model::register::{Measures, Pins, RegisterState};
+use crate::model::tenant::Tenant;
 use crate::model::text::Text;
-use crate::plan::outcome::{CustomerPlan, Plan};
-use crate::policy::fleet::Customer;
-use jiff::Timestamp;
+use crate::plan::correlate::correlate;
+use crate::plan::desire::desire;
+use crate::plan::diff::{Changes, Known, by_name, diff, find_account, orphan_operation};
+use crate::plan::guard::{Guarded, Watch, guard, source_changed};
+use crate::plan::index::Index;
+use crate::plan::licence::{LicenceProblem, LicenceTest};
+use crate::plan::listings::Listings;
+use crate::plan::outcome::{
+    Action, Consequences, CustomerPlan, CustomerState, FORMAT_VERSION, Finding, FindingCode, Operation, Plan,
+    Severity, Summary,
+};
+use crate::plan::screen::screen;
+use crate::plan::select::{Resolver, Selected, select};
+use crate::policy::fleet::{Customer, Imports};
 
 /// Plans one customer of the tree.
 pub fn plan_customer(customer: &Customer, observation: &Observation) -> CustomerPlan {
-    let _ = (customer, observation);
-    todo!("being written")
+    let mut draft = Draft::new(customer.name.clone(), &observation.register);
+    let is_invalid = !customer.invalid.is_empty()
+        || customer.imports.values().any(|imports| matches!(imports, Imports::Invalid(_)));
+    if !customer.invalid.is_empty() {
+        return draft.finish(CustomerState::Invalid);
+    }
+    let stopped_as = if is_invalid { Some(CustomerState::Invalid) } else { None };
+    if !is_ready(customer) {
+        return draft.finish(stopped_as.unwrap_or(CustomerState::NotReady));
+    }
+    let readings = match complete_readings(observation) {
+        Ok(readings) => readings,
+        Err(findings) => {
+            draft.plan.findings = findings;
+            return draft.finish(stopped_as.unwrap_or(CustomerState::Unreadable));
+        }
+    };
+    let pins = match pin_sources(customer, &readings, &observation.register.pins) {
+        Pinned::Same(pins) => pins,
+        Pinned::Approved(pins, approved) => {
+            draft.plan.consequences.approved = Some(approved);
+            pins
+        }
+        Pinned::Changed(approval, findings) => {
+            draft.plan.findings = findings;
+            draft.plan.approval = Some(approval);
+            return draft.finish(stopped_as.unwrap_or(CustomerState::Held));
+        }
+    };
+    let judged = judge(customer, observation, &readings, pins, &mut draft);
+    draft.finish(match stopped_as {
+        Some(state) => state,
+        None if judged.unreadable => CustomerState::Unreadable,
+        None if customer.suspend => CustomerState::Suspended,
+        None if judged.held => CustomerState::Held,
+        None => CustomerState::Ready,
+    })
 }
 
 /// Plans a customer that the register knows and the tree no longer has: its accounts are orphaned
-/// and nothing else happens to them. With `names_are_known` false nothing happens at all.
-pub fn plan_absent(
-    name: &Text,
-    register: &RegisterState,
-    at: Timestamp,
-    names_are_known: bool,
-) -> CustomerPlan {
-    let _ = (name, register, at, names_are_known);
-    todo!("being written")
+/// and nothing else happens to them. With `names_are_known` false nothing happens at all: the
+/// document that cannot be read may be the customer's.
+pub fn plan_absent(name: &Text, register: &RegisterState, names_are_known: bool) -> CustomerPlan {
+    let mut draft = Draft::new(name.clone(), register);
+    if !names_are_known {
+        return draft.finish(CustomerState::Invalid);
+    }
+    let imported = || register.accounts.iter().filter(|account| account.state.is_imported());
+    let mut orphans: BTreeMap<(AccountType, Text), u64> = BTreeMap::new();
+    for account in imported() {
+        *orphans.entry((account.key.account_type, account.policy.clone())).or_default() += 1;
+    }
+    draft.plan.operations = imported()
+        .filter(|account| !matches!(account.state, AccountState::Orphaned { .. }))
+        .map(orphan_operation)
+        .collect();
+    draft.plan.findings = describe_orphans(&orphans, true);
+    draft.finish(CustomerState::Ready)
 }
 
-/// Unites the plans of customers, sorted by name.
-pub fn unite(revision: Text, customers: Vec<CustomerPlan>) -> Plan {
-    let _ = (revision, customers);
-    todo!("being written")
+/// Unites the plans of customers.
+pub fn unite(revision: Text, mut customers: Vec<CustomerPlan>) -> Plan {
+    customers.sort_by(|left, right| left.name.cmp(&right.name));
+    let mut summary = Summary::default();
+    let mut digester = Digester::new("intake plan 1");
+    for customer in &customers {
+        summary.add(&customer.summary);
+        digester.field(&customer.name).field(customer.digest.as_bytes());
+    }
+    Plan { format_version: FORMAT_VERSION, digest: digester.finish(), revision, summary, customers }
+}
+
+/// The complete readings of one customer.
+struct Readings<'a> {
+    directories: Vec<&'a Directory>,
+    tenant: Option<&'a Tenant>,
+}
+
+/// What came of judging a customer whose readings are complete.
+struct Judged {
+    held: bool,
+    unreadable: bool,
+}
+
+/// Runs the stages.
+fn judge(
+    customer: &Customer,
+    observation: &Observation,
+    readings: &Readings<'_>,
+    pins: Pins,
+    draft: &mut Draft,
+) -> Judged {
+    let register = &observation.register;
+    let invalid_types: BTreeSet<AccountType> = customer
+        .imports
+        .iter()
+        .filter(|(_, imports)| matches!(imports, Imports::Invalid(_)))
+        .map(|(account_type, _)| *account_type)
+        .collect();
+    let mut resolver = Resolver::new(&readings.directories, pins);
+    let mut selected = select(customer, &mut resolver);
+    let today = observation.at.to_zoned(TimeZone::UTC).date();
+    let mut screened = screen(&selected, &mut resolver, today);
+    let licences = read_licence_rules(&selected, readings.tenant);
+
+    let findings = &mut draft.plan.findings;
+    findings.append(&mut selected.findings);
+    findings.append(&mut screened.findings);
+    findings.append(&mut resolver.findings);
+    findings.extend(licences.findings);
+    let mut blocked = selected.blocked.clone();
+    blocked.extend(screened.blocked.iter().chain(&licences.blocked).chain(&licences.unreadable));
+    let unclear = !blocked.is_empty();
+    blocked.extend(&invalid_types);
+
+    let by_key = Index::by_key((0_u32..).zip(register.accounts.iter().map(|account| account.key)));
+    let known_link = |key: &AccountKey| {
+        find_account(&register.accounts, &by_key, key)
+            .and_then(|found| register.accounts[found].profile.tenant_user_id)
+    };
+    let roster = correlate(
+        customer,
+        &readings.directories,
+        readings.tenant,
+        known_link,
+        &selected,
+        &screened,
+        &licences.tests,
+    );
+    let desired = desire(&screened, &roster, readings.tenant, &licences.tests);
+    let known = Known {
+        customer,
+        directories: &readings.directories,
+        tenant: readings.tenant,
+        accounts: &register.accounts,
+        by_key: &by_key,
+        blocked: &blocked,
+        at: observation.at,
+    };
+    let Changes { others, removals, ended, kept, desired: counts, orphans, left_out } =
+        diff(&known, &selected, &screened, &desired);
+
+    let measures = measure(readings);
+    let watch = Watch {
+        customer,
+        accounts: &register.accounts,
+        holds: &register.holds,
+        before: &register.measures,
+        now: &measures,
+        desired: &counts,
+        others: &others,
+        hidden_members: &selected.hidden_members,
+        at: observation.at,
+    };
+    let Guarded { operations, findings, approval, approved, holds } = guard(&watch, removals);
+    draft.plan.findings.extend(findings);
+    draft.plan.findings.extend(describe_orphans(&orphans, false));
+    draft.plan.operations.extend(others);
+    draft.plan.operations.extend(operations);
+    draft.plan.operations.extend(ended);
+    draft.plan.approval = approval;
+    let listings = Listings {
+        known: &known,
+        selected: &selected,
+        screened: &screened,
+        roster: &roster,
+        desired: &desired,
+    };
+    draft.plan.kept = listings.kept(&kept);
+    draft.plan.not_imported = listings.not_imported(&left_out);
+    draft.plan.licensed_outside_scope = listings.licensed_outside_scope(&licences.tests);
+    let held = unclear || approval.is_some();
+    let consequences = &mut draft.plan.consequences;
+    consequences.pins = resolver.into_pins(invalid_types.is_empty());
+    consequences.holds = holds;
+    consequences.approved = consequences.approved.or(approved);
+    consequences.measures = (!held && measures != register.measures).then_some(measures);
+    Judged { held, unreadable: !licences.unreadable.is_empty() }
+}
+
+/// Whether every import has the sides that it needs.
+fn is_ready(customer: &Customer) -> bool {
+    let imports = customer.imports.values().filter_map(|imports| match imports {
+        Imports::Valid(imports) => Some(imports),
+        Imports::Invalid(_) => None,
+    });
+    imports.flatten().all(|import| {
+        !customer.directories.is_empty() && (!import.password_sync || customer.tenant.is_some())
+    })
+}
+
+/// Takes the values of complete readings, or tells of each that is not.
+fn complete_readings(observation: &Observation) -> Result<Readings<'_>, Vec<Finding>> {
+    let mut findings = Vec::new();
+    let mut directories = Vec::new();
+    for (name, reading) in &observation.directories {
+        match reading {
+            Reading::Complete(directory) => directories.push(directory),
+            Reading::Incomplete(shortfall) => findings.push(incomplete(
+                FindingCode::DirectoryIncomplete,
+                format!("directory {name}"),
+                shortfall,
+            )),
+            Reading::Unavailable(fault) => {
+                findings.push(unavailable(
+                    FindingCode::DirectoryUnavailable,
+                    format!("directory {name}"),
+                    fault,
+                ));
+            }
+        }
+    }
+    let mut tenant = None;
+    match &observation.tenant {
+        None => {}
+        Some(Reading::Complete(read)) => tenant = Some(read),
+        Some(Reading::Incomplete(shortfall)) => {
+            findings.push(incomplete(FindingCode::TenantIncomplete, "tenant".to_owned(), shortfall));
+        }
+        Some(Reading::Unavailable(fault)) => {
+            let code = match fault.kind {
+                FaultKind::Unconsented => FindingCode::TenantUnconsented,
+                _ => FindingCode::TenantUnavailable,
+            };
+            findings.push(unavailable(code, "tenant".to_owned(), fault));
+        }
+    }
+    if findings.is_empty() { Ok(Readings { directories, tenant }) } else { Err(findings) }
+}
+
+fn incomplete(code: FindingCode, subject: String, shortfall: &Shortfall) -> Finding {
+    let Shortfall { what, read } = shortfall;
+    let message =
+        format!("{what}; {read} users had been read; everything stays as it is until a reading is whole");
+    Finding { code, severity: Severity::Error, subject, message }
+}
+
+fn unavailable(code: FindingCode, subject: String, fault: &Fault) -> Finding {
+    let hint = fault.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    let message = format!("{}{hint}; everything stays as it is until it can be read", fault.what);
+    Finding { code, severity: Severity::Error, subject, message }
+}
+
+/// What came of comparing the sources with the ones that were pinned.
+enum Pinned {
+    Same(Pins),
+    Approved(Pins, Digest),
+    Changed(Digest, Vec<Finding>),
+}
+
+/// Compares each domain's SID and the tenant's id with the pinned ones; pins those seen first.
+fn pin_sources(customer: &Customer, readings: &Readings<'_>, pins: &Pins) -> Pinned {
+    let mut pinned = pins.clone();
+    let mut changes = Vec::new();
+    for directory in &readings.directories {
+        let Some(sid) = directory.domain_sid else { continue };
+        let now = Text::from(sid.to_string());
+        if let Some(before) = pinned.domains.insert(directory.name.clone(), now.clone())
+            && before != now
+        {
+            changes.push((format!("directory {}", directory.name), before, now));
+        }
+    }
+    if let Some(now) = readings.tenant.and_then(|tenant| tenant.id.clone())
+        && let Some(before) = pinned.tenant.replace(now.clone())
+        && before != now
+    {
+        changes.push(("tenant".to_owned(), before, now));
+    }
+    if changes.is_empty() {
+        return Pinned::Same(pinned);
+    }
+    let (digest, findings) = source_changed(&customer.name, &changes);
+    if customer.approve.contains(&digest) {
+        return Pinned::Approved(pinned, digest);
+    }
+    Pinned::Changed(digest, findings)
+}
+
+/// The licence rules of all imports, read against the tenant.
+struct LicenceRules {
+    /// Per import; `None` for one that does not link.
+    tests: Vec<Option<LicenceTest>>,
+    findings: Vec<Finding>,
+    blocked: BTreeSet<AccountType>,
+    unreadable: BTreeSet<AccountType>,
+}
+
+fn read_licence_rules(selected: &Selected<'_>, tenant: Option<&Tenant>) -> LicenceRules {
+    let mut rules = LicenceRules {
+        tests: Vec::new(),
+        findings: Vec::new(),
+        blocked: BTreeSet::new(),
+        unreadable: BTreeSet::new(),
+    };
+    for one in &selected.imports {
+        let import = one.import;
+        let Some(tenant) = tenant.filter(|_| import.password_sync) else {
+            rules.tests.push(None);
+            continue;
+        };
+        let (test, problems) = LicenceTest::of(&import.licences, tenant);
+        rules.tests.push(Some(test));
+        for problem in problems {
+            let subject = format!("policy {}", import.policy);
+            rules.findings.push(match problem {
+                LicenceProblem::NamesUnknown => {
+                    rules.unreadable.insert(import.account_type);
+                    Finding {
+                        code: FindingCode::TenantIncomplete,
+                        severity: Severity::Error,
+                        subject,
+                        message: "it names licences, and the tenant's subscribedSkus, which tell the names, could not \
+                                  be read: nobody is added or removed; grant LicenseAssignment.Read.All, or write \
+                                  SKU ids"
+                            .to_owned(),
+                    }
+                }
+                LicenceProblem::NotOwned(name) => Finding {
+                    code: FindingCode::SkuNotOwned,
+                    severity: Severity::Warning,
+                    subject,
+                    message: format!("the tenant does not own `{name}`"),
+                },
+                LicenceProblem::NoneOwned => {
+                    rules.blocked.insert(import.account_type);
+                    Finding {
+                        code: FindingCode::SkuNotOwned,
+                        severity: Severity::Error,
+                        subject,
+                        message: "the tenant owns none of `licenses.anyOf`: nobody is added or removed".to_owned(),
+                    }
+                }
+            });
+        }
+    }
+    rules
+}
+
+fn measure(readings: &Readings<'_>) -> Measures {
+    let mut measures = Measures::default();
+    for directory in &readings.directories {
+        let mut ids: Vec<_> = directory.people.iter().map(|person| person.guid).collect();
+        ids.sort_unstable();
+        measures.directories.insert(directory.name.clone(), ids);
+    }
+    measures.tenant = readings.tenant.map(|tenant| {
+        let mut ids: Vec<_> = tenant.users.iter().map(|user| user.id).collect();
+        ids.sort_unstable();
+        ids
+    });
+    measures
+}
+
+fn describe_orphans(orphans: &BTreeMap<(AccountType, Text), u64>, customer_is_gone: bool) -> Vec<Finding> {
+    let describe = |((account_type, policy), count): (&(AccountType, Text), &u64)| Finding {
+        code: FindingCode::Orphaned,
+        severity: Severity::Warning,
+        subject: format!("{account_type}: {policy}"),
+        message: format!(
+            "{count} {} imported by `{policy}`, which {}: nothing happens to {} until a policy includes {} again",
+            if *count == 1 { "account was" } else { "accounts were" },
+            if customer_is_gone { "went with the customer's document" } else { "no longer applies" },
+            if *count == 1 { "it" } else { "them" },
+            if *count == 1 { "it" } else { "them" },
+        ),
+    };
+    orphans.iter().map(describe).collect()
+}
+
+/// A customer's plan while it is being made.
+struct Draft {
+    plan: CustomerPlan,
+    imported: u64,
+}
+
+impl Draft {
+    fn new(name: Text, register: &RegisterState) -> Self {
+        let consequences = Consequences {
+            pins: register.pins.clone(),
+            holds: register.holds.clone(),
+            ..Consequences::default()
+        };
+        let plan = CustomerPlan {
+            name,
+            state: CustomerState::Ready,
+            digest: Digest::of(&[]),
+            approval: None,
+            register_revision: register.revision,
+            summary: Summary::default(),
+            operations: Vec::new(),
+            kept: Vec::new(),
+            licensed_outside_scope: Vec::new(),
+            findings: Vec::new(),
+            not_imported: Vec::new(),
+            consequences,
+        };
+        Self {
+            plan,
+            imported: register.accounts.iter().filter(|account| account.state.is_imported()).count() as u64,
+        }
+    }
+
+    /// Orders everything, counts it and computes the digest.
+    fn finish(self, state: CustomerState) -> CustomerPlan {
+        let Self { mut plan, imported } = self;
+        plan.state = state;
+        plan.operations.sort_by_cached_key(|operation| {
+            let (name, id, account_type) = by_name(&operation.profile, &operation.key);
+            (name.into_owned(), id, account_type)
+        });
+        plan.findings.sort();
+        plan.findings.dedup();
+        let mut touched = 0;
+        for operation in &plan.operations {
+            let counter = match operation.action {
+                Action::Add | Action::Return => &mut plan.summary.add,
+                Action::Update => &mut plan.summary.update,
+                Action::Pend | Action::Remove => &mut plan.summary.remove,
+                Action::Hold => &mut plan.summary.hold,
+            };
+            *counter += 1;
+            touched += u64::from(is_about_imported(operation));
+        }
+        plan.summary.unchanged = imported.saturating_sub(touched);
+        plan.digest = digest_of(&plan.operations);
+        plan
+    }
+}
+
+/// Whether an operation is about an account that is imported already.
+fn is_about_imported(operation: &Operation) -> bool {
+    match operation.action {
+        Action::Add => false,
+        Action::Return => operation.changes.iter().all(|change| change.before.as_deref() != Some("removed")),
+        Action::Update | Action::Pend | Action::Remove | Action::Hold => true,
+    }
+}
+
+fn digest_of(operations: &[Operation]) -> Digest {
+    let mut digester = Digester::new("intake customer plan 1");
+    for operation in operations {
+        let profile = &operation.profile;
+        digester
+            .field(operation.action.code())
+            .field(operation.key.account_type.code())
+            .field(operation.key.source.code())
+            .field(operation.key.id.to_string())
+            .optional(operation.directory.as_deref())
+            .field(&profile.sam_account_name)
+            .optional(profile.user_principal_name.as_deref())
+            .field(&profile.display_name)
+            .optional(profile.email.as_deref())
+            .optional(profile.mobile_phone.as_deref())
+            .optional(profile.tenant_user_id.map(|id| id.to_string()))
+            .field([u8::from(profile.password_sync)])
+            .field(&operation.policy)
+            .optional(operation.matched_by.map(|key| format!("{key:?}")))
+            .optional(operation.reason.map(|reason| reason.code()))
+            .optional(operation.held_by.map(|code| code.code()));
+        digester.field((operation.changes.len() as u64).to_be_bytes());
+        for change in &operation.changes {
+            digester.field(change.field).optional(change.before.as_deref()).optional(change.after.as_deref());
+        }
+    }
+    digester.finish()
 }

@@ -1,1 +1,498 @@
 //! A plan for people: text with or without colour.
+
+use std::fmt::{self, Display, Write};
+
+use anstyle::{AnsiColor, Style as Ink};
+
+use crate::model::text::inert;
+use crate::plan::outcome::{
+    AccountView, Action, CustomerPlan, CustomerState, FieldChange, Finding, Kept, NotImported, Operation,
+    Plan, Severity, Summary, TenantUserView,
+};
+use crate::policy::fleet::MatchKey;
+
+/// How many entries of the lists that nobody has to act on are shown, unless all are asked for.
+const SHORT: usize = 20;
+
+/// How a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Style {
+    /// Whether with ANSI colours.
+    pub colour: bool,
+    /// Whether also customers without changes, and long lists whole.
+    pub verbose: bool,
+}
+
+const GREEN: Ink = AnsiColor::Green.on_default();
+const YELLOW: Ink = AnsiColor::Yellow.on_default();
+const RED: Ink = AnsiColor::Red.on_default();
+const MAGENTA: Ink = AnsiColor::Magenta.on_default();
+const DIM: Ink = Ink::new().dimmed();
+const BOLD: Ink = Ink::new().bold();
+
+/// Writes a plan: a block for every customer with changes or something to know, the totals and
+/// the digest. Names from outside are inert in it.
+///
+/// # Errors
+/// Only those of `out`.
+pub fn write(out: &mut dyn Write, plan: &Plan, style: Style) -> fmt::Result {
+    for customer in &plan.customers {
+        write_customer(out, customer, style)?;
+    }
+    write_summary(out, &plan.summary, style)?;
+    writeln!(out, "Digest: {}", plan.digest)
+}
+
+/// Writes the block of one customer; nothing for a customer with nothing to tell.
+///
+/// # Errors
+/// Only those of `out`.
+pub fn write_customer(out: &mut dyn Write, plan: &CustomerPlan, style: Style) -> fmt::Result {
+    let report = Report { plan, style };
+    if !report.has_something_to_tell() {
+        return Ok(());
+    }
+    report.heading(out)?;
+    report.operations(out)?;
+    report.hold(out)?;
+    report.findings(out)?;
+    report.kept(out)?;
+    report.not_imported(out)?;
+    report.licensed_outside_scope(out)?;
+    writeln!(out)
+}
+
+/// Writes the totals: `Plan: 3 to add, 1 to update, 2 to remove, 0 held; 120 unchanged.`
+///
+/// # Errors
+/// Only those of `out`.
+pub fn write_summary(out: &mut dyn Write, summary: &Summary, style: Style) -> fmt::Result {
+    let Summary { add, update, remove, hold, unchanged } = summary;
+    writeln!(
+        out,
+        "{} {add} to add, {update} to update, {remove} to remove, {hold} held; {unchanged} unchanged.",
+        style.paint(BOLD, "Plan:")
+    )
+}
+
+impl Style {
+    fn paint<T: Display>(self, ink: Ink, text: T) -> Painted<T> {
+        Painted { ink: if self.colour { ink } else { Ink::new() }, text }
+    }
+}
+
+struct Painted<T> {
+    ink: Ink,
+    text: T,
+}
+
+impl<T: Display> Display for Painted<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}{}{}", self.ink.render(), self.text, self.ink.render_reset())
+    }
+}
+
+struct Report<'a> {
+    plan: &'a CustomerPlan,
+    style: Style,
+}
+
+impl Report<'_> {
+    fn has_something_to_tell(&self) -> bool {
+        let plan = self.plan;
+        self.style.verbose
+            || !plan.operations.is_empty()
+            || !matches!(plan.state, CustomerState::Ready | CustomerState::Suspended)
+            || !plan.kept.is_empty()
+            || plan.findings.iter().any(|finding| finding.severity != Severity::Info)
+            || self.nobody_is_imported()
+    }
+
+    /// Somebody whose first plan is empty wants to know why before anything else.
+    fn nobody_is_imported(&self) -> bool {
+        self.plan.summary.unchanged == 0 && !self.plan.not_imported.is_empty()
+    }
+
+    fn heading(&self, out: &mut dyn Write) -> fmt::Result {
+        let state = match self.plan.state {
+            CustomerState::Ready => {
+                return writeln!(out, "{}", self.style.paint(BOLD, inert(&self.plan.name)));
+            }
+            CustomerState::Suspended => "suspended: nothing of this would be written",
+            CustomerState::Held => "held",
+            CustomerState::Unreadable => "unreadable: nothing is planned, everything stays as it is",
+            CustomerState::Invalid => "invalid: nothing is planned, everything stays as it is",
+            CustomerState::NotReady => "notReady: nothing is planned until both sides are connected",
+        };
+        let ink = if self.plan.state == CustomerState::Suspended { YELLOW } else { RED };
+        let name = self.style.paint(BOLD, inert(&self.plan.name));
+        writeln!(out, "{name} ({})", self.style.paint(ink, state))
+    }
+
+    fn operations(&self, out: &mut dyn Write) -> fmt::Result {
+        let names: Vec<String> =
+            self.plan.operations.iter().map(|operation| name_of(&operation.account())).collect();
+        let width = width_of(&names);
+        for (operation, name) in self.plan.operations.iter().zip(&names) {
+            self.operation(out, operation, name, width)?;
+        }
+        Ok(())
+    }
+
+    fn operation(&self, out: &mut dyn Write, operation: &Operation, name: &str, width: usize) -> fmt::Result {
+        let (sign, ink) = match operation.action {
+            Action::Add => ("+ add   ", GREEN),
+            Action::Return => ("+ return", GREEN),
+            Action::Update => ("~ update", YELLOW),
+            Action::Pend => ("~ pend  ", YELLOW),
+            Action::Remove => ("- remove", RED),
+            Action::Hold => ("! hold  ", MAGENTA),
+        };
+        let account_type = operation.key.account_type;
+        let policy = inert(&operation.policy);
+        let because = operation.reason.map_or("", |reason| reason.code());
+        let about = match operation.action {
+            Action::Add | Action::Return => {
+                let matched =
+                    operation.matched_by.map(|key| format!(", by {}", key_word(key))).unwrap_or_default();
+                format!("{}  ({account_type}, {policy}{matched})", inert(&operation.profile.display_name))
+            }
+            Action::Update => format!("({account_type}, {policy})"),
+            Action::Pend => match operation.until {
+                Some(until) => format!("{because}, until {until}  ({account_type}, {policy})"),
+                None => format!("{because}  ({account_type}, {policy})"),
+            },
+            Action::Remove => format!("{because}  ({account_type}, {policy})"),
+            Action::Hold => {
+                let guard = operation.held_by.map_or("a guard", |guard| guard.code());
+                format!("{because}, held by {guard}  ({account_type}, {policy})")
+            }
+        };
+        let padding = width.saturating_sub(name.chars().count());
+        writeln!(out, "  {} {name}{:padding$}  {}", self.style.paint(ink, sign), "", about.trim())?;
+        operation.changes.iter().try_for_each(|change| self.change(out, change))
+    }
+
+    fn change(&self, out: &mut dyn Write, change: &FieldChange) -> fmt::Result {
+        let shown = |value: &Option<crate::model::text::Text>| match value {
+            Some(value) => format!("\"{}\"", inert(value)),
+            None => "(none)".to_owned(),
+        };
+        writeln!(out, "             {}: {} → {}", change.field, shown(&change.before), shown(&change.after))
+    }
+
+    /// Says what is held, why, and exactly what lets it go.
+    fn hold(&self, out: &mut dyn Write) -> fmt::Result {
+        let Some(approval) = self.plan.approval else { return Ok(()) };
+        let name = inert(&self.plan.name);
+        let held = match self.plan.summary.hold {
+            0 => "Nothing goes ahead".to_owned(),
+            1 => "1 removal is kept back".to_owned(),
+            count => format!("{count} removals are kept back"),
+        };
+        writeln!(out)?;
+        writeln!(out, "  {} {held}, until somebody approves exactly this.", self.style.paint(MAGENTA, "!"))?;
+        for finding in self.plan.findings.iter().filter(|finding| finding.severity == Severity::Error) {
+            writeln!(out, "    Why: {} ({})", inert(&finding.message), finding.code.code())?;
+        }
+        writeln!(out, "    To let it go ahead, add to `spec` in the file of customer `{name}`:")?;
+        writeln!(out, "      approve: [\"{approval}\"]")?;
+        writeln!(out, "    or, for one run:")?;
+        writeln!(out, "      intake apply --customer {name} --approve {approval}")
+    }
+
+    fn findings(&self, out: &mut dyn Write) -> fmt::Result {
+        let mut shown = self.plan.findings.iter().filter(|finding| !self.was_told(finding)).peekable();
+        if shown.peek().is_some() {
+            writeln!(out, "\n  Findings")?;
+        }
+        shown.try_for_each(|finding| self.finding(out, finding))
+    }
+
+    /// What holds something back stands beside the hold already.
+    fn was_told(&self, finding: &Finding) -> bool {
+        self.plan.approval.is_some() && finding.severity == Severity::Error
+    }
+
+    fn finding(&self, out: &mut dyn Write, finding: &Finding) -> fmt::Result {
+        let (word, ink) = match finding.severity {
+            Severity::Error => ("error", RED),
+            Severity::Warning => ("warning", YELLOW),
+            Severity::Info => ("info", DIM),
+        };
+        write!(out, "    {} {}", self.style.paint(ink, word), finding.code.code())?;
+        if !finding.subject.is_empty() {
+            write!(out, " {}", inert(&finding.subject))?;
+        }
+        writeln!(out, ": {}", inert(&finding.message))
+    }
+
+    fn kept(&self, out: &mut dyn Write) -> fmt::Result {
+        if self.plan.kept.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n  Kept as they are ({})", self.plan.kept.len())?;
+        let names: Vec<String> = self.plan.kept.iter().map(|kept| name_of(&kept.account)).collect();
+        let width = width_of(&names);
+        for (Kept { verdict, candidates, .. }, name) in self.plan.kept.iter().zip(&names) {
+            let padding = width.saturating_sub(name.chars().count());
+            writeln!(out, "    {:21} {name}{:padding$}  {}", verdict.code(), "", either(candidates))?;
+        }
+        Ok(())
+    }
+
+    fn not_imported(&self, out: &mut dyn Write) -> fmt::Result {
+        let all = &self.plan.not_imported;
+        if all.is_empty() {
+            return Ok(());
+        }
+        if self.plan.operations.is_empty() && !self.style.verbose && !self.nobody_is_imported() {
+            return writeln!(out, "\n  Not imported: {} (-v lists them)", all.len());
+        }
+        writeln!(out, "\n  Not imported ({})", all.len())?;
+        let shown = self.short(all);
+        let names: Vec<String> = shown.iter().map(|left_out| name_of(&left_out.account)).collect();
+        let width = width_of(&names);
+        for (NotImported { verdict, evidence, candidates, .. }, name) in shown.iter().zip(&names) {
+            let padding = width.saturating_sub(name.chars().count());
+            let mut about = inert(evidence).into_owned();
+            if !candidates.is_empty() {
+                let separator = if about.is_empty() { "" } else { "; " };
+                about = format!("{about}{separator}{}", either(candidates));
+            }
+            let line = format!("    {:21} {name}{:padding$}  {about}", verdict.code(), "");
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        self.rest(out, all.len())
+    }
+
+    fn licensed_outside_scope(&self, out: &mut dyn Write) -> fmt::Result {
+        let all = &self.plan.licensed_outside_scope;
+        if all.is_empty() {
+            return Ok(());
+        }
+        if self.plan.operations.is_empty() && !self.style.verbose && !self.nobody_is_imported() {
+            return writeln!(out, "  Licensed outside every scope: {} (-v lists them)", all.len());
+        }
+        writeln!(out, "\n  Licensed outside every scope ({})", all.len())?;
+        for TenantUserView { user_principal_name, licenses, .. } in self.short(all) {
+            let licenses: Vec<_> = licenses.iter().map(|licence| inert(licence)).collect();
+            writeln!(out, "    {}  {}", inert(user_principal_name), licenses.join(", "))?;
+        }
+        self.rest(out, all.len())
+    }
+
+    fn short<'a, T>(&self, all: &'a [T]) -> &'a [T] {
+        if self.style.verbose { all } else { &all[..all.len().min(SHORT)] }
+    }
+
+    fn rest(&self, out: &mut dyn Write, all: usize) -> fmt::Result {
+        match all.saturating_sub(SHORT) {
+            more if more > 0 && !self.style.verbose => {
+                writeln!(out, "    {}", self.style.paint(DIM, format!("… and {more} more (-v shows all)")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns by what name people know an account, inert.
+fn name_of(account: &AccountView) -> String {
+    let name = account
+        .user_principal_name
+        .as_deref()
+        .into_iter()
+        .chain([account.sam_account_name.as_str(), account.display_name.as_str()])
+        .find(|name| !name.is_empty());
+    name.map_or_else(|| "(without a name)".to_owned(), |name| inert(name).into_owned())
+}
+
+fn width_of(names: &[String]) -> usize {
+    // One name of monstrous length does not push everything else off the screen.
+    names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(48)
+}
+
+fn either(candidates: &[String]) -> String {
+    let candidates: Vec<_> = candidates.iter().map(|candidate| inert(candidate)).collect();
+    candidates.join(" or ")
+}
+
+fn key_word(key: MatchKey) -> &'static str {
+    match key {
+        MatchKey::ImmutableId => "immutableId",
+        MatchKey::SecurityIdentifier => "securityIdentifier",
+        MatchKey::UserPrincipalName => "userPrincipalName",
+        MatchKey::Mail => "mail",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::account::{AccountKey, AccountType, Profile, Source, Verdict};
+    use crate::model::digest::Digest;
+    use crate::model::guid::Guid;
+    use crate::model::text::Text;
+    use crate::plan::outcome::{Consequences, FORMAT_VERSION, FindingCode};
+
+    fn operation(action: Action, name: &str) -> Operation {
+        Operation {
+            action,
+            key: AccountKey {
+                account_type: AccountType::EndUser,
+                source: Source::Directory,
+                id: Guid::from_u128(1),
+            },
+            directory: None,
+            profile: Profile {
+                sam_account_name: Text::from(name),
+                user_principal_name: Some(Text::from(format!("{name}@contoso.test"))),
+                display_name: Text::from("Somebody"),
+                email: None,
+                mobile_phone: None,
+                tenant_user_id: None,
+                password_sync: true,
+            },
+            policy: Text::from("staff"),
+            matched_by: None,
+            changes: Vec::new(),
+            reason: None,
+            held_by: None,
+            until: None,
+        }
+    }
+
+    fn customer(operations: Vec<Operation>) -> CustomerPlan {
+        CustomerPlan {
+            name: Text::from("contoso"),
+            state: CustomerState::Ready,
+            digest: Digest::of(b"customer"),
+            approval: None,
+            register_revision: 1,
+            summary: Summary { add: 1, update: 1, remove: 2, hold: 0, unchanged: 120 },
+            operations,
+            kept: Vec::new(),
+            licensed_outside_scope: Vec::new(),
+            findings: Vec::new(),
+            not_imported: Vec::new(),
+            consequences: Consequences::default(),
+        }
+    }
+
+    fn text(customer: CustomerPlan, style: Style) -> String {
+        let plan = Plan {
+            format_version: FORMAT_VERSION,
+            digest: Digest::of(b"plan"),
+            revision: Text::from("tree"),
+            summary: customer.summary,
+            customers: vec![customer],
+        };
+        let mut text = String::new();
+        write(&mut text, &plan, style).expect("a String takes everything");
+        text
+    }
+
+    fn left_out(number: usize) -> NotImported {
+        NotImported {
+            verdict: Verdict::Unlicensed,
+            account_type: AccountType::EndUser,
+            account: operation(Action::Add, &format!("user{number:02}")).account(),
+            evidence: "no licence that counts".to_owned(),
+            candidates: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_action_has_its_line() {
+        let mut add = operation(Action::Add, "jane");
+        add.matched_by = Some(MatchKey::ImmutableId);
+        let mut update = operation(Action::Update, "bob");
+        update.changes =
+            vec![FieldChange { field: "displayName", before: Some(Text::from("B")), after: None }];
+        let mut pend = operation(Action::Pend, "carl");
+        pend.reason = Some(Verdict::NotInScope);
+        pend.until = Some("2026-12-01T00:00:00Z".parse().expect("a moment"));
+        let mut remove = operation(Action::Remove, "eve");
+        remove.reason = Some(Verdict::Unlicensed);
+        let shown = text(customer(vec![add, update, pend, remove]), Style::default());
+        let expected = "\
+contoso
+  + add    jane@contoso.test  Somebody  (EndUser, staff, by immutableId)
+  ~ update bob@contoso.test   (EndUser, staff)
+             displayName: \"B\" → (none)
+  ~ pend   carl@contoso.test  not-in-scope, until 2026-12-01T00:00:00Z  (EndUser, staff)
+  - remove eve@contoso.test   unlicensed  (EndUser, staff)
+
+Plan: 1 to add, 1 to update, 2 to remove, 0 held; 120 unchanged.
+";
+        assert_eq!(shown, format!("{expected}Digest: {}\n", Digest::of(b"plan")));
+    }
+
+    #[test]
+    fn a_hold_says_what_why_and_what_to_type() {
+        let mut hold = operation(Action::Hold, "fay");
+        hold.reason = Some(Verdict::Unlicensed);
+        hold.held_by = Some(FindingCode::RemovalLimit);
+        let mut held = customer(vec![hold]);
+        held.state = CustomerState::Held;
+        held.summary.hold = 1;
+        held.approval = Some(Digest::of(b"held"));
+        held.findings = vec![Finding {
+            code: FindingCode::RemovalLimit,
+            severity: Severity::Error,
+            subject: "EndUser".to_owned(),
+            message: "30 removals, and 12 are allowed in 24h".to_owned(),
+        }];
+        let shown = text(held, Style::default());
+        let approval = Digest::of(b"held");
+        for line in [
+            "contoso (held)",
+            "  ! hold   fay@contoso.test  unlicensed, held by removal-limit  (EndUser, staff)",
+            "    Why: 30 removals, and 12 are allowed in 24h (removal-limit)",
+            &format!("      approve: [\"{approval}\"]"),
+            &format!("      intake apply --customer contoso --approve {approval}"),
+        ] {
+            assert!(shown.lines().any(|found| found == line), "{line}\nin\n{shown}");
+        }
+        assert_eq!(shown.matches("30 removals").count(), 1, "{shown}");
+    }
+
+    #[test]
+    fn hostile_names_are_inert_and_colour_is_only_ours() {
+        let mut add = operation(Action::Add, "x\u{1b}[2J\u{202e}");
+        add.profile.display_name = Text::from("a\nPlan: 0 to add");
+        let plain = text(customer(vec![add.clone()]), Style::default());
+        assert!(!plain.contains('\u{1b}') && !plain.contains('\u{202e}'), "{plain:?}");
+        assert_eq!(plain.lines().filter(|line| line.starts_with("Plan:")).count(), 1);
+        let coloured = text(customer(vec![add]), Style { colour: true, verbose: false });
+        assert!(coloured.contains("\u{1b}[32m+ add"), "{coloured:?}");
+        assert!(!coloured.contains("\u{1b}[2J"), "{coloured:?}");
+    }
+
+    #[test]
+    fn long_lists_of_people_left_out_are_cut_with_a_count() {
+        let mut many = customer(vec![operation(Action::Add, "jane")]);
+        many.not_imported = (0..25).map(left_out).collect();
+        let short = text(many.clone(), Style::default());
+        assert_eq!(short.matches("unlicensed").count(), 20);
+        assert!(short.contains("… and 5 more (-v shows all)"), "{short}");
+        let whole = text(many, Style { colour: false, verbose: true });
+        assert_eq!(whole.matches("unlicensed").count(), 25);
+        assert!(!whole.contains("more (-v"), "{whole}");
+    }
+
+    #[test]
+    fn customers_with_nothing_to_tell_are_left_out() {
+        let quiet = text(customer(Vec::new()), Style::default());
+        assert!(!quiet.contains("contoso"), "{quiet}");
+        let mut steady = customer(Vec::new());
+        steady.not_imported = vec![left_out(1)];
+        assert!(!text(steady.clone(), Style::default()).contains("contoso"));
+        // Nobody imported at all: then everybody left out is told with the reason.
+        steady.summary = Summary::default();
+        assert!(text(steady, Style::default()).contains("unlicensed"));
+        let mut broken = customer(Vec::new());
+        broken.state = CustomerState::Unreadable;
+        assert!(text(broken, Style::default()).contains("contoso (unreadable"));
+    }
+}

@@ -1,5 +1,8 @@
 //! Every outside system as the program wishes it were, in the program's own words.
 
+pub mod clock;
 pub mod outbox;
 pub mod register;
 pub mod source;
+pub mod tree;
+pub mod watch;

@@ -1,1 +1,10 @@
 //! One turn for one customer: observe, plan, apply, deliver.
+
+pub mod apply;
+pub mod deliver;
+#[cfg(test)]
+pub mod fakes;
+pub mod judge;
+pub mod notice;
+pub mod observe;
+pub mod turn;

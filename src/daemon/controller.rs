@@ -1,0 +1,662 @@
+//! The controller's loop: reads the tree, starts turns when they are due, stops cleanly.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::daemon::schedule::{End, Moment, Schedule, Wanted, wait_after};
+use crate::daemon::turns::{Next, TurnResult, Turns, Went};
+use crate::model::digest::Digester;
+use crate::model::reading::Fault;
+use crate::model::text::{Text, inert};
+use crate::plan::outcome::CustomerState;
+use crate::policy::fleet::Customer;
+use crate::ports::register::RegisterFault;
+use crate::ports::tree::{Tree, TreeReading};
+use crate::ports::watch::Watch;
+use crate::reconcile::deliver::Courier;
+use crate::reconcile::judge::{Job, TurnFault};
+
+/// How often customers are reconciled that have no options.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(3 * 3_600);
+
+/// How often the controller does things.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// How many customers at once.
+    pub concurrency: usize,
+    /// How long the tree must be quiet before it is read: an editor writes in several steps.
+    pub settle: Duration,
+    /// When it is read although it is never quiet.
+    pub settle_at_most: Duration,
+    /// How often it is read unasked: watchers miss events.
+    pub rescan: Duration,
+    /// How often the outbox is looked into unasked.
+    pub deliver: Duration,
+    /// How long turns under way may take to end when the controller stops.
+    pub farewell: Duration,
+    /// Which customers; empty for all.
+    pub only: BTreeSet<Text>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            concurrency: 16,
+            settle: Duration::from_millis(300),
+            settle_at_most: Duration::from_secs(3),
+            rescan: Duration::from_secs(60),
+            deliver: Duration::from_secs(15),
+            farewell: Duration::from_secs(8),
+            only: BTreeSet::new(),
+        }
+    }
+}
+
+/// What the controller works with.
+pub struct Controller {
+    /// The policy tree.
+    pub tree: Arc<dyn Tree>,
+    /// Who notices its changes.
+    pub watch: Box<dyn Watch>,
+    /// Who carries out turns.
+    pub turns: Arc<dyn Turns>,
+    /// Who delivers; none where nothing is to be delivered.
+    pub courier: Option<Arc<Courier>>,
+    /// How often things happen.
+    pub pace: Pace,
+    /// Returns numbers from 0 to 1.
+    pub random: fn() -> f64,
+}
+
+/// What the loop remembers.
+struct Loop {
+    turns: Arc<dyn Turns>,
+    pace: Pace,
+    random: fn() -> f64,
+    started: Instant,
+    schedule: Schedule,
+    /// Turns under way, and whose they are: a turn that fails inside tells no name.
+    running: JoinSet<(TurnResult, Duration)>,
+    names: HashMap<Id, Text>,
+    /// Failures that no turn could record, by customer.
+    failures: BTreeMap<Text, u32>,
+    jobs: BTreeMap<Text, Job>,
+    states: BTreeMap<Text, CustomerState>,
+    revision: Text,
+    problems: Vec<String>,
+    /// Why the tree cannot be read, as long as it cannot.
+    unread: Option<String>,
+    wrote: Arc<Notify>,
+}
+
+impl Controller {
+    /// Reconciles until `stop` is cancelled; `reload` has the tree read again.
+    ///
+    /// # Errors
+    /// Only at the start: a tree that cannot be read at all. Later the last good one stays in
+    /// force.
+    pub async fn run(mut self, stop: CancellationToken, reload: Arc<Notify>) -> Result<(), Fault> {
+        let mut state = Loop {
+            turns: self.turns,
+            schedule: Schedule::new(self.pace.concurrency),
+            pace: self.pace,
+            random: self.random,
+            started: Instant::now(),
+            running: JoinSet::new(),
+            names: HashMap::new(),
+            failures: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            states: BTreeMap::new(),
+            revision: Text::default(),
+            problems: Vec::new(),
+            unread: None,
+            wrote: Arc::new(Notify::new()),
+        };
+        let first = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            first = read(self.tree.clone(), state.turns.clone()) => first?,
+        };
+        state.take_over(first);
+        let delivering = self.courier.map(|courier| {
+            tokio::spawn(deliver(courier, state.pace.deliver, state.wrote.clone(), stop.clone()))
+        });
+
+        let mut rescan = tokio::time::interval_at(Instant::now() + state.pace.rescan, state.pace.rescan);
+        rescan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut settling: Option<Settling> = None;
+        let mut reading: Option<JoinHandle<Result<Known, Fault>>> = None;
+        let mut read_again = false;
+        loop {
+            state.start_due(&stop);
+            let next = state.schedule.next(state.now()).map(|due| state.started + due);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(ended) = state.running.join_next_with_id() => state.ended(ended),
+                read = finished(&mut reading) => {
+                    reading = None;
+                    state.tree_read(read);
+                }
+                () = reload.notified() => {
+                    tracing::info!("reading the tree again, as asked");
+                    read_again = true;
+                }
+                () = self.watch.changed() => Settling::note(&mut settling, &state.pace),
+                () = until(settling.map(|settling| settling.due)) => {
+                    settling = None;
+                    read_again = true;
+                }
+                _ = rescan.tick() => {
+                    // First watch, then read: no change falls in between.
+                    self.watch.rearm();
+                    read_again = true;
+                }
+                () = until(next) => {}
+            }
+            if read_again && reading.is_none() {
+                read_again = false;
+                reading = Some(tokio::spawn(read(self.tree.clone(), state.turns.clone())));
+            }
+        }
+        if let Some(reading) = reading {
+            reading.abort();
+        }
+        state.farewell().await;
+        if let Some(delivering) = delivering {
+            // It holds nothing that must be finished: a delivery may always be repeated.
+            delivering.abort();
+        }
+        Ok(())
+    }
+}
+
+impl Loop {
+    fn now(&self) -> Moment {
+        self.started.elapsed()
+    }
+
+    fn start_due(&mut self, stop: &CancellationToken) {
+        while let Some(name) = self.schedule.take(self.now()) {
+            let Some(job) = self.jobs.get(&name).cloned() else {
+                self.schedule.finished(&name, DEFAULT_INTERVAL, self.now());
+                continue;
+            };
+            tracing::debug!(customer = %inert(&name), "turn begins");
+            let interval = self.schedule.interval(&name).unwrap_or(DEFAULT_INTERVAL);
+            let random = (self.random)();
+            let before = self.failures.get(&name).copied().unwrap_or(0);
+            let wait = move |end: End| wait_after(end, interval, random);
+            let next: Next = Arc::new(move |went: &Went| {
+                wait(End { failures: went.failures, retry_after: went.retry_after })
+            });
+            let (turns, revision, stop) = (self.turns.clone(), self.revision.clone(), stop.clone());
+            let handle = self.running.spawn(async move {
+                let result = turns.turn(job, revision, next.clone(), stop).await;
+                let waits = match &result {
+                    Ok(went) => next(went),
+                    Err(_) => wait(End { failures: before.saturating_add(1), retry_after: None }),
+                };
+                (result, waits)
+            });
+            self.names.insert(handle.id(), name);
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Id, (TurnResult, Duration)), JoinError>) {
+        let (id, result) = match ended {
+            Ok((id, result)) => (id, Ok(result)),
+            Err(error) => (error.id(), Err(error)),
+        };
+        let Some(name) = self.names.remove(&id) else { return };
+        let wait = match result {
+            Ok((Ok(went), wait)) => {
+                self.failures.remove(&name);
+                self.tell(&name, &went, wait);
+                if went.wrote {
+                    self.wrote.notify_one();
+                }
+                wait
+            }
+            Ok((Err(TurnFault::Stopped), wait)) => wait,
+            Ok((Err(fault), wait)) => {
+                *self.failures.entry(name.clone()).or_default() += 1;
+                tracing::error!(customer = %inert(&name), again_in_seconds = wait.as_secs(),
+                    "turn failed: {}", chain(&fault));
+                wait
+            }
+            Err(error) => {
+                let failures = self.failures.entry(name.clone()).or_default();
+                *failures += 1;
+                tracing::error!(customer = %inert(&name), "turn failed inside Intake: {error}");
+                wait_after(End { failures: *failures, retry_after: None }, DEFAULT_INTERVAL, 0.5)
+            }
+        };
+        let now = self.now();
+        self.schedule.finished(&name, wait, now);
+    }
+
+    /// Logs what somebody should know: changes, and each change of a customer's state once.
+    fn tell(&mut self, name: &Text, went: &Went, wait: Duration) {
+        let customer = inert(name);
+        let state = went.state.code();
+        let before = self.states.insert(name.clone(), went.state);
+        let again_in_seconds = wait.as_secs();
+        if went.wrote {
+            let summary = went.summary;
+            tracing::info!(%customer, state, added = summary.add, updated = summary.update,
+                removed = summary.remove, held = summary.hold, again_in_seconds, "applied");
+        }
+        match (before, went.state) {
+            (Some(before), now) if before == now => {
+                tracing::debug!(%customer, state, again_in_seconds, "turn ended");
+            }
+            (None, CustomerState::Ready) => {
+                tracing::info!(%customer, state, unchanged = went.summary.unchanged, again_in_seconds, "turn ended");
+            }
+            (Some(_), CustomerState::Ready) => {
+                tracing::info!(%customer, state, again_in_seconds, "recovered")
+            }
+            (_, CustomerState::Suspended) => tracing::info!(%customer, state, again_in_seconds, "suspended"),
+            _ => tracing::warn!(%customer, state, again_in_seconds, "{}", inert(&went.message)),
+        }
+    }
+
+    fn tree_read(&mut self, read: Result<Result<Known, Fault>, JoinError>) {
+        let fault = match read {
+            Ok(Ok(known)) => {
+                if self.unread.take().is_some() {
+                    tracing::info!("the tree can be read again");
+                }
+                return self.take_over(known);
+            }
+            Ok(Err(fault)) => fault.what,
+            Err(error) => format!("reading the tree failed inside Intake: {error}"),
+        };
+        if self.unread.as_ref() != Some(&fault) {
+            tracing::error!(revision = %self.revision, "the last good tree stays in force: {fault}");
+            self.unread = Some(fault);
+        }
+    }
+
+    fn take_over(&mut self, known: Known) {
+        let Known { reading, registered } = known;
+        if reading.problems != self.problems {
+            for problem in &reading.problems {
+                tracing::error!("the tree has an error: {problem}");
+            }
+            if reading.problems.is_empty() {
+                tracing::info!("the tree has no errors any more");
+            }
+            self.problems = reading.problems.clone();
+        }
+        let registered = registered.unwrap_or_else(|fault| {
+            // Who left the tree is found out at the next rescan.
+            tracing::error!("the register failed: {}", chain(&fault));
+            let absent = self.jobs.values().filter(|job| matches!(job, Job::Absent { .. }));
+            absent.map(|job| job.name().clone()).collect()
+        });
+        let (jobs, wanted) = jobs_of(&reading, registered, &self.pace.only);
+        self.jobs = jobs;
+        let now = self.now();
+        let random = self.random;
+        let woken = self.schedule.want(wanted, now, &mut move || random());
+        if self.revision != reading.fleet.revision {
+            self.revision = reading.fleet.revision.clone();
+            tracing::info!(revision = %self.revision, customers = self.jobs.len(), woken = woken.len(), "tree read");
+        }
+    }
+
+    /// Waits for the turns under way: reads were cancelled, transactions are finished.
+    async fn farewell(&mut self) {
+        tracing::info!(turns = self.running.len(), "stopping");
+        let all = async { while self.running.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.pace.farewell, all).await.is_err() {
+            // The store drops what was not committed; the next start does it again.
+            tracing::warn!(turns = self.running.len(), "turns did not end in time and are cut off");
+            self.running.abort_all();
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// The tree, and whom the register knows.
+struct Known {
+    reading: TreeReading,
+    registered: Result<Vec<Text>, RegisterFault>,
+}
+
+async fn read(tree: Arc<dyn Tree>, turns: Arc<dyn Turns>) -> Result<Known, Fault> {
+    let reading = tree.read().await?;
+    Ok(Known { reading, registered: turns.known().await })
+}
+
+/// Returns what to do for whom and how often. A customer that the register knows and the tree
+/// does not have is reconciled too: somebody must say what became of its accounts.
+fn jobs_of(
+    reading: &TreeReading,
+    registered: Vec<Text>,
+    only: &BTreeSet<Text>,
+) -> (BTreeMap<Text, Job>, BTreeMap<Text, Wanted>) {
+    let mut jobs = BTreeMap::new();
+    let mut wanted = BTreeMap::new();
+    let chosen = |name: &Text| only.is_empty() || only.contains(name);
+    for (name, customer) in reading.fleet.customers.iter().filter(|(name, _)| chosen(name)) {
+        // Without a fingerprint nobody knows whether it changed: its text decides.
+        let fingerprint = reading.fingerprints.get(name).copied().unwrap_or_else(|| {
+            let mut digester = Digester::new("customer");
+            digester.field(format!("{customer:?}"));
+            digester.finish()
+        });
+        jobs.insert(name.clone(), Job::Listed(Arc::new(customer.clone())));
+        wanted.insert(name.clone(), Wanted { interval: interval_of(customer), fingerprint });
+    }
+    let names_are_known = reading.fleet.names_are_known;
+    for name in registered.into_iter().filter(chosen) {
+        if jobs.contains_key(&name) {
+            continue;
+        }
+        let mut digester = Digester::new("absent");
+        digester.field([u8::from(names_are_known)]);
+        wanted.insert(name.clone(), Wanted { interval: DEFAULT_INTERVAL, fingerprint: digester.finish() });
+        jobs.insert(name.clone(), Job::Absent { name, names_are_known });
+    }
+    (jobs, wanted)
+}
+
+/// Both account types are reconciled in one turn, so the shorter interval counts.
+fn interval_of(customer: &Customer) -> Duration {
+    customer.options.values().map(|options| options.interval.to_std()).min().unwrap_or(DEFAULT_INTERVAL)
+}
+
+/// When the tree has been quiet for long enough.
+#[derive(Clone, Copy)]
+struct Settling {
+    due: Instant,
+    at_most: Instant,
+}
+
+impl Settling {
+    fn note(settling: &mut Option<Self>, pace: &Pace) {
+        let now = Instant::now();
+        let at_most = settling.map_or(now + pace.settle_at_most, |settling| settling.at_most);
+        *settling = Some(Self { due: (now + pace.settle).min(at_most), at_most });
+    }
+}
+
+/// Waits for a moment; for ever if there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a reading that is under way; for ever if there is none.
+async fn finished<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Delivers now and then, and whenever a turn wrote.
+async fn deliver(courier: Arc<Courier>, every: Duration, wrote: Arc<Notify>, stop: CancellationToken) {
+    loop {
+        if let Err(fault) = courier.drain(&stop).await {
+            tracing::error!("the outbox failed: {}", chain(&fault));
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = wrote.notified() => {}
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+/// Returns an error with its causes, for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    inert(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::model::digest::Digest;
+    use crate::model::reading::FaultKind;
+    use crate::plan::outcome::Summary;
+    use crate::policy::fleet::Fleet;
+    use crate::reconcile::fakes::customer;
+
+    /// A tree that tests change: what each customer says, or nothing where it cannot be read.
+    #[derive(Default)]
+    struct FakeTree(Mutex<Option<BTreeMap<Text, String>>>);
+
+    impl FakeTree {
+        fn set(&self, customers: &[(&str, &str)]) {
+            let customers =
+                customers.iter().map(|(name, content)| (Text::from(*name), (*content).to_owned())).collect();
+            *self.0.lock().expect("a lock") = Some(customers);
+        }
+
+        fn vanish(&self) {
+            *self.0.lock().expect("a lock") = None;
+        }
+    }
+
+    #[async_trait]
+    impl Tree for FakeTree {
+        async fn read(&self) -> Result<TreeReading, Fault> {
+            let customers = self.0.lock().expect("a lock").clone();
+            let customers = customers.ok_or_else(|| Fault::new(FaultKind::Refused, "no such folder"))?;
+            let fingerprints = customers
+                .iter()
+                .map(|(name, content)| (name.clone(), Digest::of(content.as_bytes())))
+                .collect();
+            let revision = Text::from(format!("{customers:?}"));
+            let customers = customers.keys().map(|name| (name.clone(), customer(name))).collect();
+            let fleet = Fleet { revision, customers, names_are_known: true };
+            Ok(TreeReading { fleet, problems: Vec::new(), fingerprints })
+        }
+    }
+
+    struct FakeWatch(Arc<Notify>);
+
+    #[async_trait]
+    impl Watch for FakeWatch {
+        async fn changed(&mut self) {
+            self.0.notified().await;
+        }
+
+        fn rearm(&mut self) {}
+    }
+
+    /// Turns that only say that they were, and behave by the customer's name.
+    #[derive(Default)]
+    struct FakeTurns {
+        log: Mutex<Vec<String>>,
+        known: Vec<Text>,
+    }
+
+    impl FakeTurns {
+        fn log(&self) -> Vec<String> {
+            self.log.lock().expect("a lock").clone()
+        }
+
+        fn say(&self, what: String) {
+            self.log.lock().expect("a lock").push(what);
+        }
+    }
+
+    #[async_trait]
+    impl Turns for FakeTurns {
+        async fn known(&self) -> Result<Vec<Text>, RegisterFault> {
+            Ok(self.known.clone())
+        }
+
+        async fn turn(&self, job: Job, _revision: Text, next: Next, stop: CancellationToken) -> TurnResult {
+            let kind = if matches!(job, Job::Absent { .. }) { "absent " } else { "" };
+            self.say(format!("{kind}{}", job.name()));
+            match job.name().as_str() {
+                "stuck" => std::future::pending().await,
+                "panics" => panic!("inside"),
+                "writes" => {
+                    stop.cancelled().await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    self.say("written".to_owned());
+                }
+                _ => {}
+            }
+            let went = Went {
+                state: CustomerState::Ready,
+                summary: Summary::default(),
+                wrote: false,
+                failures: 0,
+                retry_after: None,
+                message: String::new(),
+            };
+            assert!(next(&went) > Duration::from_secs(60));
+            Ok(went)
+        }
+    }
+
+    struct Running {
+        tree: Arc<FakeTree>,
+        turns: Arc<FakeTurns>,
+        changed: Arc<Notify>,
+        reload: Arc<Notify>,
+        stop: CancellationToken,
+        task: JoinHandle<Result<(), Fault>>,
+    }
+
+    fn start(customers: &[(&str, &str)], known: &[&str]) -> Running {
+        let tree = Arc::new(FakeTree::default());
+        tree.set(customers);
+        let known = known.iter().map(|name| Text::from(*name)).collect();
+        let turns = Arc::new(FakeTurns { known, ..FakeTurns::default() });
+        let (changed, reload, stop) =
+            (Arc::new(Notify::new()), Arc::new(Notify::new()), CancellationToken::new());
+        let pace = Pace {
+            concurrency: 2,
+            settle: Duration::from_millis(20),
+            farewell: Duration::from_millis(500),
+            ..Pace::default()
+        };
+        let controller = Controller {
+            tree: tree.clone(),
+            watch: Box::new(FakeWatch(changed.clone())),
+            turns: turns.clone(),
+            courier: None,
+            pace,
+            random: || 0.5,
+        };
+        let task = tokio::spawn(controller.run(stop.clone(), reload.clone()));
+        Running { tree, turns, changed, reload, stop, task }
+    }
+
+    impl Running {
+        async fn log_reaches(&self, expected: &[&str]) {
+            let mut sorted: Vec<String> = expected.iter().map(|line| (*line).to_owned()).collect();
+            sorted.sort();
+            let deadline = Instant::now() + Duration::from_secs(10);
+            loop {
+                let mut log = self.turns.log();
+                log.sort();
+                if log == sorted {
+                    return;
+                }
+                assert!(Instant::now() < deadline, "{log:?} in place of {sorted:?}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+
+        async fn end(self) {
+            self.stop.cancel();
+            let ended = tokio::time::timeout(Duration::from_secs(5), self.task).await;
+            ended.expect("it ends").expect("without a panic").expect("without a fault");
+        }
+    }
+
+    #[tokio::test]
+    async fn everybody_has_a_first_turn_also_who_left_the_tree_meanwhile() {
+        let running = start(&[("a", ""), ("b", "")], &["b", "gone"]);
+        running.log_reaches(&["a", "b", "absent gone"]).await;
+        running.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_changed_tree_wakes_only_the_changed_customers() {
+        let running = start(&[("a", "1"), ("b", "1")], &[]);
+        running.log_reaches(&["a", "b"]).await;
+        running.tree.set(&[("a", "1"), ("b", "2"), ("c", "1")]);
+        running.changed.notify_one();
+        running.log_reaches(&["a", "b", "b", "c"]).await;
+        running.tree.set(&[("a", "2"), ("b", "2"), ("c", "1")]);
+        running.reload.notify_one();
+        running.log_reaches(&["a", "a", "b", "b", "c"]).await;
+        running.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_tree_that_vanishes_stays_in_force_and_wakes_up_when_it_is_back() {
+        let running = start(&[("a", "1")], &[]);
+        running.log_reaches(&["a"]).await;
+        running.tree.vanish();
+        running.changed.notify_one();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        running.tree.set(&[("a", "2")]);
+        running.changed.notify_one();
+        running.log_reaches(&["a", "a"]).await;
+        running.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_tree_that_cannot_be_read_at_the_start_is_a_fault() {
+        let running = start(&[], &[]);
+        running.end().await;
+        let tree = Arc::new(FakeTree::default());
+        let controller = Controller {
+            tree,
+            watch: Box::new(FakeWatch(Arc::new(Notify::new()))),
+            turns: Arc::new(FakeTurns::default()),
+            courier: None,
+            pace: Pace::default(),
+            random: || 0.5,
+        };
+        let fault = controller.run(CancellationToken::new(), Arc::new(Notify::new())).await;
+        assert_eq!(fault.expect_err("a fault").what, "no such folder");
+    }
+
+    #[tokio::test]
+    async fn a_stuck_or_failing_customer_holds_up_nobody() {
+        let running = start(&[("stuck", ""), ("panics", ""), ("a", ""), ("b", "")], &[]);
+        running.log_reaches(&["stuck", "panics", "a", "b"]).await;
+        running.end().await;
+    }
+
+    #[tokio::test]
+    async fn stopping_lets_what_is_being_written_finish() {
+        let running = start(&[("writes", "")], &[]);
+        running.log_reaches(&["writes"]).await;
+        let turns = running.turns.clone();
+        running.end().await;
+        assert_eq!(turns.log(), ["writes", "written"]);
+    }
+}

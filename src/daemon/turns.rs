@@ -1,0 +1,74 @@
+//! What the controller may ask for: turns, and who is known. It decides when, never what.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::text::Text;
+use crate::plan::outcome::{CustomerState, Summary};
+use crate::ports::register::RegisterFault;
+use crate::ports::source::{Progress, Unwatched};
+use crate::reconcile::judge::{Job, TurnFault};
+use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
+
+/// Carries out turns for the controller.
+#[async_trait]
+pub trait Turns: Send + Sync {
+    /// Returns the customers that the register knows.
+    async fn known(&self) -> Result<Vec<Text>, RegisterFault>;
+    /// Carries out one turn. `next` says how long the wait until the next one is.
+    async fn turn(&self, job: Job, tree_revision: Text, next: Next, stop: CancellationToken) -> TurnResult;
+}
+
+/// Says how long the wait after a turn is.
+pub type Next = Arc<dyn Fn(&Went) -> Duration + Send + Sync>;
+
+/// What came of a turn: how it went, or why it could not even be tried.
+pub type TurnResult = Result<Went, TurnFault>;
+
+/// How a turn went, as far as the controller and its log care.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Went {
+    /// The customer's state.
+    pub state: CustomerState,
+    /// What was planned.
+    pub summary: Summary,
+    /// Whether accounts, events or deliveries were written.
+    pub wrote: bool,
+    /// How many turns in a row could not read the customer.
+    pub failures: u32,
+    /// How long a source asked to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Why the customer is not ready, for people.
+    pub message: String,
+}
+
+impl Went {
+    /// Sums up an outcome.
+    pub fn of(outcome: &TurnOutcome) -> Self {
+        Self {
+            state: outcome.plan.state,
+            summary: outcome.plan.summary,
+            wrote: outcome.wrote.is_some(),
+            failures: outcome.failures,
+            retry_after: outcome.unread.retry_after,
+            message: why(&outcome.plan, &outcome.unread),
+        }
+    }
+}
+
+#[async_trait]
+impl Turns for Reconciler {
+    async fn known(&self) -> Result<Vec<Text>, RegisterFault> {
+        self.register().customers().await
+    }
+
+    async fn turn(&self, job: Job, tree_revision: Text, next: Next, stop: CancellationToken) -> TurnResult {
+        let progress: Arc<dyn Progress> = Arc::new(Unwatched);
+        let wait = move |outcome: &TurnOutcome| Some(next(&Went::of(outcome)));
+        let outcome = Self::turn(self, &job, &tree_revision, &progress, &wait, &stop).await?;
+        Ok(Went::of(&outcome))
+    }
+}

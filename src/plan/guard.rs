@@ -1,0 +1,391 @@
+//! Keeps removals back that nobody can have meant. Each guard is a small rule of its own; adds
+//! and updates pass, removals of an account type are held whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashSet;
+use jiff::Timestamp;
+
+use crate::model::account::{Account, AccountKey, AccountState, AccountType};
+use crate::model::digest::{Digest, Digester};
+use crate::model::duration::Seconds;
+use crate::model::guid::Guid;
+use crate::model::register::{Hold, Measures};
+use crate::model::text::Text;
+use crate::plan::outcome::{Action, Finding, FindingCode, Operation, Severity};
+use crate::policy::fleet::{Customer, Import, Imports, RemovalLimits};
+
+/// How long an approval counts after the hold was first recorded.
+pub const APPROVAL_LIFETIME: Seconds = Seconds(7 * 86_400);
+
+/// What the guards look at, besides the removals.
+pub struct Watch<'a> {
+    /// The customer.
+    pub customer: &'a Customer,
+    /// The register's accounts.
+    pub accounts: &'a [Account],
+    /// Holds that were recorded.
+    pub holds: &'a [Hold],
+    /// The users of the last complete readings that led to no held removal.
+    pub before: &'a Measures,
+    /// The users of these readings.
+    pub now: &'a Measures,
+    /// How many candidates are in the desired set, per account type.
+    pub desired: &'a BTreeMap<AccountType, u64>,
+    /// Adds, updates and returns of the same plan.
+    pub others: &'a [Operation],
+    /// Account types with members of a selected group that nobody can read.
+    pub hidden_members: &'a BTreeSet<AccountType>,
+    /// When the observation was made.
+    pub at: Timestamp,
+}
+
+/// The removals after the guards have judged them.
+#[derive(Default)]
+pub struct Guarded {
+    /// Removals that go ahead, and those that are held.
+    pub operations: Vec<Operation>,
+    /// Why some are held.
+    pub findings: Vec<Finding>,
+    /// What approves the held ones.
+    pub approval: Option<Digest>,
+    /// The approval that let removals go.
+    pub approved: Option<Digest>,
+    /// The holds as they are from now on.
+    pub holds: Vec<Hold>,
+}
+
+/// A guard's objection to the removals of one account type.
+struct Objection {
+    code: FindingCode,
+    account_type: AccountType,
+    why: String,
+}
+
+/// Judges the removals of a customer.
+pub fn guard(watch: &Watch<'_>, removals: Vec<Operation>) -> Guarded {
+    let mut objections: BTreeMap<AccountType, Vec<Objection>> = BTreeMap::new();
+    let counts = Counts::of(watch, &removals);
+    for (account_type, count) in &counts {
+        let limits = limits_of(watch.customer, *account_type);
+        if let (1.., Some(limits)) = (count.planned, limits) {
+            let found = [
+                empty_desired_set(watch, *account_type, &limits),
+                source_shrunk(watch, *account_type, &limits),
+                removal_limit(*account_type, &limits, count),
+                member_unreadable(watch, *account_type),
+            ];
+            objections.insert(*account_type, found.into_iter().flatten().collect());
+        }
+    }
+    let bases: BTreeMap<AccountType, u64> = counts.iter().map(|(kind, count)| (*kind, count.base)).collect();
+    let objects = |account_type| objections.get(&account_type).and_then(|objections| objections.first());
+    let held: Vec<&Operation> =
+        removals.iter().filter(|removal| objects(removal.key.account_type).is_some()).collect();
+    if held.is_empty() {
+        let findings = unused_approvals(watch, None);
+        return Guarded { operations: removals, findings, ..Guarded::default() }
+            .with_holds(watch, None, &bases);
+    }
+    let approval = approval_digest(&held);
+    let hold = watch.holds.iter().find(|hold| hold.approval == approval);
+    let in_time = hold
+        .is_none_or(|hold| APPROVAL_LIFETIME.after(hold.recorded_at) > watch.at && hold.used_at.is_none());
+    if watch.customer.approve.contains(&approval) && in_time {
+        let findings = unused_approvals(watch, Some(approval));
+        return Guarded { operations: removals, findings, approved: Some(approval), ..Guarded::default() }
+            .with_holds(watch, None, &bases);
+    }
+    let mut findings = unused_approvals(watch, (in_time || hold.is_none()).then_some(approval));
+    findings
+        .extend(objections.values().flatten().map(|objection| describe(objection, watch, &approval, &held)));
+    let operations = removals
+        .iter()
+        .map(|removal| match objects(removal.key.account_type) {
+            Some(objection) => Operation {
+                action: Action::Hold,
+                held_by: Some(objection.code),
+                until: None,
+                ..removal.clone()
+            },
+            None => removal.clone(),
+        })
+        .collect();
+    Guarded { operations, findings, approval: Some(approval), ..Guarded::default() }.with_holds(
+        watch,
+        Some(approval),
+        &bases,
+    )
+}
+
+impl Guarded {
+    /// Carries the recorded holds on: a hold whose set is no longer held is void, one that was
+    /// used is remembered, so that it does not count again.
+    fn with_holds(
+        mut self,
+        watch: &Watch<'_>,
+        held: Option<Digest>,
+        bases: &BTreeMap<AccountType, u64>,
+    ) -> Self {
+        let approved = self.approved;
+        self.holds = watch
+            .holds
+            .iter()
+            .filter(|hold| {
+                hold.used_at.is_some() || Some(hold.approval) == held || Some(hold.approval) == approved
+            })
+            .cloned()
+            .collect();
+        if let Some(approval) = held.or(approved)
+            && self.holds.iter().all(|hold| hold.approval != approval)
+        {
+            self.holds.push(Hold { approval, recorded_at: watch.at, used_at: None, bases: bases.clone() });
+        }
+        for hold in &mut self.holds {
+            if Some(hold.approval) == approved {
+                hold.used_at = Some(watch.at);
+            }
+        }
+        self.holds.sort_by_key(|hold| hold.approval);
+        self
+    }
+}
+
+/// The limits of an account type: of several policies the strictest of each.
+fn limits_of(customer: &Customer, account_type: AccountType) -> Option<RemovalLimits> {
+    let Some(Imports::Valid(imports)) = customer.imports.get(&account_type) else { return None };
+    imports.iter().map(|import: &Import| import.removal).reduce(|left, right| RemovalLimits {
+        grace: left.grace.max(right.grace),
+        window: left.window.max(right.window),
+        max_percent: left.max_percent.min(right.max_percent),
+        max_count: left.max_count.min(right.max_count),
+        min_count: left.min_count.min(right.min_count),
+        max_shrink_percent: left.max_shrink_percent.min(right.max_shrink_percent),
+        allow_empty: left.allow_empty && right.allow_empty,
+    })
+}
+
+fn empty_desired_set(
+    watch: &Watch<'_>,
+    account_type: AccountType,
+    limits: &RemovalLimits,
+) -> Option<Objection> {
+    let desired = watch.desired.get(&account_type).copied().unwrap_or(0);
+    (desired == 0 && !limits.allow_empty).then(|| Objection {
+        code: FindingCode::EmptyDesiredSet,
+        account_type,
+        why: "nobody at all would be left; an empty answer is rarely the truth (`removal.allowEmpty` permits it)"
+            .to_owned(),
+    })
+}
+
+/// What the removal limit of one account type is computed from.
+struct Counts {
+    /// Removals that this plan would begin.
+    planned: u64,
+    /// Removals that earlier turns began within the window and that stand.
+    recent: u64,
+    /// Accounts that the limit is a share of.
+    base: u64,
+}
+
+impl Counts {
+    fn of(watch: &Watch<'_>, removals: &[Operation]) -> BTreeMap<AccountType, Self> {
+        // Whoever comes back or is orphaned by this very plan is not gone any more.
+        let standing: HashSet<AccountKey> = watch.others.iter().map(|operation| operation.key).collect();
+        let all: Vec<&Operation> = removals.iter().collect();
+        let count = |account_type| {
+            let since = limits_of(watch.customer, account_type)
+                .map_or(watch.at, |limits| limits.window.before(watch.at));
+            let of_type =
+                || watch.accounts.iter().filter(move |account| account.key.account_type == account_type);
+            let is_recent = |account: &&Account| match account.state {
+                AccountState::Removed { since: removed, approved, .. } => !approved && removed > since,
+                AccountState::PendingRemoval { since: pended, .. } => pended > since,
+                AccountState::Active | AccountState::Orphaned { .. } => false,
+            };
+            let recent =
+                of_type().filter(is_recent).filter(|account| !standing.contains(&account.key)).count() as u64;
+            let active = of_type().filter(|account| account.state == AccountState::Active).count() as u64;
+            let planned: Vec<&Operation> =
+                all.iter().copied().filter(|removal| removal.key.account_type == account_type).collect();
+            let digests = [approval_digest(&planned), approval_digest(&all)];
+            let held =
+                watch.holds.iter().filter(|hold| hold.used_at.is_none() && digests.contains(&hold.approval));
+            let before = held.filter_map(|hold| hold.bases.get(&account_type)).min();
+            let base = before.map_or(active + recent, |before| (active + recent).min(*before));
+            (account_type, Self { planned: planned.len() as u64, recent, base })
+        };
+        AccountType::ALL.into_iter().map(count).collect()
+    }
+}
+
+fn removal_limit(account_type: AccountType, limits: &RemovalLimits, counts: &Counts) -> Option<Objection> {
+    let Counts { planned, recent, base } = *counts;
+    let share = base.saturating_mul(u64::from(limits.max_percent)) / 100;
+    let limit = u64::from(limits.min_count).max(share.min(u64::from(limits.max_count)));
+    (planned + recent > limit).then(|| {
+        let already = if recent == 0 {
+            String::new()
+        } else {
+            format!(" and {recent} went within the last {}", limits.window)
+        };
+        Objection {
+            code: FindingCode::RemovalLimit,
+            account_type,
+            why: format!(
+                "{planned} of {base} accounts would go{already}; the limit is {limit} within {} \
+                 (maxPercent {}, maxCount {}, minCount {})",
+                limits.window, limits.max_percent, limits.max_count, limits.min_count
+            ),
+        }
+    })
+}
+
+fn source_shrunk(watch: &Watch<'_>, account_type: AccountType, limits: &RemovalLimits) -> Option<Objection> {
+    let before = watch.before.directories.iter().map(|(name, ids)| {
+        (
+            format!("the directory `{name}`"),
+            ids.as_slice(),
+            watch.now.directories.get(name).map(Vec::as_slice),
+        )
+    });
+    let tenant = watch
+        .before
+        .tenant
+        .iter()
+        .map(|ids| ("the tenant".to_owned(), ids.as_slice(), watch.now.tenant.as_deref()));
+    before.chain(tenant).find_map(|(source, before, now)| {
+        let vanished = count_missing(before, now.unwrap_or_default());
+        let share = (before.len() as u64).saturating_mul(u64::from(limits.max_shrink_percent)) / 100;
+        let limit = share.max(u64::from(limits.min_count));
+        (vanished > limit).then(|| Objection {
+            code: FindingCode::SourceShrunk,
+            account_type,
+            why: format!(
+                "{vanished} of the {} users that {source} held at its last complete reading are gone from it; the \
+                 limit is {limit} (maxShrinkPercent {})",
+                before.len(),
+                limits.max_shrink_percent
+            ),
+        })
+    })
+}
+
+/// Counts the ids of one sorted list that another does not have.
+fn count_missing(before: &[Guid], now: &[Guid]) -> u64 {
+    let mut now = now.iter().peekable();
+    let mut missing = 0;
+    for id in before {
+        while now.next_if(|other| *other < id).is_some() {}
+        if now.peek() != Some(&id) {
+            missing += 1;
+        }
+    }
+    missing
+}
+
+fn member_unreadable(watch: &Watch<'_>, account_type: AccountType) -> Option<Objection> {
+    watch.hidden_members.contains(&account_type).then(|| Objection {
+        code: FindingCode::MemberUnreadable,
+        account_type,
+        why: "members of a selected group cannot be read, so nobody can tell who left it".to_owned(),
+    })
+}
+
+fn describe(objection: &Objection, watch: &Watch<'_>, approval: &Digest, held: &[&Operation]) -> Finding {
+    let count = held.iter().filter(|removal| removal.key.account_type == objection.account_type).count();
+    let name = &watch.customer.name;
+    Finding {
+        code: objection.code,
+        severity: Severity::Error,
+        subject: format!("{name}: {}", objection.account_type),
+        message: format!(
+            "{count} {} held: {}. Adds and updates go on. If these people are really gone, write \
+             `approve: [\"{approval}\"]` into the customer's file, or run `intake apply --customer {name} --approve \
+             {approval}`",
+            if count == 1 { "removal is" } else { "removals are" },
+            objection.why,
+        ),
+    }
+}
+
+/// Tells of approvals that let nothing go in this plan.
+fn unused_approvals(watch: &Watch<'_>, current: Option<Digest>) -> Vec<Finding> {
+    let others = watch.customer.approve.iter().filter(|approval| Some(**approval) != current);
+    others
+        .map(|approval| {
+            let used = watch.holds.iter().find(|hold| hold.approval == *approval).and_then(|hold| hold.used_at);
+            let (code, severity, message) = match used {
+                Some(at) => (
+                    FindingCode::ApprovalUsed,
+                    Severity::Info,
+                    format!("it let removals go at {} and counts no more: delete it from the customer's file", at),
+                ),
+                None => (
+                    FindingCode::ApprovalUnknown,
+                    Severity::Warning,
+                    "it approves nothing that is held: the set of removals changed, the approval expired, or the \
+                     digest is another customer's; look at the plan again"
+                        .to_owned(),
+                ),
+            };
+            Finding { code, severity, subject: approval.to_string(), message }
+        })
+        .collect()
+}
+
+/// The digest that approves exactly these removals: who and why, and nothing else, so that an
+/// unrelated rename does not void it.
+fn approval_digest(held: &[&Operation]) -> Digest {
+    let mut removals: Vec<(AccountType, Guid, &str)> = held
+        .iter()
+        .map(|removal| {
+            (removal.key.account_type, removal.key.id, removal.reason.map_or("", |reason| reason.code()))
+        })
+        .collect();
+    removals.sort_unstable();
+    let mut digester = Digester::new("intake approval 1");
+    for (account_type, id, reason) in removals {
+        digester.field(account_type.code()).field(id.to_string()).field(reason);
+    }
+    digester.finish()
+}
+
+/// Tells that a domain or a tenant is another one than before, and computes what approves it.
+pub fn source_changed(customer: &Text, changes: &[(String, Text, Text)]) -> (Digest, Vec<Finding>) {
+    let mut digester = Digester::new("intake source 1");
+    digester.field(customer);
+    for (source, before, after) in changes {
+        digester.field(source).field(before).field(after);
+    }
+    let digest = digester.finish();
+    let findings = changes
+        .iter()
+        .map(|(source, before, after)| Finding {
+            code: FindingCode::SourceChanged,
+            severity: Severity::Error,
+            subject: source.clone(),
+            message: format!(
+                "it was {before} and is {after} now: nobody is added, updated or removed. If that is right, write \
+                 `approve: [\"{digest}\"]` into the customer's file"
+            ),
+        })
+        .collect();
+    (digest, findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_ids_are_counted_over_sorted_lists() {
+        let ids =
+            |numbers: &[u128]| numbers.iter().map(|number| Guid::from_u128(*number)).collect::<Vec<_>>();
+        assert_eq!(count_missing(&ids(&[1, 2, 3]), &ids(&[1, 2, 3])), 0);
+        assert_eq!(count_missing(&ids(&[1, 2, 3]), &ids(&[2, 9])), 2);
+        assert_eq!(count_missing(&ids(&[1, 2, 3]), &[]), 3);
+        assert_eq!(count_missing(&[], &ids(&[1])), 0);
+    }
+}

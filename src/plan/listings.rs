@@ -1,0 +1,186 @@
+//! The lists beside the operations: who is kept, who is not imported, who is licensed outside.
+
+use crate::model::account::{AccountKey, Profile, Source, Verdict};
+use crate::model::text::{Text, fold, inert};
+use crate::plan::correlate::{Link, Nearest, Rivals, Roster, describe_rivals};
+use crate::plan::desire::Desired;
+use crate::plan::diff::Known;
+use crate::plan::licence::{LicenceTest, licence_names};
+use crate::plan::outcome::{AccountView, Kept, NotImported, TenantUserView};
+use crate::plan::screen::Screened;
+use crate::plan::select::Selected;
+
+/// What the lists are made from.
+pub struct Listings<'a> {
+    /// The customer, its readings and its accounts.
+    pub known: &'a Known<'a>,
+    /// What the policies select.
+    pub selected: &'a Selected<'a>,
+    /// The candidates.
+    pub screened: &'a Screened<'a>,
+    /// Their tenant users.
+    pub roster: &'a Roster,
+    /// The verdicts.
+    pub desired: &'a Desired,
+}
+
+impl Listings<'_> {
+    /// Lists known accounts that an unclear record or match leaves as they are, by name.
+    pub fn kept(&self, kept: &[(usize, Option<usize>, Verdict)]) -> Vec<Kept> {
+        let mut list: Vec<Kept> = kept
+            .iter()
+            .map(|(account, candidate, verdict)| {
+                let account = &self.known.accounts[*account];
+                Kept {
+                    verdict: *verdict,
+                    account_type: account.key.account_type,
+                    account: AccountView::of(&account.key, &account.profile),
+                    candidates: candidate.map(|position| self.rivals(position)).unwrap_or_default(),
+                }
+            })
+            .collect();
+        list.sort_by_cached_key(|kept| order(&kept.account));
+        list
+    }
+
+    /// Lists the candidates that are not in the desired set, by name, with what decided.
+    pub fn not_imported(&self, left_out: &[usize]) -> Vec<NotImported> {
+        let nearest = std::cell::OnceCell::new();
+        let mut list: Vec<NotImported> = left_out
+            .iter()
+            .map(|position| {
+                let candidate = &self.screened.candidates[*position];
+                let decision = &self.desired.decisions[*position];
+                let import = self.selected.imports[candidate.import as usize].import;
+                let person =
+                    &self.known.directories[candidate.directory as usize].people[candidate.person as usize];
+                let key = AccountKey {
+                    account_type: import.account_type,
+                    source: Source::Directory,
+                    id: person.guid,
+                };
+                let user =
+                    decision.user.zip(self.known.tenant).map(|(user, tenant)| &tenant.users[user as usize]);
+                let profile = Profile {
+                    sam_account_name: person.sam_account_name.clone(),
+                    user_principal_name: person.user_principal_name.clone(),
+                    display_name: person.display_name.clone(),
+                    email: person.mail.clone(),
+                    mobile_phone: person.mobile.clone(),
+                    tenant_user_id: user.map(|user| user.id),
+                    password_sync: import.password_sync,
+                };
+                let mut candidates = self.rivals(*position);
+                let evidence = match (decision.verdict, self.known.tenant, user) {
+                    (Verdict::NoTenantMatch, Some(tenant), _) => {
+                        candidates = nearest.get_or_init(|| Nearest::new(tenant)).users(person);
+                        "no tenant user fits by any match key".to_owned()
+                    }
+                    (Verdict::AmbiguousMatch, ..) => "more than one possible match".to_owned(),
+                    (Verdict::MatchConflict, ..) => {
+                        "a stronger key points elsewhere than a weaker one".to_owned()
+                    }
+                    (Verdict::Guest, _, Some(user)) => {
+                        format!("tenant user {} is a guest", inert(&user.user_principal_name))
+                    }
+                    (Verdict::TenantDisabled, _, Some(user)) => {
+                        format!("sign-in of tenant user {} is blocked", inert(&user.user_principal_name))
+                    }
+                    (Verdict::Unlicensed, Some(tenant), Some(user)) => {
+                        let names = licence_names(tenant, user).join(", ");
+                        let holds =
+                            if names.is_empty() { "no licence".to_owned() } else { format!("only {names}") };
+                        format!("tenant user {} holds {holds}", inert(&user.user_principal_name))
+                    }
+                    (verdict, ..) => self.screened.screens[candidate.import as usize]
+                        [candidate.directory as usize]
+                        .evidence(candidate.person, verdict),
+                };
+                NotImported {
+                    verdict: decision.verdict,
+                    account_type: import.account_type,
+                    account: AccountView::of(&key, &profile),
+                    evidence,
+                    candidates,
+                }
+            })
+            .collect();
+        self.add_unidentified(&mut list);
+        list.sort_by_cached_key(|one| order(&one.account));
+        list
+    }
+
+    /// Adds records without an objectGUID that lie in a selected OU.
+    fn add_unidentified(&self, list: &mut Vec<NotImported>) {
+        for one in &self.selected.imports {
+            for (scope, directory) in one.scopes.iter().zip(self.known.directories) {
+                let records = directory.unidentified.iter().filter(|record| {
+                    crate::model::dn::Dn::parse(&record.dn).is_ok_and(|dn| scope.has_name(directory, &dn))
+                });
+                list.extend(records.map(|record| NotImported {
+                    verdict: Verdict::InvalidRecord,
+                    account_type: one.import.account_type,
+                    account: AccountView {
+                        directory_id: None,
+                        tenant_user_id: None,
+                        sam_account_name: record.sam_account_name.clone().unwrap_or_default(),
+                        user_principal_name: record.user_principal_name.clone(),
+                        display_name: record.dn.clone(),
+                        email: None,
+                        mobile_phone: None,
+                        sources: vec!["activeDirectory"],
+                        password_sync: one.import.password_sync,
+                    },
+                    evidence: format!("{}: {}", inert(&record.dn), record.reason),
+                    candidates: Vec::new(),
+                }));
+            }
+        }
+    }
+
+    /// Lists licensed people of the tenant whom no scope holds, by name.
+    pub fn licensed_outside_scope(&self, licences: &[Option<LicenceTest>]) -> Vec<TenantUserView> {
+        let Some(tenant) = self.known.tenant else { return Vec::new() };
+        let Some(licence) = licences.iter().flatten().next() else { return Vec::new() };
+        let mut is_inside = vec![false; tenant.users.len()];
+        for link in &self.roster.links {
+            match link {
+                Link::One { user, .. } => is_inside[*user as usize] = true,
+                Link::Ambiguous(rivals) | Link::Conflict(rivals) => {
+                    rivals.users.iter().for_each(|(user, _)| is_inside[*user as usize] = true);
+                }
+                Link::NotAsked | Link::Nobody => {}
+            }
+        }
+        let mut list: Vec<TenantUserView> = tenant
+            .users
+            .iter()
+            .zip(is_inside)
+            .filter(|(user, is_inside)| !is_inside && !user.is_guest && licence.is_licensed(user))
+            .map(|(user, _)| TenantUserView {
+                tenant_user_id: user.id,
+                user_principal_name: user.user_principal_name.clone(),
+                display_name: user.display_name.clone(),
+                licenses: licence_names(tenant, user),
+            })
+            .collect();
+        list.sort_by_cached_key(|user| (fold(&user.user_principal_name).into_owned(), user.tenant_user_id));
+        list
+    }
+
+    fn rivals(&self, position: usize) -> Vec<String> {
+        let describe = |rivals: &Rivals| match self.known.tenant {
+            Some(tenant) => describe_rivals(rivals, self.known.directories, tenant),
+            None => Vec::new(),
+        };
+        match &self.roster.links[position] {
+            Link::Ambiguous(rivals) | Link::Conflict(rivals) => describe(rivals),
+            Link::NotAsked | Link::Nobody | Link::One { .. } => Vec::new(),
+        }
+    }
+}
+
+/// Orders accounts in every output: by name, then id.
+fn order(account: &AccountView) -> (String, Option<crate::model::guid::Guid>, Text) {
+    (fold(&account.display_name).into_owned(), account.directory_id, account.sam_account_name.clone())
+}

@@ -1,0 +1,289 @@
+//! Decides about candidates by the directory alone: container, exclusions, privilege, state.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+
+use crate::model::account::{AccountType, Verdict};
+use crate::model::directory::{Directory, Person};
+use crate::model::text::{inert, same};
+use crate::plan::membership::Membership;
+use crate::plan::outcome::{Finding, FindingCode, Severity};
+use crate::plan::select::{Resolution, Resolver, Selected, SelectedImport, container_dn, containers_under};
+use crate::policy::fleet::{AccountPattern, Excluded, Exclusion, Import};
+
+/// RIDs of a domain's privileged groups: Domain Admins, Domain Controllers, Schema Admins,
+/// Enterprise Admins, Group Policy Creator Owners, Read-only Domain Controllers, Key Admins,
+/// Enterprise Key Admins.
+const PRIVILEGED_DOMAIN_RIDS: [u32; 8] = [512, 516, 518, 519, 520, 521, 526, 527];
+/// RIDs of built-in privileged groups: Administrators, and the operators of accounts, servers,
+/// printing and backups, and the replicator.
+const PRIVILEGED_BUILTIN_RIDS: [u32; 6] = [544, 548, 549, 550, 551, 552];
+/// Has no well-known RID, and may load code into the domain controllers' DNS service.
+const DNS_ADMINS: &str = "DnsAdmins";
+
+/// A user object in the scope of an import, with what the directory alone says about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate {
+    /// The position of the import in [`Selected::imports`].
+    pub import: u32,
+    /// The position of the directory in the observation.
+    pub directory: u32,
+    /// The position of the person in the directory.
+    pub person: u32,
+    /// The verdict, if the directory alone decides.
+    pub verdict: Option<Verdict>,
+}
+
+/// The rules of one import, made ready for one directory.
+pub struct Screen<'a> {
+    directory: &'a Directory,
+    import: &'a Import,
+    unsupported: Vec<bool>,
+    exclusions: Vec<(&'a Exclusion, ExclusionTest<'a>)>,
+    privileged: Option<Membership>,
+}
+
+enum ExclusionTest<'a> {
+    Account(&'a AccountPattern),
+    Containers(Vec<bool>),
+    Members(Membership),
+}
+
+/// All candidates of a customer, and the screens that judged them.
+pub struct Screened<'a> {
+    /// By import, directory and position.
+    pub candidates: Vec<Candidate>,
+    /// Per import and directory.
+    pub screens: Vec<Vec<Screen<'a>>>,
+    /// What somebody should know.
+    pub findings: Vec<Finding>,
+    /// Account types for which nobody may be added or removed, as an exclusion is unclear.
+    pub blocked: BTreeSet<AccountType>,
+}
+
+/// Finds the candidates of every import and judges them by the directory alone.
+pub fn screen<'a>(selected: &Selected<'a>, resolver: &mut Resolver<'a>, today: Date) -> Screened<'a> {
+    let mut screened = Screened {
+        candidates: Vec::new(),
+        screens: Vec::new(),
+        findings: Vec::new(),
+        blocked: BTreeSet::new(),
+    };
+    for (position, selected_import) in (0..).zip(&selected.imports) {
+        let screens = Screen::prepare(selected_import, resolver, today, &mut screened);
+        for ((index, screen), scope) in (0..).zip(&screens).zip(&selected_import.scopes) {
+            for (person, record) in (0..).zip(&screen.directory.people) {
+                if scope.has(screen.directory, person) {
+                    let verdict = screen.judge(person, record);
+                    screened.candidates.push(Candidate {
+                        import: position,
+                        directory: index,
+                        person,
+                        verdict,
+                    });
+                }
+            }
+        }
+        screened.screens.push(screens);
+    }
+    screened
+}
+
+impl<'a> Screen<'a> {
+    fn prepare(
+        selected: &SelectedImport<'a>,
+        resolver: &mut Resolver<'a>,
+        today: Date,
+        screened: &mut Screened<'a>,
+    ) -> Vec<Self> {
+        let import = selected.import;
+        let mut screens: Vec<Self> = resolver
+            .directories()
+            .iter()
+            .map(|directory| Self {
+                directory,
+                import,
+                unsupported: unsupported_containers(directory, import),
+                exclusions: Vec::new(),
+                privileged: None,
+            })
+            .collect();
+        for exclusion in
+            import.exclude.iter().filter(|exclusion| exclusion.until.is_none_or(|until| today <= until))
+        {
+            add_exclusion(&mut screens, exclusion, import, resolver, screened);
+        }
+        if import.exclude_privileged {
+            let mut roots: Vec<Vec<u32>> =
+                screens.iter().map(|screen| privileged_groups(screen.directory)).collect();
+            for name in &import.privileged_groups {
+                match resolver.group(name) {
+                    Resolution::Found(places) => {
+                        places.into_iter().for_each(|(directory, group)| roots[directory].push(group));
+                    }
+                    Resolution::NeverFound(finding) => {
+                        screened.findings.push(not_found(finding, "privileged group"))
+                    }
+                    Resolution::Unclear(finding) => {
+                        screened.blocked.insert(import.account_type);
+                        screened.findings.push(finding);
+                    }
+                }
+            }
+            for (screen, roots) in screens.iter_mut().zip(roots) {
+                screen.privileged = Some(Membership::nested(screen.directory, roots));
+            }
+        }
+        screens
+    }
+
+    /// Returns the verdict of the first rule that applies, or `None` if the tenant has to be asked.
+    fn judge(&self, position: u32, person: &Person) -> Option<Verdict> {
+        if person.invalid.is_some() {
+            Some(Verdict::InvalidRecord)
+        } else if self.unsupported[person.container.0 as usize] {
+            Some(Verdict::UnsupportedContainer)
+        } else if self.exclusion_of(position, person).is_some() {
+            Some(Verdict::Excluded)
+        } else if self.privileged.as_ref().is_some_and(|privileged| privileged.has(position)) {
+            Some(Verdict::PrivilegedAccount)
+        } else if !person.enabled && !self.import.include_disabled {
+            Some(Verdict::DirectoryDisabled)
+        } else {
+            None
+        }
+    }
+
+    fn exclusion_of(&self, position: u32, person: &Person) -> Option<&'a Exclusion> {
+        self.exclusions
+            .iter()
+            .find(|(_, test)| match test {
+                ExclusionTest::Account(pattern) => {
+                    pattern.fits(person.guid, person.user_principal_name.as_deref(), &person.sam_account_name)
+                }
+                ExclusionTest::Containers(containers) => containers[person.container.0 as usize],
+                ExclusionTest::Members(members) => members.has(position),
+            })
+            .map(|(exclusion, _)| *exclusion)
+    }
+
+    /// Says for people what a verdict of this stage was decided from.
+    pub fn evidence(&self, position: u32, verdict: Verdict) -> String {
+        let person = &self.directory.people[position as usize];
+        let dn = self.directory.dn_of(person);
+        let text = match verdict {
+            Verdict::InvalidRecord => format!("{dn}: {}", person.invalid.as_deref().unwrap_or_default()),
+            Verdict::UnsupportedContainer => format!("lies in {}", self.directory.container_of(person).dn),
+            Verdict::Excluded => match self.exclusion_of(position, person) {
+                Some(exclusion) => describe_exclusion(exclusion),
+                None => String::new(),
+            },
+            Verdict::PrivilegedAccount => match &self.privileged {
+                Some(privileged) => format!("member of {}", privileged.path(self.directory, position)),
+                None => String::new(),
+            },
+            Verdict::DirectoryDisabled => format!("{dn} is disabled (userAccountControl)"),
+            _ => dn,
+        };
+        inert(&text).into_owned()
+    }
+}
+
+fn unsupported_containers(directory: &Directory, import: &Import) -> Vec<bool> {
+    let roots: Vec<_> =
+        import.unsupported_containers.iter().map(|rdn| container_dn(directory, rdn.key())).collect();
+    containers_under(directory, &roots.iter().collect::<Vec<_>>())
+}
+
+fn privileged_groups(directory: &Directory) -> Vec<u32> {
+    let is_privileged = |sid: crate::model::sid::Sid| {
+        let known = if sid.is_builtin() {
+            PRIVILEGED_BUILTIN_RIDS.as_slice()
+        } else if sid.domain() == directory.domain_sid {
+            PRIVILEGED_DOMAIN_RIDS.as_slice()
+        } else {
+            &[]
+        };
+        sid.rid().is_some_and(|rid| known.contains(&rid))
+    };
+    (0..)
+        .zip(&directory.groups)
+        .filter(|(_, group)| {
+            group.sid.is_some_and(is_privileged)
+                || group.sam_account_name.as_deref().is_some_and(|name| same(name, DNS_ADMINS))
+        })
+        .map(|(position, _)| position)
+        .collect()
+}
+
+fn add_exclusion<'a>(
+    screens: &mut [Screen<'a>],
+    exclusion: &'a Exclusion,
+    import: &Import,
+    resolver: &mut Resolver<'_>,
+    screened: &mut Screened<'a>,
+) {
+    let resolution = match &exclusion.who {
+        Excluded::Account(pattern) => {
+            for screen in screens {
+                screen.exclusions.push((exclusion, ExclusionTest::Account(pattern)));
+            }
+            return;
+        }
+        Excluded::OrganizationalUnit(name) => resolver.unit(name),
+        Excluded::SecurityGroup(name) => resolver.group(name),
+    };
+    match resolution {
+        Resolution::Found(places) => {
+            for (directory, place) in places {
+                let screen = &mut screens[directory];
+                let test = match &exclusion.who {
+                    Excluded::SecurityGroup(_) => {
+                        ExclusionTest::Members(Membership::nested(screen.directory, [place]))
+                    }
+                    _ => {
+                        let root = &screen.directory.containers[place as usize].dn;
+                        ExclusionTest::Containers(containers_under(screen.directory, &[root]))
+                    }
+                };
+                screen.exclusions.push((exclusion, test));
+            }
+        }
+        Resolution::NeverFound(finding) => screened.findings.push(not_found(finding, "exclusion")),
+        // It excluded people once: without it they would be added, so nobody moves.
+        Resolution::Unclear(finding) => {
+            screened.blocked.insert(import.account_type);
+            screened.findings.push(finding);
+        }
+    }
+}
+
+fn not_found(finding: Finding, what: &str) -> Finding {
+    Finding {
+        code: FindingCode::ExcludeNotFound,
+        severity: Severity::Warning,
+        message: format!(
+            "this {what} names something that does not exist in this customer's directory, and has no effect"
+        ),
+        subject: finding.subject,
+    }
+}
+
+fn describe_exclusion(exclusion: &Exclusion) -> String {
+    let who = match &exclusion.who {
+        Excluded::Account(AccountPattern::Guid(guid)) => format!("account {guid}"),
+        Excluded::Account(AccountPattern::Name(name) | AccountPattern::Glob { written: name, .. }) => {
+            format!("account {name}")
+        }
+        Excluded::OrganizationalUnit(unit) => unit.written.to_string(),
+        Excluded::SecurityGroup(group) => match group {
+            crate::policy::fleet::GroupName::Name(name) => format!("group {name}"),
+            crate::policy::fleet::GroupName::Dn(dn) => format!("group {dn}"),
+            crate::policy::fleet::GroupName::Guid(guid) => format!("group {guid}"),
+        },
+    };
+    let reason = exclusion.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let until = exclusion.until.map(|until| format!(" (until {until})")).unwrap_or_default();
+    format!("excluded by {who}{reason}{until}")
+}

@@ -1,0 +1,510 @@
+//! Resolves what policies select: OUs and groups in the customer's directories, pinned by GUID.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::account::AccountType;
+use crate::model::directory::{Container, Directory, Group, Member};
+use crate::model::dn::{Dn, key_is_under};
+use crate::model::guid::Guid;
+use crate::model::register::{PinnedScope, Pins, ScopeKind, ScopeName};
+use crate::model::text::{Text, fold, inert, same};
+use crate::plan::membership::Membership;
+use crate::plan::outcome::{Finding, FindingCode, Severity};
+use crate::policy::fleet::{Customer, GroupName, Import, Imports, OuName, Scope, Selection};
+
+/// What the policies of one customer select.
+pub struct Selected<'a> {
+    /// Each import that applies, with whom it selects.
+    pub imports: Vec<SelectedImport<'a>>,
+    /// What somebody should know.
+    pub findings: Vec<Finding>,
+    /// Account types for which nobody may be added or removed, as a scope is unclear.
+    pub blocked: BTreeSet<AccountType>,
+    /// Account types whose removals wait, as members of a selected group are not readable.
+    pub hidden_members: BTreeSet<AccountType>,
+}
+
+/// One import with whom it selects, per directory.
+pub struct SelectedImport<'a> {
+    /// The policy as it applies.
+    pub import: &'a Import,
+    /// Per directory of the observation.
+    pub scopes: Vec<DirectoryScope>,
+}
+
+/// Whom one import selects in one directory.
+#[derive(Default)]
+pub struct DirectoryScope {
+    /// Per container: whether it lies in a selected OU. Empty for a selection of groups.
+    containers: Vec<bool>,
+    /// The selected groups' direct members.
+    groups: Vec<Membership>,
+    /// Selected OUs, for the overlap of account types.
+    roots: Vec<u32>,
+    /// Selected groups, for the overlap of account types.
+    group_positions: Vec<u32>,
+}
+
+impl DirectoryScope {
+    /// Whether a person of this directory is selected.
+    pub fn has(&self, directory: &Directory, person: u32) -> bool {
+        let container = directory.people[person as usize].container.0 as usize;
+        self.containers.get(container).copied().unwrap_or(false)
+            || self.groups.iter().any(|group| group.has(person))
+    }
+
+    /// Whether a name without a person behind it lies in a selected OU.
+    pub fn has_name(&self, directory: &Directory, dn: &Dn) -> bool {
+        self.roots.iter().any(|root| dn.is_under(&directory.containers[*root as usize].dn))
+    }
+}
+
+/// Resolves the selections of all valid imports.
+pub fn select<'a>(customer: &'a Customer, resolver: &mut Resolver<'_>) -> Selected<'a> {
+    let mut selected = Selected {
+        imports: Vec::new(),
+        findings: Vec::new(),
+        blocked: BTreeSet::new(),
+        hidden_members: BTreeSet::new(),
+    };
+    for imports in customer.imports.values() {
+        let Imports::Valid(imports) = imports else { continue };
+        for import in imports {
+            let scopes = match &import.selection {
+                Selection::OrganizationalUnits(units) => select_units(resolver, import, units, &mut selected),
+                Selection::SecurityGroups(groups) => select_groups(resolver, import, groups, &mut selected),
+            };
+            selected.imports.push(SelectedImport { import, scopes });
+        }
+    }
+    find_overlaps(&mut selected, resolver.directories);
+    selected
+}
+
+fn select_units(
+    resolver: &mut Resolver<'_>,
+    import: &Import,
+    units: &[Scope<OuName>],
+    selected: &mut Selected<'_>,
+) -> Vec<DirectoryScope> {
+    let mut scopes: Vec<DirectoryScope> = resolver.empty_scopes();
+    let mut resolved_any = false;
+    for unit in units {
+        match resolver.unit(&unit.name) {
+            Resolution::Found(places) => {
+                resolved_any = true;
+                for (directory, container) in places {
+                    scopes[directory].roots.push(container);
+                }
+            }
+            Resolution::NeverFound(_) if unit.optional => {}
+            Resolution::NeverFound(finding) | Resolution::Unclear(finding) => {
+                selected.blocked.insert(import.account_type);
+                selected.findings.push(finding);
+            }
+        }
+    }
+    if !resolved_any {
+        block_unresolved(import, selected);
+    }
+    for (scope, directory) in scopes.iter_mut().zip(resolver.directories) {
+        let roots: Vec<&Dn> =
+            scope.roots.iter().map(|root| &directory.containers[*root as usize].dn).collect();
+        scope.containers = containers_under(directory, &roots);
+    }
+    scopes
+}
+
+fn select_groups(
+    resolver: &mut Resolver<'_>,
+    import: &Import,
+    groups: &[Scope<GroupName>],
+    selected: &mut Selected<'_>,
+) -> Vec<DirectoryScope> {
+    let mut scopes: Vec<DirectoryScope> = resolver.empty_scopes();
+    let mut resolved_any = false;
+    for entry in groups {
+        match resolver.group(&entry.name) {
+            Resolution::Found(places) => {
+                resolved_any = true;
+                for (position, group) in places {
+                    let directory = resolver.directories[position];
+                    match refuse_group(directory, &directory.groups[group as usize]) {
+                        Some(finding) => {
+                            selected.blocked.insert(import.account_type);
+                            selected.findings.push(finding);
+                        }
+                        None => {
+                            describe_members(directory, group, import, selected);
+                            scopes[position].groups.push(Membership::direct(directory, group));
+                            scopes[position].group_positions.push(group);
+                        }
+                    }
+                }
+            }
+            Resolution::NeverFound(_) if entry.optional => {}
+            Resolution::NeverFound(finding) | Resolution::Unclear(finding) => {
+                selected.blocked.insert(import.account_type);
+                selected.findings.push(finding);
+            }
+        }
+    }
+    if !resolved_any {
+        block_unresolved(import, selected);
+    }
+    scopes
+}
+
+/// A selection of optional entries alone, none of which resolves, selects nobody knows whom.
+fn block_unresolved(import: &Import, selected: &mut Selected<'_>) {
+    if selected.blocked.insert(import.account_type) {
+        selected.findings.push(Finding {
+            code: FindingCode::ScopeNotFound,
+            severity: Severity::Error,
+            subject: import.policy.to_string(),
+            message: format!(
+                "nothing that the policy `{}` selects exists in this customer's directory: nobody is added or removed",
+                import.policy
+            ),
+        });
+    }
+}
+
+/// Refuses groups that hold everybody or the powerful, by what they are and not by their names.
+fn refuse_group(directory: &Directory, group: &Group) -> Option<Finding> {
+    let finding = |code, why: String| {
+        Some(Finding {
+            code,
+            severity: Severity::Error,
+            subject: inert(group.dn.as_str()).into_owned(),
+            message: format!(
+                "{why}: nobody is added or removed; select a security group made for this import"
+            ),
+        })
+    };
+    // RIDs below 1000 are those of the domain's default accounts and groups ([MS-DTYP] 2.4.2.4).
+    let is_default = group.sid.is_some_and(|sid| {
+        sid.is_builtin() || (sid.domain() == directory.domain_sid && sid.rid().is_some_and(|rid| rid < 1000))
+    });
+    if is_default || group.is_critical {
+        return finding(
+            FindingCode::BuiltinGroupRefused,
+            "built-in and default groups are never imported from".to_owned(),
+        );
+    }
+    for (rdn, name) in [("cn=builtin", "Builtin"), ("cn=users", "Users")] {
+        if group.dn.is_under(&container_dn(directory, rdn)) {
+            return finding(
+                FindingCode::GroupInUnsupportedContainer,
+                format!("groups in the {name} container are never imported from"),
+            );
+        }
+    }
+    if !group.is_security {
+        return finding(
+            FindingCode::ScopeNotFound,
+            "this is a distribution group, and no security group".to_owned(),
+        );
+    }
+    None
+}
+
+/// Tells of members that are not imported: groups within the group, and members nobody can see.
+fn describe_members(directory: &Directory, position: u32, import: &Import, selected: &mut Selected<'_>) {
+    let group = &directory.groups[position as usize];
+    for member in &group.members {
+        if let Member::Group(inner) = member {
+            let nested = &directory.groups[*inner as usize];
+            let count = nested.members.len() + nested.unseen.len();
+            selected.findings.push(Finding {
+                code: FindingCode::NestedGroupIgnored,
+                severity: Severity::Warning,
+                subject: inert(nested.dn.as_str()).into_owned(),
+                message: format!(
+                    "this group is a member of the selected group {} and has {count} {}: direct members only are \
+                     imported; select the inner group too if they should be",
+                    inert(group.dn.as_str()),
+                    if count == 1 { "member" } else { "members" },
+                ),
+            });
+        }
+    }
+    if !group.unseen.is_empty() {
+        let shown: Vec<_> = group.unseen.iter().take(3).map(|name| inert(name).into_owned()).collect();
+        let more = group.unseen.len().saturating_sub(shown.len());
+        let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+        selected.hidden_members.insert(import.account_type);
+        selected.findings.push(Finding {
+            code: FindingCode::MemberUnreadable,
+            severity: Severity::Error,
+            subject: inert(group.dn.as_str()).into_owned(),
+            message: format!(
+                "{} of its members cannot be read ({}{rest}): removals wait until they can; give the reading account \
+                 permission to see them, or take them out of the group",
+                group.unseen.len(),
+                shown.join("; "),
+            ),
+        });
+    }
+}
+
+/// The same OU or group, or one OU inside another, under both account types is nobody's intention.
+fn find_overlaps(selected: &mut Selected<'_>, directories: &[&Directory]) {
+    let mut overlaps: BTreeMap<String, String> = BTreeMap::new();
+    let of_type =
+        |account_type| selected.imports.iter().filter(move |one| one.import.account_type == account_type);
+    for end_users in of_type(AccountType::EndUser) {
+        for administrators in of_type(AccountType::Administrator) {
+            let pairs = end_users.scopes.iter().zip(&administrators.scopes).zip(directories);
+            for ((left, right), directory) in pairs {
+                for (one, other) in
+                    left.roots.iter().flat_map(|one| right.roots.iter().map(move |other| (one, other)))
+                {
+                    let one = &directory.containers[*one as usize].dn;
+                    let other = &directory.containers[*other as usize].dn;
+                    if one.is_under(other) || other.is_under(one) {
+                        overlaps.insert(inert(one.as_str()).into_owned(), inert(other.as_str()).into_owned());
+                    }
+                }
+                for group in left.group_positions.iter().filter(|group| right.group_positions.contains(group))
+                {
+                    let dn = inert(directory.groups[*group as usize].dn.as_str()).into_owned();
+                    overlaps.insert(dn.clone(), dn);
+                }
+            }
+        }
+    }
+    for (end_users, administrators) in overlaps {
+        selected.blocked.extend(AccountType::ALL);
+        selected.findings.push(Finding {
+            code: FindingCode::ScopeOverlap,
+            severity: Severity::Error,
+            message: format!(
+                "it is selected for end users, and {administrators} for administrators: the two may not overlap; \
+                 nobody is added or removed"
+            ),
+            subject: end_users,
+        });
+    }
+}
+
+/// Returns where a directory keeps a container that is usually called `rdn_key`.
+pub fn container_dn(directory: &Directory, rdn_key: &str) -> Dn {
+    directory.well_known.get(rdn_key).cloned().unwrap_or_else(|| {
+        Dn::parse(rdn_key)
+            .map_or_else(|_| directory.naming_context.clone(), |rdn| rdn.below(&directory.naming_context))
+    })
+}
+
+/// Marks the containers that are one of `roots` or lie below one.
+pub fn containers_under(directory: &Directory, roots: &[&Dn]) -> Vec<bool> {
+    let is_under =
+        |container: &Container| roots.iter().any(|root| key_is_under(container.dn.key(), root.key()));
+    directory.containers.iter().map(is_under).collect()
+}
+
+/// What came of looking for an entry. Places are a directory's position and one within it.
+pub enum Resolution {
+    /// It exists.
+    Found(Vec<(usize, u32)>),
+    /// It does not exist, and never did.
+    NeverFound(Finding),
+    /// It existed once, or several things have its name.
+    Unclear(Finding),
+}
+
+/// Resolves entries of policies, and pins what it resolved.
+pub struct Resolver<'a> {
+    directories: &'a [&'a Directory],
+    /// What is pinned, with what was resolved now.
+    pub pins: Pins,
+    /// Renames that were noticed.
+    pub findings: Vec<Finding>,
+    /// The entries that were asked for: the pins of others are of no use any more.
+    used: BTreeSet<ScopeName>,
+}
+
+/// One thing an entry may name, in one directory.
+struct Target {
+    position: u32,
+    pin: PinnedScope,
+}
+
+impl Target {
+    fn new(position: u32, guid: Guid, dn: &Dn) -> Option<Self> {
+        Some(Self { position, pin: PinnedScope { guid, dn: Text::from(dn.as_str()) } })
+    }
+}
+
+impl<'a> Resolver<'a> {
+    /// Starts with what is pinned so far.
+    pub fn new(directories: &'a [&'a Directory], pins: Pins) -> Self {
+        Self { directories, pins, findings: Vec::new(), used: BTreeSet::new() }
+    }
+
+    /// Returns the directories of the observation.
+    pub fn directories(&self) -> &'a [&'a Directory] {
+        self.directories
+    }
+
+    /// Returns the pins. With `forget_unused`, entries that no policy has any more are left out,
+    /// so that one written again later is looked up by name.
+    pub fn into_pins(mut self, forget_unused: bool) -> Pins {
+        if forget_unused {
+            self.pins.scopes.retain(|name, _| self.used.contains(name));
+        }
+        self.pins
+    }
+
+    fn empty_scopes(&self) -> Vec<DirectoryScope> {
+        self.directories.iter().map(|_| DirectoryScope::default()).collect()
+    }
+
+    /// Resolves an OU.
+    pub fn unit(&mut self, name: &OuName) -> Resolution {
+        let full = |directory: &Directory| {
+            if name.dn.has_domain_component() { name.dn.clone() } else { name.dn.below(&directory.base) }
+        };
+        let units = |directory: &Directory, fits: &dyn Fn(&Container) -> bool| {
+            let units = (0..)
+                .zip(&directory.containers)
+                .filter(|(_, unit)| unit.is_organizational_unit && fits(unit));
+            let target = |(position, unit): (u32, &Container)| Target::new(position, unit.guid?, &unit.dn);
+            units.filter_map(target).collect()
+        };
+        self.resolve(&Entry {
+            kind: ScopeKind::OrganizationalUnit,
+            written: &name.written,
+            concerns: &|directory| full(directory).is_under(&directory.base),
+            named: &|directory| units(directory, &|unit| unit.dn == full(directory)),
+            pinned: &|directory, guid| units(directory, &|unit| unit.guid == Some(guid)).pop(),
+        })
+    }
+
+    /// Resolves a group.
+    pub fn group(&mut self, name: &GroupName) -> Resolution {
+        let written = match name {
+            GroupName::Name(name) => name.clone(),
+            GroupName::Dn(dn) => Text::from(dn.as_str()),
+            GroupName::Guid(guid) => Text::from(guid.to_string()),
+        };
+        let is_named = |group: &Group| match name {
+            GroupName::Guid(guid) => group.guid == *guid,
+            GroupName::Dn(dn) => group.dn == *dn,
+            GroupName::Name(name) => {
+                same(&group.cn, name) || group.sam_account_name.as_deref().is_some_and(|sam| same(sam, name))
+            }
+        };
+        let groups = |directory: &Directory, fits: &dyn Fn(&Group) -> bool| {
+            let groups = (0..).zip(&directory.groups).filter(|(_, group)| fits(group));
+            groups.filter_map(|(position, group)| Target::new(position, group.guid, &group.dn)).collect()
+        };
+        self.resolve(&Entry {
+            kind: ScopeKind::SecurityGroup,
+            written: &written,
+            concerns: &|directory| !matches!(name, GroupName::Dn(dn) if !dn.is_under(&directory.base)),
+            named: &|directory| groups(directory, &is_named),
+            pinned: &|directory, guid| groups(directory, &|group| group.guid == guid).pop(),
+        })
+    }
+
+    /// Looks in every directory: by GUID where the entry is pinned, else by name.
+    fn resolve(&mut self, entry: &Entry<'_>) -> Resolution {
+        let Entry { kind, written, .. } = *entry;
+        let shown = inert(written).into_owned();
+        let finding = |code, message: String| Finding {
+            code,
+            severity: Severity::Error,
+            subject: shown.clone(),
+            message,
+        };
+        let mut found = Vec::new();
+        for (position, directory) in self.directories.iter().enumerate() {
+            let concerned = (entry.concerns)(directory);
+            let mut named = (entry.named)(directory);
+            let key =
+                ScopeName { directory: directory.name.clone(), kind, written: Text::from(fold(written)) };
+            self.used.insert(key.clone());
+            match self.pins.scopes.get(&key) {
+                Some(pinned) => {
+                    let Some(target) = (entry.pinned)(directory, pinned.guid) else {
+                        let again = if named.is_empty() {
+                            "restore it, or write the entry of the one to use instead".to_owned()
+                        } else {
+                            format!(
+                                "another one has its name now ({}): write the entry in another way, for example as the \
+                                 whole DN, to use that one",
+                                named[0].pin.guid
+                            )
+                        };
+                        return Resolution::Unclear(finding(
+                            FindingCode::ScopeNotFound,
+                            format!(
+                                "it was {} ({}), which is gone from the directory `{}`: nobody is added or removed; {again}",
+                                inert(&pinned.dn),
+                                pinned.guid,
+                                directory.name,
+                            ),
+                        ));
+                    };
+                    if named.iter().all(|named| named.pin.guid != target.pin.guid) {
+                        self.findings.push(Finding {
+                            code: FindingCode::ScopeRenamed,
+                            severity: Severity::Warning,
+                            subject: shown.clone(),
+                            message: format!(
+                                "it is called {} now and is still used: write its new name into the policy",
+                                inert(&target.pin.dn)
+                            ),
+                        });
+                    }
+                    self.pins.scopes.insert(key, target.pin);
+                    found.push((position, target.position));
+                }
+                None if concerned && named.len() > 1 => {
+                    let names: Vec<_> =
+                        named.iter().map(|target| inert(&target.pin.dn).into_owned()).collect();
+                    return Resolution::Unclear(finding(
+                        FindingCode::ScopeAmbiguous,
+                        format!(
+                            "{} groups have this name: {}; nobody is added or removed; write the DN or objectGUID of \
+                             the one you mean",
+                            named.len(),
+                            names.join("; "),
+                        ),
+                    ));
+                }
+                None if concerned => {
+                    if let Some(target) = named.pop() {
+                        self.pins.scopes.insert(key, target.pin);
+                        found.push((position, target.position));
+                    }
+                }
+                None => {}
+            }
+        }
+        if found.is_empty() {
+            let what = match kind {
+                ScopeKind::OrganizationalUnit => "no organizational unit of this name exists",
+                ScopeKind::SecurityGroup => "no group of this name exists",
+            };
+            return Resolution::NeverFound(finding(
+                FindingCode::ScopeNotFound,
+                format!("{what} in this customer's directory: nobody is added or removed; correct the name"),
+            ));
+        }
+        Resolution::Found(found)
+    }
+}
+
+/// An entry of a policy, and how to look for it in one directory.
+struct Entry<'e> {
+    kind: ScopeKind,
+    written: &'e Text,
+    /// Whether the entry can be about a directory at all.
+    concerns: &'e dyn Fn(&Directory) -> bool,
+    /// What has its name.
+    named: &'e dyn Fn(&Directory) -> Vec<Target>,
+    /// What it was pinned to.
+    pinned: &'e dyn Fn(&Directory, Guid) -> Option<Target>,
+}

@@ -1,0 +1,15 @@
+//! Whoever notices that the policy tree changed.
+
+use async_trait::async_trait;
+
+/// Notices changes of the policy tree. It may miss some and report too many: whoever listens
+/// reads the whole tree again, and reads it once in a while unasked.
+#[async_trait]
+pub trait Watch: Send {
+    /// Waits until something changed. Never returns where nothing can be watched.
+    ///
+    /// Safe to drop while it waits: no change is lost by that.
+    async fn changed(&mut self);
+    /// Starts to watch anew: a folder that was replaced is another folder.
+    fn rearm(&mut self);
+}

@@ -1,0 +1,241 @@
+//! Drains the outbox: what must happen outside is tried until it did, or is given up in the open.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::duration::Seconds;
+use crate::model::reading::{Fault, FaultKind};
+use crate::model::register::Delivery;
+use crate::model::text::{Text, inert};
+use crate::ports::clock::Clock;
+use crate::ports::outbox::{Destination, Outbox};
+use crate::ports::register::RegisterFault;
+use crate::reconcile::observe::panic_text;
+
+/// How many deliveries are asked for and under way at once.
+const BATCH: u32 = 64;
+const AT_ONCE: usize = 8;
+
+/// How long one attempt may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The waits between attempts: the first, the longest, and how much of them in all.
+const FIRST_WAIT: u64 = 60;
+const LONGEST_WAIT: u64 = 6 * 3_600;
+const GIVEN_UP_AFTER: u64 = 7 * 86_400;
+
+/// Takes what is in the outbox to where it goes.
+pub struct Courier {
+    /// What is to be delivered.
+    pub outbox: Arc<dyn Outbox>,
+    /// Where things go, by the names of the operator's file.
+    pub destinations: BTreeMap<Text, Arc<dyn Destination>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What came of draining the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Drained {
+    /// How many deliveries arrived.
+    pub delivered: u64,
+    /// How many failed and are tried again.
+    pub put_off: u64,
+    /// How many were given up.
+    pub given_up: u64,
+}
+
+impl Courier {
+    /// Delivers everything whose time has come. Ends early when `stop` is cancelled: what is
+    /// under way then is repeated another time, as every delivery may be.
+    ///
+    /// # Errors
+    /// The outbox's.
+    pub async fn drain(&self, stop: &CancellationToken) -> Result<Drained, RegisterFault> {
+        let mut drained = Drained::default();
+        while !stop.is_cancelled() {
+            let due = self.outbox.due(self.clock.now(), BATCH).await?;
+            if due.is_empty() {
+                break;
+            }
+            let attempts = futures_util::stream::iter(due)
+                .map(|delivery| async move { (self.attempt(&delivery).await, delivery) })
+                .buffer_unordered(AT_ONCE);
+            let mut attempts = std::pin::pin!(attempts);
+            loop {
+                let next = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Ok(drained),
+                    next = attempts.next() => next,
+                };
+                let Some((result, delivery)) = next else { break };
+                self.record(result, &delivery, &mut drained).await?;
+            }
+        }
+        Ok(drained)
+    }
+
+    async fn attempt(&self, delivery: &Delivery) -> Result<(), Fault> {
+        let Some(destination) = self.destinations.get(&delivery.destination).cloned() else {
+            return Err(Fault::new(
+                FaultKind::Refused,
+                "the operator's file has no destination of this name any more",
+            ));
+        };
+        // A task of its own, so that a destination that fails inside costs one attempt.
+        let there = delivery.clone();
+        let attempt = tokio::spawn(async move {
+            let delivered = tokio::time::timeout(PATIENCE, destination.deliver(&there)).await;
+            delivered.unwrap_or_else(|_| {
+                Err(Fault::new(FaultKind::Transient, format!("no answer within {} s", PATIENCE.as_secs())))
+            })
+        });
+        attempt.await.unwrap_or_else(|error| {
+            let why = match error.try_into_panic() {
+                Ok(panic) => panic_text(&*panic),
+                Err(_) => "cancelled".to_owned(),
+            };
+            Err(Fault::new(FaultKind::Transient, format!("delivering failed inside Intake: {why}")))
+        })
+    }
+
+    async fn record(
+        &self,
+        result: Result<(), Fault>,
+        delivery: &Delivery,
+        drained: &mut Drained,
+    ) -> Result<(), RegisterFault> {
+        let now = self.clock.now();
+        let (customer, destination) = (inert(&delivery.customer), inert(&delivery.destination));
+        let fault = match result {
+            Ok(()) => {
+                tracing::debug!(%customer, %destination, key = %delivery.key, "delivered");
+                drained.delivered += 1;
+                return self.outbox.delivered(delivery.id, now).await;
+            }
+            Err(fault) => fault,
+        };
+        let attempts = delivery.attempts.saturating_add(1);
+        let wait = wait_after(attempts, fault.retry_after);
+        if let Some(wait) = wait {
+            tracing::warn!(%customer, %destination, key = %delivery.key, attempts, again_in = %wait,
+                "a delivery failed: {fault}");
+            drained.put_off += 1;
+        } else {
+            tracing::error!(%customer, %destination, key = %delivery.key, attempts,
+                "a delivery was given up: {fault}");
+            drained.given_up += 1;
+        }
+        self.outbox.failed(delivery.id, wait.map(|wait| wait.after(now)), &fault.what).await
+    }
+}
+
+/// Returns how long to wait after the `attempts`th attempt failed: a minute, doubled each time up
+/// to six hours; `None` once the waits come to seven days.
+fn wait_after(attempts: u32, retry_after: Option<Duration>) -> Option<Seconds> {
+    let mut waited = 0;
+    let mut wait = FIRST_WAIT;
+    for _ in 1..attempts {
+        waited += wait;
+        wait = (wait * 2).min(LONGEST_WAIT);
+        if waited >= GIVEN_UP_AFTER {
+            return None;
+        }
+    }
+    let asked = retry_after.map_or(0, |asked| asked.as_secs().min(86_400));
+    Some(Seconds(wait.max(asked)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::reconcile::fakes::{FixedClock, NOW, moment};
+
+    #[test]
+    fn waits_double_up_to_six_hours_and_end_after_seven_days() {
+        let minutes = |attempts| wait_after(attempts, None).map(|wait| wait.0 / 60);
+        assert_eq!([minutes(1), minutes(2), minutes(3)], [Some(1), Some(2), Some(4)]);
+        assert_eq!([minutes(9), minutes(10), minutes(30)], [Some(256), Some(360), Some(360)]);
+        // 511 minutes for the first nine waits, then 27 of six hours are beyond 10,080 minutes.
+        assert_eq!([minutes(36), minutes(37)], [Some(360), None]);
+        assert_eq!(wait_after(1, Some(Duration::from_secs(600))), Some(Seconds(600)));
+        assert_eq!(wait_after(u32::MAX, None), None);
+    }
+
+    #[derive(Default)]
+    struct FakeOutbox {
+        waiting: Mutex<Vec<Delivery>>,
+        log: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl Outbox for FakeOutbox {
+        async fn due(&self, _now: Timestamp, _limit: u32) -> Result<Vec<Delivery>, RegisterFault> {
+            Ok(std::mem::take(&mut *self.waiting.lock().expect("a lock")))
+        }
+
+        async fn delivered(&self, id: i64, _at: Timestamp) -> Result<(), RegisterFault> {
+            self.log.lock().expect("a lock").push(format!("{id} delivered"));
+            Ok(())
+        }
+
+        async fn failed(&self, id: i64, next: Option<Timestamp>, error: &str) -> Result<(), RegisterFault> {
+            let next = next.map_or("never".to_owned(), |next| next.to_string());
+            self.log.lock().expect("a lock").push(format!("{id} {next} {error}"));
+            Ok(())
+        }
+    }
+
+    struct Fickle;
+
+    #[async_trait]
+    impl Destination for Fickle {
+        async fn deliver(&self, delivery: &Delivery) -> Result<(), Fault> {
+            match delivery.key.as_str() {
+                "good" => Ok(()),
+                "panics" => panic!("inside"),
+                _ => Err(Fault::new(FaultKind::Transient, "busy").after(Some(Duration::from_secs(7_200)))),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn each_delivery_arrives_is_put_off_or_is_given_up_for_itself() {
+        let outbox = Arc::new(FakeOutbox::default());
+        let delivery = |id, destination: &str, key: &str, attempts| Delivery {
+            id,
+            customer: Text::from("contoso"),
+            destination: Text::from(destination),
+            key: Text::from(key),
+            body: serde_json::Value::Null,
+            attempts,
+        };
+        *outbox.waiting.lock().expect("a lock") = vec![
+            delivery(1, "hook", "good", 0),
+            delivery(2, "hook", "panics", 0),
+            delivery(3, "hook", "busy", 0),
+            delivery(4, "gone", "good", 36),
+        ];
+        let destinations: BTreeMap<Text, Arc<dyn Destination>> =
+            BTreeMap::from([(Text::from("hook"), Arc::new(Fickle) as Arc<dyn Destination>)]);
+        let courier = Courier { outbox: outbox.clone(), destinations, clock: Arc::new(FixedClock) };
+        let drained = courier.drain(&CancellationToken::new()).await.expect("drained");
+        assert_eq!(drained, Drained { delivered: 1, put_off: 2, given_up: 1 });
+        let mut log = outbox.log.lock().expect("a lock").clone();
+        log.sort();
+        assert_eq!(log[0], "1 delivered");
+        assert!(log[1].starts_with(&format!("2 {} ", Seconds(60).after(moment(NOW)))), "{}", log[1]);
+        assert!(log[1].ends_with("inside"), "{}", log[1]);
+        assert_eq!(log[2], format!("3 {} busy", Seconds(7_200).after(moment(NOW))));
+        assert!(log[3].starts_with("4 never"), "{}", log[3]);
+    }
+}

@@ -1,0 +1,288 @@
+//! Fakes of the ports for tests of turns and of the controller: a register in memory, no sources.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Source};
+use crate::model::digest::Digest;
+use crate::model::guid::Guid;
+use crate::model::observation::Observation;
+use crate::model::register::{Commit, CustomerStatus, Event, Measures, RegisterState};
+use crate::model::text::Text;
+use crate::plan::outcome::{Action, Consequences, CustomerPlan, CustomerState, Operation, Summary};
+use crate::policy::fleet::{Customer, DirectorySource, TenantSource};
+use crate::ports::clock::Clock;
+use crate::ports::register::{ChainCheck, Register, RegisterFault, RegisterReader};
+use crate::ports::source::{DirectoryPort, Sources, TenantPort};
+use crate::reconcile::judge::{Judge, Rules};
+use crate::reconcile::observe::Observer;
+use crate::reconcile::turn::Reconciler;
+
+/// When every test happens.
+pub const NOW: &str = "2026-11-22T12:00:00Z";
+
+/// Reads a moment.
+pub fn moment(text: &str) -> Timestamp {
+    text.parse().expect("a timestamp")
+}
+
+/// A clock that stands still.
+pub struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        moment(NOW)
+    }
+}
+
+/// No sources: customers of tests have none.
+pub struct NoSources;
+
+impl Sources for NoSources {
+    fn directory(&self, _customer: &Customer, _source: &DirectorySource) -> Box<dyn DirectoryPort> {
+        panic!("no directories here")
+    }
+
+    fn tenant(&self, _customer: &Customer, _source: &TenantSource) -> Box<dyn TenantPort> {
+        panic!("no tenants here")
+    }
+}
+
+/// A register in memory.
+#[derive(Default)]
+pub struct FakeRegister {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    customers: BTreeMap<Text, RegisterState>,
+    statuses: BTreeMap<Text, CustomerStatus>,
+    interferences: u32,
+}
+
+impl FakeRegister {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets somebody else write before each of the next commits.
+    pub fn interfere(&self, times: u32) {
+        self.inner().interferences = times;
+    }
+
+    /// Returns what it holds of a customer.
+    pub fn state(&self, customer: &str) -> RegisterState {
+        self.inner().customers.get(customer).cloned().unwrap_or_default()
+    }
+
+    /// Returns how a customer's last turn went.
+    pub fn status(&self, customer: &str) -> Option<CustomerStatus> {
+        self.inner().statuses.get(customer).cloned()
+    }
+
+    /// Puts an account there.
+    pub fn put(&self, customer: &str, account: Account) {
+        self.inner().customers.entry(Text::from(customer)).or_default().accounts.push(account);
+    }
+}
+
+#[async_trait]
+impl RegisterReader for FakeRegister {
+    async fn customers(&self) -> Result<Vec<Text>, RegisterFault> {
+        Ok(self.inner().customers.keys().cloned().collect())
+    }
+
+    async fn load(&self, customer: &str) -> Result<RegisterState, RegisterFault> {
+        Ok(self.state(customer))
+    }
+
+    async fn accounts(&self, customer: Option<&str>) -> Result<Vec<(Text, Account)>, RegisterFault> {
+        let inner = self.inner();
+        let chosen =
+            inner.customers.iter().filter(|(name, _)| customer.is_none_or(|wanted| wanted == **name));
+        Ok(chosen
+            .flat_map(|(name, state)| state.accounts.iter().map(|account| (name.clone(), account.clone())))
+            .collect())
+    }
+
+    async fn events(&self, _customer: Option<&str>) -> Result<Vec<Event>, RegisterFault> {
+        Ok(Vec::new())
+    }
+
+    async fn verify(&self, _customer: &str) -> Result<ChainCheck, RegisterFault> {
+        Ok(ChainCheck::Whole { events: 0 })
+    }
+
+    async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {
+        Ok(self.inner().statuses.values().cloned().collect())
+    }
+}
+
+#[async_trait]
+impl Register for FakeRegister {
+    async fn commit(&self, commit: Commit) -> Result<u64, RegisterFault> {
+        let mut inner = self.inner();
+        let interfered = inner.interferences > 0;
+        inner.interferences = inner.interferences.saturating_sub(1);
+        let state = inner.customers.entry(commit.customer.clone()).or_default();
+        if interfered {
+            state.revision += 1;
+        }
+        if state.revision != commit.expected_revision {
+            return Err(RegisterFault::Stale {
+                customer: commit.customer,
+                expected: commit.expected_revision,
+                found: state.revision,
+            });
+        }
+        state.revision += 1;
+        for account in commit.accounts {
+            state.accounts.retain(|known| known.key != account.key);
+            state.accounts.push(account);
+        }
+        state.pins = commit.pins;
+        state.holds = commit.holds;
+        Ok(state.revision)
+    }
+
+    async fn record_status(&self, status: &CustomerStatus) -> Result<(), RegisterFault> {
+        self.inner().statuses.insert(status.customer.clone(), status.clone());
+        Ok(())
+    }
+
+    async fn record_measures(&self, customer: &str, measures: &Measures) -> Result<(), RegisterFault> {
+        self.inner().customers.entry(Text::from(customer)).or_default().measures = measures.clone();
+        Ok(())
+    }
+
+    async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault> {
+        if let Some(state) = self.inner().customers.get_mut(customer) {
+            state.accounts.retain(
+                |account| !matches!(account.state, AccountState::Removed { since, .. } if since < before),
+            );
+        }
+        Ok(0)
+    }
+}
+
+/// A customer without sources and imports.
+pub fn customer(name: &str) -> Customer {
+    Customer {
+        name: Text::from(name),
+        display_name: name.to_owned(),
+        suspend: false,
+        directories: Vec::new(),
+        tenant: None,
+        documentation: Vec::new(),
+        upn_suffixes: BTreeMap::new(),
+        matches: Vec::new(),
+        approve: Default::default(),
+        protect: Vec::new(),
+        imports: BTreeMap::new(),
+        options: BTreeMap::new(),
+        invalid: Vec::new(),
+    }
+}
+
+/// Who account `number` is.
+pub fn key(number: u128) -> AccountKey {
+    AccountKey { account_type: AccountType::EndUser, source: Source::Directory, id: Guid::from_u128(number) }
+}
+
+/// What is known of account `number`.
+pub fn profile(number: u128) -> Profile {
+    Profile {
+        sam_account_name: Text::from(format!("user{number}")),
+        user_principal_name: Some(Text::from(format!("user{number}@contoso.test"))),
+        display_name: Text::from(format!("User {number}")),
+        email: Some(Text::from(format!("user{number}@contoso.test"))),
+        mobile_phone: None,
+        tenant_user_id: Some(Guid::from_u128(1000 + number)),
+        password_sync: true,
+    }
+}
+
+/// Account `number`, active, imported long ago.
+pub fn account(number: u128) -> Account {
+    Account {
+        key: key(number),
+        directory: Some(Text::from("main")),
+        profile: profile(number),
+        state: AccountState::Active,
+        policy: Text::from("staff"),
+        tree_revision: Text::from("tree-0"),
+        run: Text::from("run-0"),
+        imported_at: moment("2026-01-01T00:00:00Z"),
+    }
+}
+
+/// Something to do to account `number`.
+pub fn operation(action: Action, number: u128) -> Operation {
+    Operation {
+        action,
+        key: key(number),
+        directory: Some(Text::from("main")),
+        profile: profile(number),
+        policy: Text::from("staff"),
+        matched_by: None,
+        changes: Vec::new(),
+        reason: None,
+        held_by: None,
+        until: None,
+    }
+}
+
+/// A plan of these operations.
+pub fn plan(name: &str, register_revision: u64, operations: Vec<Operation>) -> CustomerPlan {
+    let mut summary = Summary::default();
+    for operation in &operations {
+        match operation.action {
+            Action::Add | Action::Return => summary.add += 1,
+            Action::Update => summary.update += 1,
+            Action::Pend | Action::Remove => summary.remove += 1,
+            Action::Hold => summary.hold += 1,
+        }
+    }
+    CustomerPlan {
+        name: Text::from(name),
+        state: CustomerState::Ready,
+        digest: Digest::of(format!("{operations:?}").as_bytes()),
+        approval: None,
+        register_revision,
+        summary,
+        operations,
+        kept: Vec::new(),
+        licensed_outside_scope: Vec::new(),
+        findings: Vec::new(),
+        not_imported: Vec::new(),
+        consequences: Consequences::default(),
+    }
+}
+
+/// A judge that plans by a function of the test; absent customers have nothing to do.
+pub fn judge(register: &Arc<FakeRegister>, listed: fn(&Customer, &Observation) -> CustomerPlan) -> Judge {
+    let observer = Observer {
+        sources: Arc::new(NoSources),
+        register: register.clone(),
+        clock: Arc::new(FixedClock),
+        stall: Duration::from_secs(5),
+    };
+    let absent = |name: &Text, register: &RegisterState, _: bool| plan(name, register.revision, Vec::new());
+    Judge::with_rules(observer, Rules { listed, absent })
+}
+
+/// A reconciler that plans by a function of the test.
+pub async fn reconciler(
+    register: &Arc<FakeRegister>,
+    listed: fn(&Customer, &Observation) -> CustomerPlan,
+) -> Reconciler {
+    let new_run = || Text::from("run-1");
+    Reconciler::open(judge(register, listed), register.clone(), Arc::new(FixedClock), Vec::new(), new_run)
+        .await
+        .expect("a reconciler")
+}

@@ -1,0 +1,189 @@
+//! Observes and plans one customer. Holds nothing that writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::observation::Observation;
+use crate::model::reading::{Fault, FaultKind, Reading};
+use crate::model::register::RegisterState;
+use crate::model::text::Text;
+use crate::plan::outcome::CustomerPlan;
+use crate::plan::planner::{plan_absent, plan_customer};
+use crate::policy::fleet::Customer;
+use crate::ports::register::RegisterFault;
+use crate::ports::source::Progress;
+use crate::reconcile::observe::{Observer, panic_text};
+
+/// Whom a turn is for.
+#[derive(Debug, Clone)]
+pub enum Job {
+    /// A customer of the tree.
+    Listed(Arc<Customer>),
+    /// A customer that the register knows and the tree does not have.
+    Absent {
+        /// Its name.
+        name: Text,
+        /// Whether the tree proves that it is gone: every document told its kind and name.
+        names_are_known: bool,
+    },
+}
+
+impl Job {
+    /// Returns the customer's name.
+    pub fn name(&self) -> &Text {
+        match self {
+            Self::Listed(customer) => &customer.name,
+            Self::Absent { name, .. } => name,
+        }
+    }
+}
+
+/// A customer's plan and what it was computed from.
+#[derive(Debug)]
+pub struct Judged {
+    /// The plan.
+    pub plan: CustomerPlan,
+    /// What was seen.
+    pub observation: Observation,
+    /// What could not be read.
+    pub unread: Unread,
+}
+
+/// What of a customer could not be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// A sentence for each source, for people.
+    pub reasons: Vec<String>,
+    /// The longest time that a source asked to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Whether coming back alone may help: no source waits for a person.
+    pub transient: bool,
+}
+
+/// Why there is no plan, or nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnFault {
+    /// The register failed.
+    #[error("the register failed")]
+    Register(#[source] RegisterFault),
+    /// The planner failed inside: a defect of Intake.
+    #[error("planning `{customer}` failed inside Intake: {what}")]
+    Planner {
+        /// The customer.
+        customer: Text,
+        /// What the panic said.
+        what: String,
+    },
+    /// The program is stopping; nothing was written.
+    #[error("stopped before anything was written")]
+    Stopped,
+}
+
+impl From<RegisterFault> for TurnFault {
+    fn from(fault: RegisterFault) -> Self {
+        Self::Register(fault)
+    }
+}
+
+/// The planner's entry points: values, so that tests of turns need no scenario for the planner.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) listed: fn(&Customer, &Observation) -> CustomerPlan,
+    pub(crate) absent: fn(&Text, &RegisterState, bool) -> CustomerPlan,
+}
+
+/// Observes and plans customers.
+#[derive(Clone)]
+pub struct Judge {
+    observer: Observer,
+    rules: Rules,
+}
+
+impl Judge {
+    /// Makes one that plans by the rules of the contract.
+    pub fn new(observer: Observer) -> Self {
+        Self { observer, rules: Rules { listed: plan_customer, absent: plan_absent } }
+    }
+
+    /// Makes one that plans by other rules.
+    #[cfg(test)]
+    pub(crate) fn with_rules(observer: Observer, rules: Rules) -> Self {
+        Self { observer, rules }
+    }
+
+    /// Reads a customer and plans it. Writes nothing. Dropping the future ends the reads.
+    ///
+    /// # Errors
+    /// [`TurnFault::Register`] and [`TurnFault::Planner`]; sources that fail are in the plan.
+    pub async fn judge(&self, job: &Job, progress: &Arc<dyn Progress>) -> Result<Judged, TurnFault> {
+        let observation = match job {
+            Job::Listed(customer) => self.observer.observe(customer, progress).await?,
+            Job::Absent { name, .. } => Observation {
+                at: self.observer.clock.now(),
+                directories: Vec::new(),
+                tenant: None,
+                register: self.observer.register.load(name).await?,
+            },
+        };
+        self.plan(job, observation).await
+    }
+
+    /// Plans a customer anew from the same readings and the register as it is now.
+    ///
+    /// # Errors
+    /// As [`judge`](Self::judge).
+    pub async fn judge_again(&self, job: &Job, judged: Judged) -> Result<Judged, TurnFault> {
+        let register = self.observer.register.load(job.name()).await?;
+        self.plan(job, Observation { register, ..judged.observation }).await
+    }
+
+    /// Plans on a thread where a million accounts hold nobody up.
+    async fn plan(&self, job: &Job, observation: Observation) -> Result<Judged, TurnFault> {
+        let (rules, job_there) = (self.rules, job.clone());
+        let planning = tokio::task::spawn_blocking(move || {
+            let plan = match &job_there {
+                Job::Listed(customer) => (rules.listed)(customer, &observation),
+                Job::Absent { name, names_are_known } => {
+                    (rules.absent)(name, &observation.register, *names_are_known)
+                }
+            };
+            let unread = Unread::of(&observation);
+            Judged { plan, observation, unread }
+        });
+        planning.await.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => TurnFault::Planner { customer: job.name().clone(), what: panic_text(&*panic) },
+            Err(_) => TurnFault::Stopped,
+        })
+    }
+}
+
+impl Unread {
+    /// Collects what an observation lacks.
+    pub fn of(observation: &Observation) -> Self {
+        let mut unread = Self { transient: true, ..Self::default() };
+        for (_, reading) in &observation.directories {
+            unread.note(reading);
+        }
+        if let Some(reading) = &observation.tenant {
+            unread.note(reading);
+        }
+        unread
+    }
+
+    fn note<T>(&mut self, reading: &Reading<T>) {
+        match reading {
+            Reading::Complete(_) => {}
+            Reading::Incomplete(shortfall) => self.reasons.push(shortfall.what.clone()),
+            Reading::Unavailable(fault) => self.fault(fault),
+        }
+    }
+
+    fn fault(&mut self, fault: &Fault) {
+        self.reasons.push(match &fault.hint {
+            Some(hint) => format!("{} ({hint})", fault.what),
+            None => fault.what.clone(),
+        });
+        self.retry_after = self.retry_after.max(fault.retry_after);
+        self.transient &= fault.kind == FaultKind::Transient;
+    }
+}

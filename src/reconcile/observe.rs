@@ -1,0 +1,288 @@
+//! Reads everything that one customer's plan is computed from, at the same time.
+
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::model::directory::Directory;
+use crate::model::duration::Seconds;
+use crate::model::observation::Observation;
+use crate::model::reading::{Fault, FaultKind, Reading};
+use crate::model::tenant::Tenant;
+use crate::model::text::{Text, inert};
+use crate::policy::fleet::{Customer, DirectoryLocation, DirectorySource, TenantSource};
+use crate::ports::clock::Clock;
+use crate::ports::register::{RegisterFault, RegisterReader};
+use crate::ports::source::{Progress, Sources};
+
+/// How long a source may go without a page before it counts as hung. Far beyond every time-out
+/// that an adapter sets itself: this is the net below them.
+pub const STALL: Duration = Duration::from_secs(600);
+
+/// Reads customers. Holds nothing that writes, so whoever plans with it cannot write.
+#[derive(Clone)]
+pub struct Observer {
+    /// Where people come from.
+    pub sources: Arc<dyn Sources>,
+    /// What is known already.
+    pub register: Arc<dyn RegisterReader>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How long a source may go without a page, on top of its own time-outs.
+    pub stall: Duration,
+}
+
+impl Observer {
+    /// Reads all directories, the tenant and the register of one customer at the same time.
+    /// Dropping the future ends the reads. `progress` is told the sum over all sources.
+    ///
+    /// # Errors
+    /// Only the register fails; what is wrong with a source is in its reading, also a hang or a
+    /// panic of what reads it.
+    pub async fn observe(
+        &self,
+        customer: &Arc<Customer>,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Observation, RegisterFault> {
+        let at = self.clock.now();
+        let sum = &Arc::new(Sum { objects: AtomicUsize::new(0), onward: progress.clone() });
+        let directories =
+            join_all((0..customer.directories.len()).map(|index| self.directory(customer, index, sum)));
+        let (register, directories, tenant) =
+            tokio::join!(self.register.load(&customer.name), directories, self.tenant(customer, sum));
+        Ok(Observation { at, directories, tenant, register: register? })
+    }
+
+    async fn directory(
+        &self,
+        customer: &Arc<Customer>,
+        index: usize,
+        sum: &Arc<Sum>,
+    ) -> (Text, Reading<Directory>) {
+        let source = &customer.directories[index];
+        if let Some(fault) = not_worth_reading(customer) {
+            return (source.name.clone(), Reading::Unavailable(fault));
+        }
+        let watched = Arc::new(Watched::new(sum));
+        let stall = self.stall + page_time(source);
+        let what = format!("the directory `{}` of `{}`", inert(&source.name), inert(&customer.name));
+        let (sources, customer, seen) = (self.sources.clone(), customer.clone(), watched.clone());
+        let name = source.name.clone();
+        let read = async move {
+            let port = sources.directory(&customer, &customer.directories[index]);
+            port.read(&*seen).await
+        };
+        (name, guarded(&what, stall, &watched, read).await)
+    }
+
+    async fn tenant(&self, customer: &Arc<Customer>, sum: &Arc<Sum>) -> Option<Reading<Tenant>> {
+        let source: TenantSource = customer.tenant.clone()?;
+        if let Some(fault) = not_worth_reading(customer) {
+            return Some(Reading::Unavailable(fault));
+        }
+        let watched = Arc::new(Watched::new(sum));
+        let what = format!("the tenant of `{}`", inert(&customer.name));
+        let (sources, customer, seen) = (self.sources.clone(), customer.clone(), watched.clone());
+        let read = async move {
+            let port = sources.tenant(&customer, &source);
+            port.read(&*seen).await
+        };
+        Some(guarded(&what, self.stall, &watched, read).await)
+    }
+}
+
+/// A broken document may name the wrong server: nobody is asked on its word.
+fn not_worth_reading(customer: &Customer) -> Option<Fault> {
+    (!customer.invalid.is_empty())
+        .then(|| Fault::new(FaultKind::Refused, "not read, because the customer's document has errors"))
+}
+
+/// How long a directory may legitimately need for one page: every server in turn may use up the
+/// time that the customer's document allows.
+fn page_time(source: &DirectorySource) -> Duration {
+    match &source.location {
+        DirectoryLocation::Ldap(ldap) => {
+            let servers = u64::try_from(ldap.urls.len()).unwrap_or(1).max(1);
+            Seconds(ldap.timeout.0.saturating_mul(servers).min(86_400)).to_std()
+        }
+        DirectoryLocation::Ldif(_) => Duration::ZERO,
+    }
+}
+
+/// Sums the objects of all sources of one customer for whoever wants to know.
+struct Sum {
+    objects: AtomicUsize,
+    onward: Arc<dyn Progress>,
+}
+
+/// Counts the pages of one source, so that a hang can be told from a source that is merely long.
+struct Watched {
+    pages: AtomicU64,
+    objects: AtomicUsize,
+    sum: Arc<Sum>,
+}
+
+impl Watched {
+    fn new(sum: &Arc<Sum>) -> Self {
+        Self { pages: AtomicU64::new(0), objects: AtomicUsize::new(0), sum: sum.clone() }
+    }
+
+    fn pages(&self) -> u64 {
+        self.pages.load(Ordering::Relaxed)
+    }
+}
+
+impl Progress for Watched {
+    fn read(&self, objects: usize) {
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        let more = objects.saturating_sub(self.objects.swap(objects, Ordering::Relaxed));
+        let before = self.sum.objects.fetch_add(more, Ordering::Relaxed);
+        self.sum.onward.read(before + more);
+    }
+}
+
+/// Reads in a task of its own: its panic and its hang end as a reading that says so.
+async fn guarded<T: Send + 'static>(
+    what: &str,
+    stall: Duration,
+    watched: &Watched,
+    read: impl Future<Output = Reading<T>> + Send + 'static,
+) -> Reading<T> {
+    let mut task = AbortOnDropHandle::new(tokio::spawn(read));
+    loop {
+        let before = watched.pages();
+        match tokio::time::timeout(stall, &mut task).await {
+            Ok(Ok(reading)) => return reading,
+            Ok(Err(error)) => {
+                let why =
+                    if error.is_panic() { panic_text(&*error.into_panic()) } else { "cancelled".into() };
+                let fault =
+                    Fault::new(FaultKind::Transient, format!("reading {what} failed inside Intake: {why}"))
+                        .hint("this is a defect of Intake: please report it with the log around it");
+                return Reading::Unavailable(fault);
+            }
+            Err(_) if watched.pages() > before => {}
+            Err(_) => {
+                let waited = Seconds(stall.as_secs());
+                let fault =
+                    Fault::new(FaultKind::Transient, format!("{what} sent nothing for {waited}: given up"));
+                return Reading::Unavailable(fault);
+            }
+        }
+    }
+}
+
+/// Returns what a panic said, inert and short.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message");
+    inert(text).chars().take(400).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::ports::source::{DirectoryPort, TenantPort, Unwatched};
+    use crate::reconcile::fakes::{FakeRegister, FixedClock, customer};
+
+    /// Directories by the name of what they do.
+    struct Faulty;
+
+    struct FaultyDirectory(Text);
+    struct Slow;
+
+    impl Sources for Faulty {
+        fn directory(&self, _customer: &Customer, source: &DirectorySource) -> Box<dyn DirectoryPort> {
+            assert_ne!(source.name, "unopenable", "cannot be opened");
+            Box::new(FaultyDirectory(source.name.clone()))
+        }
+
+        fn tenant(&self, _customer: &Customer, _source: &TenantSource) -> Box<dyn TenantPort> {
+            Box::new(Slow)
+        }
+    }
+
+    #[async_trait]
+    impl DirectoryPort for FaultyDirectory {
+        async fn read(&self, _progress: &dyn Progress) -> Reading<Directory> {
+            match self.0.as_str() {
+                "hangs" => std::future::pending().await,
+                name => panic!("{name}\u{1b}[31m"),
+            }
+        }
+    }
+
+    #[async_trait]
+    impl TenantPort for Slow {
+        async fn read(&self, progress: &dyn Progress) -> Reading<Tenant> {
+            for page in 0..6 {
+                tokio::time::sleep(Duration::from_millis(60)).await;
+                progress.read(page);
+            }
+            Reading::Complete(Tenant::default())
+        }
+    }
+
+    fn observer() -> Observer {
+        Observer {
+            sources: Arc::new(Faulty),
+            register: Arc::new(FakeRegister::default()),
+            clock: Arc::new(FixedClock),
+            stall: Duration::from_millis(200),
+        }
+    }
+
+    fn with_directories(names: &[&str]) -> Customer {
+        let mut customer = customer("contoso");
+        customer.directories = names
+            .iter()
+            .map(|name| DirectorySource {
+                name: Text::from(*name),
+                location: DirectoryLocation::Ldif("x.ldif".into()),
+            })
+            .collect();
+        customer.tenant = Some(TenantSource::Snapshot("x.json".into()));
+        customer
+    }
+
+    #[tokio::test]
+    async fn a_panic_or_a_hang_is_an_unavailable_source_and_harms_no_other() {
+        let customer = Arc::new(with_directories(&["panics", "hangs", "unopenable"]));
+        let progress: Arc<dyn Progress> = Arc::new(Unwatched);
+        let observation = observer().observe(&customer, &progress).await.expect("observed");
+        let faults: Vec<&Fault> = observation
+            .directories
+            .iter()
+            .filter_map(|(_, reading)| match reading {
+                Reading::Unavailable(fault) => Some(fault),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(faults.len(), 3);
+        assert!(faults[0].what.contains("panics\\u{1b}[31m"), "{}", faults[0].what);
+        assert!(faults[1].what.contains("sent nothing"), "{}", faults[1].what);
+        assert!(faults[2].what.contains("failed inside Intake"), "{}", faults[2].what);
+        // The tenant took longer than the stall in all, but never between two pages.
+        assert!(observation.tenant.expect("a tenant").complete().is_some());
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_on_the_word_of_a_broken_document() {
+        let mut broken = with_directories(&["panics"]);
+        broken.invalid.push("urls: not a URL".to_owned());
+        let progress: Arc<dyn Progress> = Arc::new(Unwatched);
+        let observation = observer().observe(&Arc::new(broken), &progress).await.expect("observed");
+        let Reading::Unavailable(fault) = &observation.directories[0].1 else { panic!("read") };
+        assert_eq!(fault.kind, FaultKind::Refused);
+    }
+}

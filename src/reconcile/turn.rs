@@ -1,0 +1,391 @@
+//! One turn: observe, plan, apply, and the bookkeeping around it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::account::AccountState;
+use crate::model::duration::Seconds;
+use crate::model::register::{Commit, CustomerStatus, RegisterState};
+use crate::model::text::Text;
+use crate::plan::outcome::{CustomerPlan, CustomerState, Severity};
+use crate::ports::clock::Clock;
+use crate::ports::register::{Register, RegisterFault};
+use crate::ports::source::Progress;
+use crate::reconcile::apply::{commit_of, may_write};
+use crate::reconcile::judge::{Job, Judge, Judged, TurnFault, Unread};
+use crate::reconcile::notice::{Stamp, Subscription};
+
+/// How often a turn is planned anew because somebody else wrote meanwhile.
+const TRIES: u32 = 3;
+
+/// How long a removed account can come back as the same account.
+const KEPT: Seconds = Seconds(30 * 86_400);
+
+/// Carries out turns.
+pub struct Reconciler {
+    judge: Judge,
+    register: Arc<dyn Register>,
+    clock: Arc<dyn Clock>,
+    subscriptions: Vec<Subscription>,
+    new_run: fn() -> Text,
+    statuses: Mutex<BTreeMap<Text, CustomerStatus>>,
+}
+
+/// What came of a turn.
+#[derive(Debug)]
+pub struct TurnOutcome {
+    /// The plan that was carried out, as far as its state allows.
+    pub plan: CustomerPlan,
+    /// The register's new revision, if accounts, events or deliveries were written.
+    pub wrote: Option<u64>,
+    /// What could not be read.
+    pub unread: Unread,
+    /// How many turns in a row could not read the customer, this one included.
+    pub failures: u32,
+}
+
+/// Says how long after a turn the next one is meant to be.
+pub type Next<'a> = &'a (dyn Fn(&TurnOutcome) -> Option<Duration> + Send + Sync);
+
+impl Reconciler {
+    /// Makes one. `new_run` makes the id of a turn.
+    ///
+    /// # Errors
+    /// The register's, while what is known of earlier turns is read.
+    pub async fn open(
+        judge: Judge,
+        register: Arc<dyn Register>,
+        clock: Arc<dyn Clock>,
+        subscriptions: Vec<Subscription>,
+        new_run: fn() -> Text,
+    ) -> Result<Self, RegisterFault> {
+        let statuses =
+            register.statuses().await?.into_iter().map(|status| (status.customer.clone(), status)).collect();
+        Ok(Self { judge, register, clock, subscriptions, new_run, statuses: Mutex::new(statuses) })
+    }
+
+    /// Returns the register.
+    pub fn register(&self) -> &Arc<dyn Register> {
+        &self.register
+    }
+
+    /// Returns what plans without writing.
+    pub fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// Reads, plans and applies one customer, and records how it went.
+    ///
+    /// When `stop` is cancelled, reading ends at once and nothing is written; a transaction that
+    /// has begun is finished.
+    ///
+    /// # Errors
+    /// [`TurnFault`]; sources that cannot be read are an outcome, not an error.
+    pub async fn turn(
+        &self,
+        job: &Job,
+        tree_revision: &Text,
+        progress: &Arc<dyn Progress>,
+        next: Next<'_>,
+        stop: &CancellationToken,
+    ) -> Result<TurnOutcome, TurnFault> {
+        let mut judged = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(TurnFault::Stopped),
+            judged = self.judge.judge(job, progress) => judged?,
+        };
+        let run = (self.new_run)();
+        let mut tries = 1;
+        let wrote = loop {
+            if stop.is_cancelled() {
+                return Err(TurnFault::Stopped);
+            }
+            match self.write(&judged, &run, tree_revision).await {
+                Err(TurnFault::Register(RegisterFault::Stale { .. })) if tries < TRIES => {
+                    tries += 1;
+                    judged = self.judge.judge_again(job, judged).await?;
+                }
+                written => break written?,
+            }
+        };
+        self.close(judged, wrote, tree_revision, next).await
+    }
+
+    /// Carries out a plan that somebody saw, exactly as it is, and records how it went.
+    ///
+    /// # Errors
+    /// [`RegisterFault::Stale`] if the register changed since: nothing is written.
+    pub async fn apply(
+        &self,
+        judged: Judged,
+        run: &Text,
+        tree_revision: &Text,
+    ) -> Result<TurnOutcome, TurnFault> {
+        let wrote = self.write(&judged, run, tree_revision).await?;
+        self.close(judged, wrote, tree_revision, &|_| None).await
+    }
+
+    async fn write(
+        &self,
+        judged: &Judged,
+        run: &Text,
+        tree_revision: &Text,
+    ) -> Result<Option<u64>, TurnFault> {
+        let stamp =
+            Stamp { run: run.clone(), tree_revision: tree_revision.clone(), at: judged.observation.at };
+        match commit_of(&judged.plan, &judged.observation.register, &stamp, &self.subscriptions) {
+            Some(commit) => Ok(Some(self.commit(commit).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Commits in a task of its own: whoever stops waiting does not stop the transaction.
+    async fn commit(&self, commit: Commit) -> Result<u64, TurnFault> {
+        let register = self.register.clone();
+        let customer = commit.customer.clone();
+        let committing = tokio::spawn(async move { register.commit(commit).await });
+        match committing.await {
+            Ok(revision) => Ok(revision?),
+            Err(error) => Err(TurnFault::Register(RegisterFault::Unavailable {
+                what: format!("the register failed while writing `{customer}`"),
+                source: Box::new(error),
+            })),
+        }
+    }
+
+    /// Bookkeeping: what raises no revision and writes no event.
+    async fn close(
+        &self,
+        judged: Judged,
+        wrote: Option<u64>,
+        tree_revision: &Text,
+        next: Next<'_>,
+    ) -> Result<TurnOutcome, TurnFault> {
+        let Judged { plan, observation, unread } = judged;
+        let customer = plan.name.clone();
+        if may_write(plan.state) {
+            if let Some(measures) = &plan.consequences.measures
+                && *measures != observation.register.measures
+            {
+                self.register.record_measures(&customer, measures).await?;
+            }
+            let before = KEPT.before(observation.at);
+            if outlived(&observation.register, before) {
+                self.register.forget_removed(&customer, before).await?;
+            }
+        }
+        let previous = self.previous(&customer);
+        let failures = match plan.state {
+            CustomerState::Unreadable => {
+                previous.as_ref().map_or(0, |status| status.failures).saturating_add(1)
+            }
+            _ => 0,
+        };
+        let outcome = TurnOutcome { plan, wrote, unread, failures };
+        let next = next(&outcome).map(|wait| Seconds(wait.as_secs()).after(self.clock.now()));
+        let status = status_of(&outcome, previous.as_ref(), observation.at, tree_revision, next);
+        self.register.record_status(&status).await?;
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(customer, status);
+        Ok(outcome)
+    }
+
+    fn previous(&self, customer: &Text) -> Option<CustomerStatus> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).get(customer).cloned()
+    }
+}
+
+fn outlived(register: &RegisterState, before: Timestamp) -> bool {
+    register
+        .accounts
+        .iter()
+        .any(|account| matches!(account.state, AccountState::Removed { since, .. } if since < before))
+}
+
+/// Returns how a turn went, as it is recorded.
+fn status_of(
+    outcome: &TurnOutcome,
+    previous: Option<&CustomerStatus>,
+    at: Timestamp,
+    tree_revision: &Text,
+    next_attempt: Option<Timestamp>,
+) -> CustomerStatus {
+    let last_success = match outcome.plan.state {
+        CustomerState::Ready => Some(at),
+        _ => previous.and_then(|status| status.last_success),
+    };
+    CustomerStatus {
+        customer: outcome.plan.name.clone(),
+        state: Text::from(outcome.plan.state.code()),
+        last_attempt: at,
+        last_success,
+        failures: outcome.failures,
+        next_attempt,
+        tree_revision: tree_revision.clone(),
+        message: why(&outcome.plan, &outcome.unread),
+    }
+}
+
+/// Says in a sentence why a customer is not `ready`; empty if it is.
+pub fn why(plan: &CustomerPlan, unread: &Unread) -> String {
+    let errors = || {
+        let messages: Vec<&str> = plan
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .map(|finding| finding.message.as_str())
+            .collect();
+        messages.join("; ")
+    };
+    match plan.state {
+        CustomerState::Ready => String::new(),
+        CustomerState::Suspended => "suspended: nothing is written".to_owned(),
+        CustomerState::Unreadable if !unread.reasons.is_empty() => unread.reasons.join("; "),
+        CustomerState::Held => match plan.approval {
+            Some(approval) => format!(
+                "{} held; to let exactly these go, approve {approval}. {}",
+                removals(plan.summary.hold),
+                errors()
+            )
+            .trim_end()
+            .to_owned(),
+            None => errors(),
+        },
+        CustomerState::Unreadable | CustomerState::Invalid | CustomerState::NotReady => {
+            let errors = errors();
+            match plan.state {
+                _ if !errors.is_empty() => errors,
+                CustomerState::Invalid => {
+                    "its documents have errors: `intake validate` shows them".to_owned()
+                }
+                CustomerState::NotReady => "the import needs both a directory and a tenant".to_owned(),
+                _ => "a source could not be read".to_owned(),
+            }
+        }
+    }
+}
+
+fn removals(count: u64) -> String {
+    if count == 1 { "1 removal is".to_owned() } else { format!("{count} removals are") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::outcome::Action;
+    use crate::ports::source::Unwatched;
+    use crate::reconcile::fakes::{
+        FakeRegister, NOW, account, customer, moment, operation, plan, reconciler,
+    };
+
+    async fn run(
+        reconciler: &Reconciler,
+        job: &Job,
+        stop: &CancellationToken,
+    ) -> Result<TurnOutcome, TurnFault> {
+        let progress: Arc<dyn Progress> = Arc::new(Unwatched);
+        let next = |_: &TurnOutcome| Some(Duration::from_secs(60));
+        reconciler.turn(job, &Text::from("tree-1"), &progress, &next, stop).await
+    }
+
+    fn listed(name: &str) -> Job {
+        Job::Listed(Arc::new(customer(name)))
+    }
+
+    #[tokio::test]
+    async fn a_turn_writes_and_records_how_it_went() {
+        let register = Arc::new(FakeRegister::default());
+        let reconciler = reconciler(&register, |customer, seen| {
+            plan(&customer.name, seen.register.revision, vec![operation(Action::Add, 1)])
+        })
+        .await;
+        let outcome = run(&reconciler, &listed("contoso"), &CancellationToken::new()).await.expect("a turn");
+        assert_eq!(outcome.wrote, Some(1));
+        assert_eq!(register.state("contoso").accounts.len(), 1);
+        let status = register.status("contoso").expect("a status");
+        assert_eq!(status.state, "ready");
+        assert_eq!(status.last_success, Some(moment(NOW)));
+        assert_eq!(status.next_attempt, Some(Seconds(60).after(moment(NOW))));
+    }
+
+    #[tokio::test]
+    async fn a_stale_turn_is_planned_anew_and_given_up_after_three_tries() {
+        let register = Arc::new(FakeRegister::default());
+        let reconciler = reconciler(&register, |customer, seen| {
+            plan(&customer.name, seen.register.revision, vec![operation(Action::Add, 1)])
+        })
+        .await;
+        register.interfere(2);
+        let outcome = run(&reconciler, &listed("contoso"), &CancellationToken::new()).await.expect("a turn");
+        assert_eq!(outcome.wrote, Some(3), "two foreign writes, then ours");
+
+        register.interfere(3);
+        let fault = run(&reconciler, &listed("contoso"), &CancellationToken::new()).await;
+        assert!(matches!(fault, Err(TurnFault::Register(RegisterFault::Stale { .. }))), "{fault:?}");
+    }
+
+    #[tokio::test]
+    async fn failures_are_counted_and_the_last_success_is_kept() {
+        let register = Arc::new(FakeRegister::default());
+        let reconciler = reconciler(&register, |customer, seen| {
+            let mut plan = plan(&customer.name, seen.register.revision, vec![operation(Action::Add, 1)]);
+            plan.state = CustomerState::Unreadable;
+            plan
+        })
+        .await;
+        for expected in 1..=2 {
+            let outcome =
+                run(&reconciler, &listed("contoso"), &CancellationToken::new()).await.expect("a turn");
+            assert_eq!((outcome.failures, outcome.wrote), (expected, None));
+        }
+        let status = register.status("contoso").expect("a status");
+        assert_eq!((status.state.as_str(), status.failures), ("unreadable", 2));
+        assert_eq!(status.last_success, None);
+        assert!(!status.message.is_empty());
+        assert!(register.state("contoso").accounts.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_stopped_turn_writes_nothing() {
+        let register = Arc::new(FakeRegister::default());
+        let reconciler = reconciler(&register, |customer, seen| {
+            plan(&customer.name, seen.register.revision, vec![operation(Action::Add, 1)])
+        })
+        .await;
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let fault = run(&reconciler, &listed("contoso"), &stop).await;
+        assert!(matches!(fault, Err(TurnFault::Stopped)));
+        assert_eq!(register.state("contoso").revision, 0);
+        assert!(register.status("contoso").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_planner_that_fails_inside_is_an_error_and_no_crash() {
+        let register = Arc::new(FakeRegister::default());
+        let reconciler = reconciler(&register, |_, _| panic!("out of range")).await;
+        let fault = run(&reconciler, &listed("contoso"), &CancellationToken::new()).await;
+        let Err(TurnFault::Planner { what, .. }) = fault else { panic!("{fault:?}") };
+        assert_eq!(what, "out of range");
+    }
+
+    #[tokio::test]
+    async fn accounts_are_forgotten_thirty_days_after_their_removal() {
+        let register = Arc::new(FakeRegister::default());
+        let mut gone = account(1);
+        gone.state = AccountState::Removed {
+            since: moment("2026-10-01T00:00:00Z"),
+            reason: crate::model::account::Verdict::Unlicensed,
+            approved: false,
+        };
+        register.put("contoso", gone);
+        let reconciler =
+            reconciler(&register, |customer, seen| plan(&customer.name, seen.register.revision, vec![]))
+                .await;
+        run(&reconciler, &listed("contoso"), &CancellationToken::new()).await.expect("a turn");
+        assert!(register.state("contoso").accounts.is_empty());
+    }
+}
