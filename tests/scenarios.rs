@@ -1,6 +1,7 @@
 //! Scenarios that a support technician can read: a policy, people, licences and a register, and
 //! the plan that must come of them. `tests/scenarios/README.md` explains the form.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -61,7 +62,7 @@ fn approve(customer: &mut Customer, observation: &mut Observation, recorded_at: 
     let first: CustomerPlan = plan_customer(customer, observation);
     let approval = first.approval.expect("a hold to approve");
     customer.approve.insert(approval);
-    observation.register.holds.push(Hold { approval, recorded_at, used_at: None });
+    observation.register.holds.push(Hold { approval, recorded_at, used_at: None, bases: BTreeMap::new() });
 }
 
 /// Returns the scenario files in order of their names.

@@ -81,8 +81,14 @@ fn line(operation: &Operation) -> String {
         line.push(' ');
         line.push_str(reason.code());
     }
-    if !operation.changes.is_empty() {
-        let fields: BTreeSet<&str> = operation.changes.iter().map(|change| change.field).collect();
+    // That a return changes the state goes without saying.
+    let fields: BTreeSet<&str> = operation
+        .changes
+        .iter()
+        .map(|change| change.field)
+        .filter(|field| operation.action == Action::Update || *field != "state")
+        .collect();
+    if !fields.is_empty() {
         line.push(' ');
         line.push_str(&fields.into_iter().collect::<Vec<&str>>().join(", "));
     }

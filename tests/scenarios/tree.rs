@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use intake::policy::check::{Limits, TreeFile, check};
+use intake::policy::check::{TreeFile, check};
 use intake::policy::fleet::Customer;
+use intake::policy::limits::Limits;
 
 use super::document::{Read, Scenario};
 
