@@ -9,5 +9,6 @@ mod laws;
 mod policies;
 mod quickstart;
 mod register;
+mod scenarios;
 mod support;
 mod tenants;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 mod example;
 
 use example::{
-    Example, Row, array, customer_of, finding_codes, name_of, names_place, operations, read, table, text,
-    write,
+    Example, Row, TAIL, array, customer_of, finding_codes, name_of, names_place, operations, read, table,
+    text, write,
 };
 
 /// The customer whose files the tests change.
@@ -424,11 +424,12 @@ fn an_ldif_file_cut_anywhere_is_unreadable() {
     let example = Example::applied();
     let path = example.file(CONTOSO, LDIF);
     let whole = read(&path);
+    let end = whole.strip_suffix(TAIL).expect("a mark at the end").len();
     let after_header = whole.find("\n\n").expect("a head") + 2;
-    let between_entries = whole.rfind("\n\n").expect("entries") + 1;
-    let in_the_last_line = whole.len() - 3;
-    let some = (1..8).map(|eighth| whole.len() * eighth / 8);
-    for cut in some.chain([0, after_header, between_entries, between_entries + 1, in_the_last_line]) {
+    let below_the_last_but_one = whole[..end].rfind("\n\n").expect("entries") + 2;
+    let above_the_last_line = whole[..end].rfind('\n').expect("lines") + 1;
+    let chosen = [0, after_header, below_the_last_but_one, above_the_last_line, end - 3, end, end + 1];
+    for cut in (1..8).map(|eighth| whole.len() * eighth / 8).chain(chosen) {
         write(&path, &whole[..cut]);
         let contoso = example.plan_of(CONTOSO, 3);
         assert_eq!(contoso["state"], "unreadable", "cut at {cut}: {contoso:#}");

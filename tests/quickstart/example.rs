@@ -123,6 +123,9 @@ impl Example {
     }
 }
 
+/// How the LDIF files end.
+pub(super) const TAIL: &str = "\n\n# intake: end\n";
+
 /// An LDIF file as a person sees it: a head, and paragraphs that hold one entry each.
 pub(super) struct Ldif {
     head: String,
@@ -133,14 +136,15 @@ impl Ldif {
     fn parse(text: &str) -> Self {
         let (head, entries) = text.split_once("\nversion: 1\n\n").expect("a head and a version");
         let (count, head) = head.split_once('\n').expect("more than one line of head");
-        let entries: Vec<String> = entries.trim_end().split("\n\n").map(str::to_owned).collect();
+        let entries = entries.strip_suffix(TAIL).expect("a mark at the end");
+        let entries: Vec<String> = entries.split("\n\n").map(str::to_owned).collect();
         assert_eq!(count, format!("# intake: entries {}", entries.len()), "the file counts its entries");
         Self { head: head.to_owned(), entries }
     }
 
     fn to_text(&self) -> String {
         let entries = self.entries.join("\n\n");
-        format!("# intake: entries {}\n{}\nversion: 1\n\n{entries}\n", self.entries.len(), self.head)
+        format!("# intake: entries {}\n{}\nversion: 1\n\n{entries}{TAIL}", self.entries.len(), self.head)
     }
 
     fn index(&self, account: &str) -> usize {
