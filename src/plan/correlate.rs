@@ -139,6 +139,8 @@ struct Matcher<'a> {
     /// All accounts of all directories by the octets that could tie them: built when a user with
     /// an anchor is found by a weaker key.
     anchors: OnceCell<(Vec<(u32, u32)>, Index)>,
+    /// All accounts of all directories by their SID: built when a user with another one is found.
+    sids: OnceCell<(Vec<(u32, u32)>, Index)>,
 }
 
 impl<'a> Matcher<'a> {
@@ -179,6 +181,7 @@ impl<'a> Matcher<'a> {
                 }),
             ),
             anchors: OnceCell::new(),
+            sids: OnceCell::new(),
         }
     }
 
@@ -202,19 +205,18 @@ impl<'a> Matcher<'a> {
             match (decided, found) {
                 (_, Found::None) => {}
                 (None, Found::One(user)) => {
-                    let people = match key {
-                        MatchKey::ImmutableId => self.sharing_anchor(person, place),
-                        _ => self.anchored_elsewhere(user, person, place),
-                    };
-                    if people.is_empty() {
-                        decided = Some((user, *key));
-                    } else {
-                        let rivals = Box::new(Rivals { users: vec![(user, Some(*key))], people });
-                        return match key {
-                            MatchKey::ImmutableId => Link::Ambiguous(rivals),
-                            _ => Link::Conflict(rivals),
-                        };
+                    let users = || vec![(user, Some(*key))];
+                    if *key == MatchKey::ImmutableId {
+                        let people = self.sharing_anchor(person, place);
+                        if !people.is_empty() {
+                            return Link::Ambiguous(Box::new(Rivals { users: users(), people }));
+                        }
                     }
+                    let people = self.named_elsewhere(user, person, place);
+                    if !people.is_empty() {
+                        return Link::Conflict(Box::new(Rivals { users: users(), people }));
+                    }
+                    decided = Some((user, *key));
                 }
                 (None, Found::Many(users)) => {
                     let users = users.into_iter().map(|user| (user, Some(*key))).collect();
@@ -248,7 +250,7 @@ impl<'a> Matcher<'a> {
         let mine = anchor_of(person);
         let claims = self.by_anchor.key(mine, |position| self.has_anchor(position, mine));
         let claimed_by_another = claims.positions().iter().any(|claimant| *claimant != user);
-        (!claimed_by_another && self.anchored_elsewhere(user, person, place).is_empty()).then_some(user)
+        (!claimed_by_another && self.named_elsewhere(user, person, place).is_empty()).then_some(user)
     }
 
     fn user_of_id(&self, id: Guid) -> Option<u32> {
@@ -272,13 +274,14 @@ impl<'a> Matcher<'a> {
                 None => Found::None,
             },
             MatchKey::UserPrincipalName => match self.tenant_name(person) {
-                Some(name) => {
+                Some(name) if !name.is_empty() => {
                     self.by_name.name(&name, |position, is| is(&user(position).user_principal_name))
                 }
-                None => Found::None,
+                _ => Found::None,
             },
             MatchKey::Mail => {
                 let addresses = [&person.mail, &person.primary_address].into_iter().flatten();
+                let addresses = addresses.filter(|address| !address.is_empty());
                 let find = |address: &Text| {
                     self.by_mail.name(address, |position, is| mail_addresses(user(position)).any(is))
                 };
@@ -309,6 +312,15 @@ impl<'a> Matcher<'a> {
         self.accounts_anchored_by(anchor_of(person)).filter(|other| *other != place).collect()
     }
 
+    /// The other accounts that a user names by its anchor or its SID.
+    fn named_elsewhere(&self, user: u32, person: &Person, place: (u32, u32)) -> Vec<(u32, u32)> {
+        let mut people = self.anchored_elsewhere(user, person, place);
+        people.extend(self.identified_elsewhere(user, person, place));
+        people.sort_unstable();
+        people.dedup();
+        people
+    }
+
     /// The other accounts that a user's anchor names: such a user is never taken by a weaker key.
     fn anchored_elsewhere(&self, user: u32, person: &Person, place: (u32, u32)) -> Vec<(u32, u32)> {
         let Anchor::Octets(octets) = self.tenant.users[user as usize].anchor else { return Vec::new() };
@@ -318,13 +330,35 @@ impl<'a> Matcher<'a> {
         self.accounts_anchored_by(octets).filter(|other| *other != place).collect()
     }
 
+    /// The other accounts that a user's onPremisesSecurityIdentifier names. One that names nobody
+    /// here is what a migration from another domain leaves, and contradicts nothing.
+    fn identified_elsewhere(&self, user: u32, person: &Person, place: (u32, u32)) -> Vec<(u32, u32)> {
+        match self.tenant.users[user as usize].on_premises_sid {
+            Some(sid) if person.sid != Some(sid) => {
+                let (places, index) = self.sids.get_or_init(|| {
+                    let places: Vec<(u32, u32)> = self.places().collect();
+                    let sids = (0_u32..).zip(places.iter().map(|place| self.person(*place).sid));
+                    let index = Index::by_key(sids.filter(|(_, sid)| sid.is_some()));
+                    (places, index)
+                });
+                let found =
+                    index.key(Some(sid), |position| self.person(places[position as usize]).sid == Some(sid));
+                let others = found.positions().iter().map(|position| places[*position as usize]);
+                others.filter(|other| *other != place).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn places(&self) -> impl Iterator<Item = (u32, u32)> {
+        (0_u32..).zip(self.directories).flat_map(|(position, directory)| {
+            (0_u32..).zip(&directory.people).map(move |(person, _)| (position, person))
+        })
+    }
+
     fn accounts_anchored_by(&self, octets: Octets) -> impl Iterator<Item = (u32, u32)> {
         let (places, index) = self.anchors.get_or_init(|| {
-            let people = |directory: u32| (0_u32..).zip(&self.directories[directory as usize].people);
-            let directories = 0..u32::try_from(self.directories.len()).unwrap_or(u32::MAX);
-            let places: Vec<(u32, u32)> = directories
-                .flat_map(|directory| people(directory).map(move |(person, _)| (directory, person)))
-                .collect();
+            let places: Vec<(u32, u32)> = self.places().collect();
             let index =
                 Index::by_key((0_u32..).zip(places.iter().map(|place| anchor_of(self.person(*place)))));
             (places, index)
