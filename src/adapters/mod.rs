@@ -3,9 +3,13 @@
 pub mod directory_object;
 pub mod folder;
 pub mod graph;
+pub mod graph_listing;
+pub mod graph_token;
 pub mod http;
+pub mod http_patience;
 pub mod ldap;
 pub mod ldif;
 pub mod snapshot;
 pub mod store;
+pub mod tenant_object;
 pub mod webhook;

@@ -2,5 +2,6 @@
 #![allow(dead_code, reason = "benchmarks use parts of it")]
 
 pub mod graph;
+mod graph_server;
 pub mod samba;
 pub mod slapd;
