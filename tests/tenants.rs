@@ -1,12 +1,14 @@
 //! Tenants: Graph over real HTTP against a stand-in with faults to order, snapshots, webhooks.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use intake::adapters::graph::GraphTenant;
 use intake::adapters::graph_token::{Credential, TokenCache};
-use intake::adapters::http::{HttpClient, Timeouts};
+use intake::adapters::http::{HttpClient, Request, Timeouts};
 use intake::adapters::snapshot::SnapshotTenant;
 use intake::model::reading::{Fault as SourceFault, FaultKind, Reading, Shortfall};
 use intake::model::tenant::Tenant;
@@ -52,13 +54,9 @@ impl Reader {
         }
     }
 
-    /// A reader that soon takes silence for a hanging server where that is the fault.
-    fn facing(fault: &Fault, patience: Duration) -> Self {
-        let mut reader = Self::new(patience);
-        if matches!(fault, Fault::Hang) {
-            reader.client = client(Duration::from_millis(500));
-        }
-        reader
+    /// The same client, without the tokens: making a client takes time that timers would count.
+    fn of_its_own(&self) -> Self {
+        Self { tokens: TokenCache::new(), ..self.clone() }
     }
 
     fn source(&self, fake: &GraphFake) -> GraphTenant {
@@ -117,19 +115,18 @@ fn people(count: u32) -> Vec<String> {
 }
 
 /// Orders a fault once and expects the reading to be whole all the same.
-async fn recovers(at: At, fault: Fault) {
+async fn recovers(reader: &Reader, at: At, fault: Fault) {
     let fake = fake_of(8).await;
     fake.fault(at.clone(), fault.clone(), 1);
-    let tenant = complete(Reader::facing(&fault, PATIENT).read(&fake).await);
+    let tenant = complete(reader.of_its_own().read(&fake).await);
     assert_eq!(ids(&tenant), people(8), "{fault:?} at {at:?}");
 }
 
 /// Orders a fault for ever and returns what comes of reading.
-async fn read_under(at: At, fault: Fault) -> Reading<Tenant> {
+async fn read_under(reader: &Reader, at: At, fault: Fault) -> Reading<Tenant> {
     let fake = fake_of(8).await;
-    let reader = Reader::facing(&fault, IMPATIENT);
     fake.fault(at, fault, ALWAYS);
-    reader.read(&fake).await
+    reader.of_its_own().read(&fake).await
 }
 
 // Listing
@@ -206,13 +203,13 @@ async fn progress_is_told_after_each_page() {
 
 #[tokio::test]
 async fn an_empty_page_is_not_the_end() {
-    recovers(At::users().page(1), Fault::EmptyPage).await;
-    recovers(At::users().page(2), Fault::EmptyPage).await;
+    recovers(&Reader::new(PATIENT), At::users().page(1), Fault::EmptyPage).await;
+    recovers(&Reader::new(PATIENT), At::users().page(2), Fault::EmptyPage).await;
 }
 
 #[tokio::test]
 async fn rows_that_come_twice_count_once() {
-    recovers(At::users().page(2), Fault::DuplicateRows).await;
+    recovers(&Reader::new(PATIENT), At::users().page(2), Fault::DuplicateRows).await;
 }
 
 #[tokio::test]
@@ -227,7 +224,8 @@ async fn a_stale_read_is_whole_and_the_next_one_has_the_user_again() {
 
 #[tokio::test]
 async fn a_link_that_leads_back_ends_the_reading_incomplete() {
-    let shortfall = incomplete(read_under(At::users().page(2), Fault::RepeatedLink).await);
+    let shortfall =
+        incomplete(read_under(&Reader::new(IMPATIENT), At::users().page(2), Fault::RepeatedLink).await);
     assert!(shortfall.what.contains("leads back to an earlier page"), "{}", shortfall.what);
 }
 
@@ -235,7 +233,8 @@ async fn a_link_that_leads_back_ends_the_reading_incomplete() {
 async fn a_link_to_another_server_is_not_followed_and_gets_no_token() {
     let stranger = GraphFake::start().await;
     let link = format!("{}/v1.0/users?$skiptoken=x", stranger.url());
-    let shortfall = incomplete(read_under(At::users().page(1), Fault::ForeignLink(link)).await);
+    let shortfall =
+        incomplete(read_under(&Reader::new(IMPATIENT), At::users().page(1), Fault::ForeignLink(link)).await);
     assert!(shortfall.what.contains("another server"), "{}", shortfall.what);
     assert_eq!(shortfall.read, 0, "what the page held is not taken either");
     assert!(stranger.requests().is_empty());
@@ -244,7 +243,8 @@ async fn a_link_to_another_server_is_not_followed_and_gets_no_token() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let stranger = GraphFake::start().await;
-    let fault = unavailable(read_under(At::users(), Fault::Redirect(stranger.url())).await);
+    let fault =
+        unavailable(read_under(&Reader::new(IMPATIENT), At::users(), Fault::Redirect(stranger.url())).await);
     assert_eq!(fault.kind, FaultKind::Refused);
     assert!(stranger.requests().is_empty());
 }
@@ -281,7 +281,8 @@ async fn a_user_that_cannot_be_read_makes_the_reading_incomplete_and_is_named() 
 #[tokio::test]
 async fn users_whose_licences_are_hidden_make_the_reading_incomplete() {
     for hidden in ["assignedLicenses", "accountEnabled"] {
-        let shortfall = incomplete(read_under(At::users(), Fault::Hidden(hidden)).await);
+        let shortfall =
+            incomplete(read_under(&Reader::new(IMPATIENT), At::users(), Fault::Hidden(hidden)).await);
         assert!(shortfall.what.contains(&format!("does not show {hidden}")), "{}", shortfall.what);
     }
 }
@@ -317,28 +318,52 @@ async fn what_passes_by_itself_is_survived_within_the_reading() {
         Fault::Html,
         Fault::NoValue,
         Fault::Reset,
-        Fault::Hang,
     ];
+    let reader = &Reader::new(PATIENT);
     let tests = passing.into_iter().map(|fault| async move {
-        recovers(At::users().page(1), fault.clone()).await;
-        recovers(At::users().page(3), fault).await;
+        recovers(reader, At::users().page(1), fault.clone()).await;
+        recovers(reader, At::users().page(3), fault).await;
     });
     futures_util::future::join_all(tests).await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_given_up_and_asked_again() {
+    let mut reader = Reader::new(PATIENT);
+    reader.client = client(Duration::from_secs(2));
+    let places = [At::token(), At::users().page(1), At::users().page(3), At::skus()];
+    let reader = &reader;
+    futures_util::future::join_all(places.map(|at| recovers(reader, at, Fault::Hang))).await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_for_ever_ends_the_reading() {
+    let mut reader = Reader::new(Duration::from_secs(3));
+    reader.client = client(Duration::from_secs(2));
+    let (token, first, third) = futures_util::future::join3(
+        read_under(&reader, At::token(), Fault::Hang),
+        read_under(&reader, At::users().page(1), Fault::Hang),
+        read_under(&reader, At::users().page(3), Fault::Hang),
+    )
+    .await;
+    assert_eq!(unavailable(token).kind, FaultKind::Transient);
+    assert_eq!(unavailable(first).kind, FaultKind::Transient);
+    assert_eq!(incomplete(third).read, 6);
 }
 
 #[tokio::test]
 async fn faults_of_the_token_service_that_pass_are_survived() {
     for fault in [Fault::Token(90033), Fault::Token(90055), Fault::Status(500), Fault::Reset, Fault::CutBody]
     {
-        recovers(At::token(), fault).await;
+        recovers(&Reader::new(PATIENT), At::token(), fault).await;
     }
 }
 
 #[tokio::test]
 async fn faults_of_the_short_listings_that_pass_are_survived() {
     for at in [At::skus(), At::organization()] {
-        recovers(at.clone(), Fault::StatusAfter(503, 0)).await;
-        recovers(at, Fault::CutBody).await;
+        recovers(&Reader::new(PATIENT), at.clone(), Fault::StatusAfter(503, 0)).await;
+        recovers(&Reader::new(PATIENT), at, Fault::CutBody).await;
     }
 }
 
@@ -354,16 +379,16 @@ async fn no_fault_that_lasts_ends_in_a_complete_reading() {
         Fault::Html,
         Fault::NoValue,
         Fault::Reset,
-        Fault::Hang,
         Fault::Refused(400, "Request_BadRequest"),
         Fault::Refused(401, "InvalidAuthenticationToken"),
         Fault::Refused(403, "Authorization_RequestDenied"),
         Fault::Refused(410, "Gone"),
     ];
+    let reader = &Reader::new(IMPATIENT);
     let tests = lasting.into_iter().map(|fault| async move {
         let bad_answer =
             matches!(fault, Fault::CutBody | Fault::CutConnection | Fault::Html | Fault::NoValue);
-        match read_under(At::users().page(1), fault.clone()).await {
+        match read_under(reader, At::users().page(1), fault.clone()).await {
             Reading::Unavailable(_) => assert!(!bad_answer, "{fault:?} on the first page"),
             Reading::Incomplete(shortfall) => {
                 assert!(bad_answer, "{fault:?} on the first page");
@@ -371,13 +396,13 @@ async fn no_fault_that_lasts_ends_in_a_complete_reading() {
             }
             Reading::Complete(_) => panic!("{fault:?} on the first page ended complete"),
         }
-        let shortfall = incomplete(read_under(At::users().page(3), fault.clone()).await);
+        let shortfall = incomplete(read_under(reader, At::users().page(3), fault.clone()).await);
         assert_eq!(shortfall.read, 6, "{fault:?} on the third page");
         // Who may not read what the tenant owns still sees all users; any other fault is one.
         if !matches!(fault, Fault::Refused(403, _)) {
-            let shortfall = incomplete(read_under(At::skus(), fault.clone()).await);
+            let shortfall = incomplete(read_under(reader, At::skus(), fault.clone()).await);
             assert_eq!(shortfall.read, 8, "{fault:?} at subscribedSkus");
-            incomplete(read_under(At::organization(), fault).await);
+            incomplete(read_under(reader, At::organization(), fault).await);
         }
     });
     futures_util::future::join_all(tests).await;
@@ -394,6 +419,35 @@ async fn a_wait_beyond_the_patience_ends_at_once_and_is_handed_on() {
 }
 
 #[tokio::test]
+async fn what_the_token_service_says_is_never_taken_for_what_graph_says() {
+    // A 403 at subscribedSkus means a missing permission; a 403 on the way to a token does not.
+    for fault in
+        [Fault::Status(403), Fault::Html, Fault::CutBody, Fault::Redirect("http://127.0.0.1:1".into())]
+    {
+        let fake = fake_of(3).await;
+        // So short a life that every request gets a token of its own: the second is for subscribedSkus.
+        fake.tenant(DOMAIN).token_life(299);
+        fake.fault(At::token(), Fault::Nothing, 1);
+        fake.fault(At::token(), fault.clone(), ALWAYS);
+        assert_eq!(incomplete(Reader::new(IMPATIENT).read(&fake).await).read, 3, "{fault:?}");
+
+        fake.clear_faults();
+        fake.fault(At::token(), fault.clone(), ALWAYS);
+        unavailable(Reader::new(IMPATIENT).read(&fake).await);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_not_read_to_its_end() {
+    let fake = fake_of(8).await;
+    let url = format!("{}/nothing", fake.url()).parse().expect("an address");
+    let failed =
+        client(PATIENT).send(&Request::get(url), PATIENT, 10).await.expect_err("more than ten bytes");
+    assert_eq!(failed.fault.kind, FaultKind::Refused);
+    assert!(failed.fault.what.contains("longer than 10 bytes"), "{}", failed.fault);
+}
+
+#[tokio::test]
 async fn an_error_of_the_server_is_tried_a_few_times_only() {
     let fake = fake_of(8).await;
     fake.fault(At::users(), Fault::StatusAfter(500, 0), ALWAYS);
@@ -407,7 +461,6 @@ async fn a_server_that_is_not_there_is_unavailable() {
     let fake = GraphFake::start().await;
     let source = Reader::new(IMPATIENT).source(&fake);
     drop(fake);
-    // The runtime of the stand-in lets go of its socket a moment after.
     let fault = unavailable(source.read(&Unwatched).await);
     assert_eq!(fault.kind, FaultKind::Transient);
 }
@@ -432,7 +485,12 @@ async fn a_token_without_permissions_is_unauthorised_and_says_which_one_is_missi
 async fn a_tenant_that_does_not_know_the_application_is_unconsented() {
     for status in [401, 403] {
         let fault = unavailable(
-            read_under(At::users(), Fault::Refused(status, "Authorization_IdentityNotFound")).await,
+            read_under(
+                &Reader::new(IMPATIENT),
+                At::users(),
+                Fault::Refused(status, "Authorization_IdentityNotFound"),
+            )
+            .await,
         );
         assert_eq!(fault.kind, FaultKind::Unconsented);
         assert!(fault.hint.expect("a hint").contains("consents"));
@@ -446,7 +504,10 @@ async fn without_permission_to_read_subscriptions_the_reading_is_whole_without_t
     let tenant = complete(Reader::new(PATIENT).read(&fake).await);
     assert_eq!(tenant.subscriptions, None);
     assert_eq!(ids(&tenant), people(8));
-    let missing = complete(read_under(At::skus(), Fault::Refused(404, "Request_ResourceNotFound")).await);
+    let missing = complete(
+        read_under(&Reader::new(IMPATIENT), At::skus(), Fault::Refused(404, "Request_ResourceNotFound"))
+            .await,
+    );
     assert_eq!(missing.subscriptions, None);
 }
 
@@ -552,7 +613,7 @@ async fn refusals_of_the_token_service_say_what_to_do() {
 
 #[tokio::test]
 async fn a_refusal_with_an_unknown_number_is_shown_in_its_own_words() {
-    let fault = unavailable(read_under(At::token(), Fault::Token(1234567)).await);
+    let fault = unavailable(read_under(&Reader::new(IMPATIENT), At::token(), Fault::Token(1234567)).await);
     assert_eq!(fault.kind, FaultKind::Refused);
     assert!(fault.what.contains("AADSTS1234567: The request is not valid."), "{}", fault.what);
     assert!(!fault.what.contains("Trace ID:"), "{}", fault.what);
@@ -561,7 +622,7 @@ async fn a_refusal_with_an_unknown_number_is_shown_in_its_own_words() {
 #[tokio::test]
 async fn a_throttled_token_service_is_transient() {
     for number in [90055, 90033] {
-        let fault = unavailable(read_under(At::token(), Fault::Token(number)).await);
+        let fault = unavailable(read_under(&Reader::new(IMPATIENT), At::token(), Fault::Token(number)).await);
         assert_eq!(fault.kind, FaultKind::Transient);
     }
 }
@@ -601,6 +662,17 @@ async fn a_token_never_shows_in_a_message() {
     assert!(tokens.iter().all(|token| !shortfall.what.contains(token)), "{}", shortfall.what);
     assert!(!shortfall.what.contains("skiptoken"), "{}", shortfall.what);
     assert!(shortfall.what.contains("/v1.0/users"), "{}", shortfall.what);
+}
+
+#[test]
+fn the_stand_in_serves_tests_that_have_no_runtime() {
+    let fake = GraphFake::spawn();
+    let mut stream = TcpStream::connect(fake.url().trim_start_matches("http://")).expect("a connection");
+    let request = "GET /v1.0/users HTTP/1.1\r\nhost: fake\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("InvalidAuthenticationToken"), "{answer}");
 }
 
 // Snapshots

@@ -215,3 +215,39 @@ fn refusal(answer: &Answer, token: &Token, application: &Application) -> Failed 
     }
     failed
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::adapters::graph_token::Credential;
+    use crate::adapters::tenant_object::OrganizationRow;
+    use crate::model::guid::Guid;
+    use crate::policy::fleet::GraphEndpoints;
+
+    #[tokio::test]
+    async fn a_listing_without_an_end_is_ended() {
+        let root = "http://127.0.0.1:1".to_owned();
+        let application = Application::new(
+            "contoso.com",
+            Guid::from_u128(1),
+            &GraphEndpoints { login: root.clone(), graph: root.clone() },
+            Credential::Secret(SecretString::from("s")),
+        )
+        .expect("an application");
+        let graph = Graph {
+            client: &HttpClient::new().expect("a client"),
+            tokens: &TokenCache::new(),
+            application: &application,
+            patience: &Patience::new(Duration::ZERO),
+        };
+        let mut pages = Pages::new(application.graph("/v1.0/users").expect("an address"));
+        pages.read = MAX_PAGES;
+        let failed = graph.next_page::<OrganizationRow>(&mut pages).await.expect_err("too many pages");
+        assert!(failed.fault.what.contains("20000 pages"), "{}", failed.fault);
+        assert!(failed.answered, "which makes the reading incomplete");
+    }
+}

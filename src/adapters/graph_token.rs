@@ -182,7 +182,9 @@ impl TokenCache {
         }
         held.token = None;
         let number = held.issued + 1;
-        let token = patience.persevere(|| request(client, patience, application, number)).await?;
+        let requested = patience.persevere(|| request(client, patience, application, number)).await;
+        // Graph was not even asked: no answer of the token service may be taken for one of Graph.
+        let token = requested.map_err(|failed| Failed { answered: false, status: None, ..failed })?;
         held.issued = number;
         held.token = Some(token.clone());
         Ok(token)

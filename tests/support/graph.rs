@@ -68,6 +68,8 @@ pub(crate) struct At {
 /// What goes wrong.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
+    /// Nothing: so many requests go well before the next order counts.
+    Nothing,
     /// 429, with `Retry-After` in seconds or without.
     Throttled(Option<u64>),
     /// 429 with `Retry-After` as a date, so many seconds from now.
@@ -250,7 +252,10 @@ impl GraphFake {
 impl Drop for GraphFake {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // On a thread of its own, as a test with a runtime may not wait; and waited for, so
+            // that nobody answers afterwards.
+            let ending = std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5)));
+            let _ = ending.join();
         }
     }
 }

@@ -389,7 +389,8 @@ fn broken(fault: &Fault, page: &Value) -> Option<Outcome> {
         Fault::ExpiredPageToken => expired_page().into(),
         Fault::Hang => Outcome::Hang,
         Fault::Reset => Outcome::Reset,
-        Fault::EmptyPage
+        Fault::Nothing
+        | Fault::EmptyPage
         | Fault::DuplicateRows
         | Fault::RepeatedLink
         | Fault::ForeignLink(_)

@@ -1,5 +1,5 @@
 //! What tests start and stop: servers, fakes, folders.
-#![allow(dead_code, reason = "benchmarks use parts of it")]
+#![allow(dead_code, unreachable_pub, reason = "benchmarks use parts of it")]
 
 pub mod graph;
 mod graph_server;
