@@ -4,6 +4,7 @@
 pub mod certificates;
 pub mod contoso;
 pub mod graph;
+mod graph_server;
 pub mod ldif_text;
 pub mod process;
 pub mod samba;
