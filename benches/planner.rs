@@ -13,14 +13,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use intake::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source};
-use intake::model::directory::{ContainerIndex, DirectoryBuilder, Person};
+use intake::model::addresses::Addresses;
+use intake::model::directory::{ContainerIndex, Directory, DirectoryBuilder, Person};
 use intake::model::dn::Dn;
 use intake::model::duration::Seconds;
 use intake::model::guid::Guid;
 use intake::model::observation::Observation;
 use intake::model::reading::Reading;
 use intake::model::register::RegisterState;
-use intake::model::tenant::{Anchor, Licence, TenantBuilder, TenantUser};
+use intake::model::tenant::{Anchor, Licence, Tenant, TenantBuilder, TenantUser};
 use intake::model::text::Text;
 use intake::plan::planner::plan_customer;
 use intake::policy::fleet::{
@@ -112,89 +113,127 @@ fn customer() -> Customer {
 
 /// Of every 300 people one is not registered yet, one was renamed, and one left.
 fn observation(size: u32) -> Observation {
+    let directory = directory(size);
+    let tenant = tenant(size);
+    let register = RegisterState { revision: 1, accounts: accounts(size), ..RegisterState::default() };
+    Observation {
+        at: Timestamp::UNIX_EPOCH,
+        directories: vec![(Text::from("main"), Reading::Complete(directory))],
+        tenant: Some(Reading::Complete(tenant)),
+        register,
+    }
+}
+
+fn is_new(number: u32) -> bool {
+    number.is_multiple_of(300)
+}
+
+fn is_renamed(number: u32) -> bool {
+    number % 300 == 1
+}
+
+fn has_left(number: u32) -> bool {
+    number % 300 == 2
+}
+
+/// Spread over the whole range, as real GUIDs are.
+fn person_id(number: u32) -> Guid {
+    Guid::from_u128(u128::from(number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835))
+}
+
+fn user_id(number: u32) -> Guid {
+    Guid::from_u128(u128::from(number + 1).wrapping_mul(0xD1B5_4A32_D192_ED03_9E37_79B9_7F4A_7C15))
+}
+
+fn name(number: u32) -> Text {
+    Text::from(format!("user{number:07}"))
+}
+
+fn address(number: u32) -> Text {
+    Text::from(format!("user{number:07}@big.test"))
+}
+
+fn display_name(number: u32) -> Text {
+    Text::from(format!("Person Number {number}"))
+}
+
+fn directory(size: u32) -> Directory {
     let base = Dn::parse("DC=big,DC=test").unwrap();
     let mut directory = DirectoryBuilder::new(Text::from("main"), base.clone(), base);
     let staff = Dn::parse("OU=Staff,DC=big,DC=test").unwrap();
     directory.container(&staff, Some(Guid::from_u128(1)), true).unwrap();
+    for number in (0..size).filter(|number| !has_left(*number)) {
+        let place = format!("OU=Dept{:03},OU=Staff,DC=big,DC=test", number % 400);
+        let dn = Dn::parse(&format!("CN={},{place}", name(number))).unwrap();
+        let person = Person {
+            guid: person_id(number),
+            sid: None,
+            rdn: Text::default(),
+            container: ContainerIndex(0),
+            sam_account_name: name(number),
+            user_principal_name: Some(address(number)),
+            display_name: display_name(number),
+            mail: Some(address(number)),
+            mobile: None,
+            addresses: Addresses::default(),
+            consistency_guid: None,
+            primary_group: Some(513),
+            enabled: true,
+            invalid: None,
+        };
+        directory.person(&dn, person).unwrap();
+    }
+    directory.finish()
+}
+
+/// Half of the users are tied by their anchor, half by their name.
+fn tenant(size: u32) -> Tenant {
     let mut tenant = TenantBuilder::new();
     let licence = Licence { sku: Guid::from_u128(2), disabled_plans: Vec::new(), effective: true };
     let licences = tenant.licence_set(vec![licence]);
+    for number in 0..size {
+        tenant.user(TenantUser {
+            id: user_id(number),
+            user_principal_name: address(number),
+            display_name: Some(display_name(number)),
+            mail: Some(address(number)),
+            mobile: None,
+            addresses: Addresses::default(),
+            anchor: if number % 2 == 0 { Anchor::Octets(person_id(number).octets()) } else { Anchor::None },
+            on_premises_sid: None,
+            enabled: true,
+            is_guest: false,
+            licences,
+        });
+    }
+    tenant.finish()
+}
+
+fn accounts(size: u32) -> Vec<Account> {
     let provenance = Arc::new(Provenance {
         directory: Some(Text::from("main")),
         policy: Text::from("staff"),
         tree_revision: Text::from("1"),
         run: Text::from("1"),
     });
-    let mut accounts = Vec::with_capacity(size as usize);
-    for number in 0..size {
-        let guid = Guid::from_u128(0x1000_0000_0000 + u128::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let id = Guid::from_u128(0x2000_0000_0000_0000_0000_0000 + u128::from(number));
-        let name = format!("user{number:07}");
-        let address = Text::from(format!("{name}@big.test"));
-        let display_name = Text::from(format!("Person Number {number}"));
-        let renamed = Text::from(format!("Married Number {number}"));
-        let is_new = number % 300 == 0;
-        let is_renamed = number % 300 == 1;
-        let has_left = number % 300 == 2;
-        let dn = Dn::parse(&format!("CN={name},OU=Dept{:03},OU=Staff,DC=big,DC=test", number % 400)).unwrap();
-        let person = Person {
-            guid,
-            sid: None,
-            rdn: Text::default(),
-            container: ContainerIndex(0),
-            sam_account_name: Text::from(name.as_str()),
-            user_principal_name: Some(address.clone()),
-            display_name: display_name.clone(),
-            mail: Some(address.clone()),
-            mobile: None,
-            primary_address: None,
-            aliases: Box::default(),
-            consistency_guid: None,
-            primary_group: Some(513),
-            enabled: true,
-            invalid: None,
-        };
-        if !has_left {
-            directory.person(&dn, person).unwrap();
-        }
-        tenant.user(TenantUser {
-            id,
-            user_principal_name: address.clone(),
-            display_name: Some(display_name.clone()),
-            mail: Some(address.clone()),
-            mobile: None,
-            primary_address: None,
-            aliases: Box::default(),
-            anchor: if number % 2 == 0 { Anchor::Octets(guid.octets()) } else { Anchor::None },
-            on_premises_sid: None,
-            enabled: true,
-            is_guest: false,
-            licences,
-        });
-        if !is_new {
-            let key = AccountKey { account_type: AccountType::EndUser, source: Source::Directory, id: guid };
-            let profile = Profile {
-                sam_account_name: Text::from(name.as_str()),
-                user_principal_name: Some(address.clone()),
-                display_name: if is_renamed { renamed } else { display_name },
-                email: Some(address),
-                mobile_phone: None,
-                tenant_user_id: Some(id),
-                password_sync: true,
-            };
-            accounts.push(Account {
-                key,
-                profile,
-                state: AccountState::Active,
-                provenance: Arc::clone(&provenance),
-                imported_at: Timestamp::UNIX_EPOCH,
-            });
-        }
-    }
-    Observation {
-        at: Timestamp::UNIX_EPOCH,
-        directories: vec![(Text::from("main"), Reading::Complete(directory.finish()))],
-        tenant: Some(Reading::Complete(tenant.finish())),
-        register: RegisterState { revision: 1, accounts, ..RegisterState::default() },
-    }
+    let account = |number| Account {
+        key: AccountKey {
+            account_type: AccountType::EndUser,
+            source: Source::Directory,
+            id: person_id(number),
+        },
+        profile: Profile {
+            sam_account_name: name(number),
+            user_principal_name: Some(address(number)),
+            display_name: if is_renamed(number) { Text::from("Maiden Name") } else { display_name(number) },
+            email: Some(address(number)),
+            mobile_phone: None,
+            tenant_user_id: Some(user_id(number)),
+            password_sync: true,
+        },
+        state: AccountState::Active,
+        provenance: Arc::clone(&provenance),
+        imported_at: Timestamp::UNIX_EPOCH,
+    };
+    (0..size).filter(|number| !is_new(*number)).map(account).collect()
 }

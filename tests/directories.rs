@@ -187,8 +187,8 @@ async fn people_carry_what_the_directory_says_of_them() {
     assert_eq!(jane.display_name, "Doe, Jane");
     assert_eq!(jane.mail.as_deref(), Some("jane.doe@contoso.test"));
     assert_eq!(jane.mobile.as_deref(), Some("+49 170 1"));
-    assert_eq!(jane.primary_address.as_deref(), Some("Jane.Doe@contoso.test"));
-    assert_eq!(*jane.aliases, ["jane@old.test", "jd@contoso.test"].map(Text::from));
+    assert_eq!(jane.addresses.primary().map(Text::as_str), Some("Jane.Doe@contoso.test"));
+    assert_eq!(*jane.addresses.aliases(), ["jane@old.test", "jd@contoso.test"].map(Text::from));
     assert_eq!(jane.consistency_guid, Some(guid(999)));
     assert_eq!(jane.primary_group, Some(513));
     assert!(jane.enabled && jane.invalid.is_none());

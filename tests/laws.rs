@@ -6,6 +6,7 @@ use std::sync::Arc;
 use intake::model::account::{
     Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
 };
+use intake::model::addresses::Addresses;
 use intake::model::directory::{ContainerIndex, Directory, DirectoryBuilder, Group, Person};
 use intake::model::dn::Dn;
 use intake::model::duration::Seconds;
@@ -277,8 +278,7 @@ impl World {
                 )),
                 mail: Some(address),
                 mobile: Some(Text::from("from the directory")),
-                primary_address: None,
-                aliases: Box::default(),
+                addresses: Addresses::default(),
                 consistency_guid: one.anchor_of.map(|other| person_id(other).octets()),
                 primary_group: Some(513),
                 enabled: one.enabled,
@@ -316,8 +316,7 @@ impl World {
                 display_name: None,
                 mail: Some(Text::from(format!("u{}@contoso.test", user.mail_of))),
                 mobile: None,
-                primary_address: None,
-                aliases: Box::default(),
+                addresses: Addresses::default(),
                 anchor: user.anchor.map_or(Anchor::None, |number| Anchor::Octets(person_id(number).octets())),
                 on_premises_sid: None,
                 enabled: user.enabled,

@@ -149,7 +149,7 @@ async fn all_users_are_read_licensed_or_not_over_all_pages() {
         read.users.iter().find(|user| user.id.to_string() == person_id(number)).expect("a person")
     };
     assert_eq!(user(1).user_principal_name, "person1@contoso.com");
-    assert_eq!(user(1).primary_address.as_deref(), Some("person1@contoso.com"));
+    assert_eq!(user(1).addresses.primary().map(|address| address.as_str()), Some("person1@contoso.com"));
     assert_eq!(read.licences_of(user(1))[0].sku.to_string(), E3);
     assert!(read.licences_of(user(2)).is_empty());
     assert!(user(3).is_guest && !user(1).is_guest);

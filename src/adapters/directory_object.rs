@@ -416,7 +416,7 @@ impl<'a> Entry<'a> {
         };
         let mail = flaws.optional("mail", self.mail, false).map(Text::from);
         let mobile = flaws.optional("mobile", self.mobile.first(), false).map(Text::from);
-        let (primary_address, aliases) = flaws.addresses(&self.addresses);
+        let addresses = flaws.addresses(&self.addresses);
         let sid = flaws.sid(self.sid);
         let primary_group = flaws.integer("primaryGroupID", self.primary_group).and_then(|rid| {
             let narrowed = u32::try_from(rid).ok();
@@ -439,8 +439,7 @@ impl<'a> Entry<'a> {
             display_name,
             mail,
             mobile,
-            primary_address,
-            aliases,
+            addresses,
             consistency_guid: self.consistency_guid.value.and_then(|octets| octets.try_into().ok()),
             primary_group,
             enabled: control.is_none_or(|bits| bits & ACCOUNT_DISABLE == 0),

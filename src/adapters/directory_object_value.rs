@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::model::addresses::Addresses;
 use crate::model::sid::Sid;
 use crate::model::text::Text;
 
@@ -137,7 +138,7 @@ impl Flaws {
     }
 
     /// Returns the primary address and the others, sorted. `SMTP:` in capitals marks the primary one.
-    pub fn addresses(&mut self, values: &[&[u8]]) -> (Option<Text>, Box<[Text]>) {
+    pub fn addresses(&mut self, values: &[&[u8]]) -> Addresses {
         let mut primary = None;
         let mut aliases = Vec::new();
         for value in values {
@@ -159,7 +160,7 @@ impl Flaws {
         }
         aliases.sort_unstable();
         aliases.dedup();
-        (primary, aliases.into_boxed_slice())
+        Addresses::new(primary, aliases)
     }
 
     /// Returns all flaws in one sentence; `None` for a sound record.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::model::addresses::Addresses;
 use crate::model::guid::{Guid, decode_immutable_id};
 use crate::model::sid::Sid;
 use crate::model::tenant::{Anchor, Licence, Subscription, TenantBuilder, TenantUser};
@@ -156,7 +157,7 @@ pub fn user(row: UserRow, absent: Absent, builder: &mut TenantBuilder) -> Result
     let on_premises_sid = filled(row.on_premises_security_identifier)
         .map(|text| text.parse::<Sid>().map_err(|_| malformed("onPremisesSecurityIdentifier", &text, "SID")))
         .transpose()?;
-    let (primary_address, aliases) = addresses(row.proxy_addresses.unwrap_or_default());
+    let addresses = addresses(row.proxy_addresses.unwrap_or_default());
     let is_guest = row.user_type.is_some_and(|kind| same(&kind, "Guest"))
         || user_principal_name.to_ascii_uppercase().contains("#EXT#");
     let licences = licences(assigned, row.license_assignment_states.unwrap_or_default())?;
@@ -166,8 +167,7 @@ pub fn user(row: UserRow, absent: Absent, builder: &mut TenantBuilder) -> Result
         display_name: filled(row.display_name),
         mail: filled(row.mail),
         mobile: filled(row.mobile_phone),
-        primary_address,
-        aliases,
+        addresses,
         anchor,
         on_premises_sid,
         enabled,
@@ -198,7 +198,7 @@ pub fn subscription(row: SkuRow) -> Result<Subscription, RowFault> {
 
 /// Splits proxyAddresses into the primary (`SMTP:`) and the other (`smtp:`) addresses; `x500:`,
 /// `sip:` and others are none.
-fn addresses(proxy_addresses: Vec<Text>) -> (Option<Text>, Box<[Text]>) {
+fn addresses(proxy_addresses: Vec<Text>) -> Addresses {
     let mut primary = None;
     let mut aliases = Vec::new();
     for address in proxy_addresses {
@@ -211,7 +211,7 @@ fn addresses(proxy_addresses: Vec<Text>) -> (Option<Text>, Box<[Text]>) {
             Some(_) => {}
         }
     }
-    (primary, aliases.into_boxed_slice())
+    Addresses::new(primary, aliases)
 }
 
 /// One assignment, read.
@@ -495,8 +495,8 @@ mod tests {
         let user = read(json!({"proxyAddresses":
             ["smtp:j@contoso.test", "x500:/o=x", "SMTP:jane@contoso.test", "SMTP:second@contoso.test", "sip:jane", "smtp:"]}))
         .expect("a user");
-        assert_eq!(user.primary_address.as_deref(), Some("jane@contoso.test"));
-        assert_eq!(user.aliases.to_vec(), ["j@contoso.test", "second@contoso.test"]);
+        assert_eq!(user.addresses.primary().map(Text::as_str), Some("jane@contoso.test"));
+        assert_eq!(user.addresses.aliases().to_vec(), ["j@contoso.test", "second@contoso.test"]);
     }
 
     #[test]

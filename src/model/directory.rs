@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hashbrown::{HashMap, HashSet};
 use sha2::{Digest as _, Sha256};
 
+use crate::model::addresses::Addresses;
 use crate::model::dn::Dn;
 use crate::model::guid::{Guid, Octets};
 use crate::model::sid::Sid;
@@ -70,10 +71,8 @@ pub struct Person {
     pub mail: Option<Text>,
     /// mobile.
     pub mobile: Option<Text>,
-    /// The primary (`SMTP:`) address of proxyAddresses, without the prefix.
-    pub primary_address: Option<Text>,
-    /// The other (`smtp:`) addresses: never a key, only a hint.
-    pub aliases: Box<[Text]>,
+    /// The addresses of proxyAddresses.
+    pub addresses: Addresses,
     /// mS-DS-ConsistencyGuid, where it holds exactly 16 octets.
     pub consistency_guid: Option<Octets>,
     /// The RID of the primary group, whose member the person is although no list says so.
@@ -363,8 +362,7 @@ mod tests {
             display_name: Text::from("Jane"),
             mail: None,
             mobile: None,
-            primary_address: None,
-            aliases: Box::default(),
+            addresses: Addresses::default(),
             consistency_guid: None,
             primary_group: None,
             enabled: true,

@@ -1,6 +1,7 @@
 //! The nouns: keys normalised once, people, licences, accounts, readings. Names nothing else.
 
 pub mod account;
+pub mod addresses;
 pub mod digest;
 pub mod directory;
 pub mod dn;

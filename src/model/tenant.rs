@@ -2,6 +2,7 @@
 
 use hashbrown::HashMap;
 
+use crate::model::addresses::Addresses;
 use crate::model::guid::{Guid, Octets};
 use crate::model::sid::Sid;
 use crate::model::text::Text;
@@ -36,10 +37,8 @@ pub struct TenantUser {
     pub mail: Option<Text>,
     /// mobilePhone.
     pub mobile: Option<Text>,
-    /// The primary (`SMTP:`) address of proxyAddresses, without the prefix.
-    pub primary_address: Option<Text>,
-    /// The other (`smtp:`) addresses: never a key, only a hint.
-    pub aliases: Box<[Text]>,
+    /// The addresses of proxyAddresses.
+    pub addresses: Addresses,
     /// onPremisesImmutableId.
     pub anchor: Anchor,
     /// onPremisesSecurityIdentifier.

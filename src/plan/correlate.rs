@@ -280,7 +280,7 @@ impl<'a> Matcher<'a> {
                 _ => Found::None,
             },
             MatchKey::Mail => {
-                let addresses = [&person.mail, &person.primary_address].into_iter().flatten();
+                let addresses = [person.mail.as_ref(), person.addresses.primary()].into_iter().flatten();
                 let addresses = addresses.filter(|address| !address.is_empty());
                 let find = |address: &Text| {
                     self.by_mail.name(address, |position, is| mail_addresses(user(position)).any(is))
@@ -380,7 +380,7 @@ fn anchor_of(person: &Person) -> Octets {
 }
 
 fn mail_addresses(user: &TenantUser) -> impl Iterator<Item = &str> {
-    user.mail.as_deref().into_iter().chain(user.primary_address.as_deref())
+    user.mail.as_deref().into_iter().chain(user.addresses.primary().map(Text::as_str))
 }
 
 /// Describes the users and accounts that an account could be tied to, each with its attribute.
@@ -435,8 +435,8 @@ impl<'a> Nearest<'a> {
     /// Describes up to three users for one person.
     pub fn users(&self, person: &Person) -> Vec<String> {
         let user = |position: u32| &self.tenant.users[position as usize];
-        let names = [&person.user_principal_name, &person.mail, &person.primary_address];
-        let names = || names.into_iter().flatten().chain(person.aliases.iter()).map(Text::as_str);
+        let names = [person.user_principal_name.as_ref(), person.mail.as_ref(), person.addresses.primary()];
+        let names = || names.into_iter().flatten().chain(person.addresses.aliases()).map(Text::as_str);
         let by_address = |name| self.by_address.name(name, |position, is| addresses(user(position)).any(is));
         let by_local_part = |name| {
             let local = local_part(name);
@@ -467,7 +467,7 @@ impl<'a> Nearest<'a> {
 }
 
 fn addresses(user: &TenantUser) -> impl Iterator<Item = &str> {
-    let aliases = user.aliases.iter().map(Text::as_str);
+    let aliases = user.addresses.aliases().iter().map(Text::as_str);
     std::iter::once(user.user_principal_name.as_str()).chain(mail_addresses(user)).chain(aliases)
 }
 

@@ -350,7 +350,7 @@ fn profile_of(import: &Import, person: &Person, user: Option<&TenantUser>) -> Pr
         email: person
             .mail
             .clone()
-            .or_else(|| person.primary_address.clone())
+            .or_else(|| person.addresses.primary().cloned())
             .or_else(|| from_user(|user| &user.mail)),
         mobile_phone: person.mobile.clone().or_else(|| from_user(|user| &user.mobile)),
         tenant_user_id: user.map(|user| user.id),

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use intake::model::account::{Account, AccountKey, AccountState, Profile, Source, Verdict};
+use intake::model::account::{Account, AccountKey, AccountState, Profile, Provenance, Source, Verdict};
+use intake::model::addresses::Addresses;
 use intake::model::directory::{ContainerIndex, Directory, DirectoryBuilder, Group, Person};
 use intake::model::dn::Dn;
 use intake::model::guid::Guid;
@@ -128,8 +129,7 @@ fn person(number: u64, part: &PersonPart) -> Person {
         display_name: Text::from(name_of(part)),
         mail: text(part.mail.as_ref()),
         mobile: None,
-        primary_address: text(part.address.as_ref()),
-        aliases: texts(&part.aliases),
+        addresses: Addresses::new(text(part.address.as_ref()), texts(&part.aliases)),
         consistency_guid: part.consistency_guid.map(|number| guid(number).octets()),
         primary_group: Some(part.primary_group),
         enabled: !part.disabled,
@@ -248,8 +248,7 @@ fn tenant_user(part: &UserPart, id: Guid, licences: LicenceSetIndex) -> TenantUs
         display_name: text(part.name.as_ref()),
         mail: text(part.mail.as_ref()),
         mobile: None,
-        primary_address: text(part.address.as_ref()),
-        aliases: texts(&part.aliases),
+        addresses: Addresses::new(text(part.address.as_ref()), texts(&part.aliases)),
         anchor: match part.anchor {
             None => Anchor::None,
             Some(AnchorPart::Guid(number)) => Anchor::Octets(guid(number).octets()),
@@ -274,7 +273,6 @@ fn account(scenario: &Scenario, part: &AccountPart) -> Account {
     let name = text(part.name.as_ref());
     Account {
         key: AccountKey { account_type: part.account_type, source: Source::Directory, id: guid(number) },
-        directory: Some(Text::from(DIRECTORY)),
         profile: Profile {
             sam_account_name: Text::from(part.sam.as_str()),
             user_principal_name: upn
@@ -288,9 +286,12 @@ fn account(scenario: &Scenario, part: &AccountPart) -> Account {
             password_sync: part.linked.is_some(),
         },
         state: state(part),
-        policy: Text::from(part.policy.as_str()),
-        tree_revision: Text::from("earlier"),
-        run: Text::from("earlier"),
+        provenance: Arc::new(Provenance {
+            directory: Some(Text::from(DIRECTORY)),
+            policy: Text::from(part.policy.as_str()),
+            tree_revision: Text::from("earlier"),
+            run: Text::from("earlier"),
+        }),
         imported_at: "2025-06-01T00:00:00Z".parse().expect("a moment"),
     }
 }
