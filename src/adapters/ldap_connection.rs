@@ -1,8 +1,14 @@
 //! A connection to one directory server: encrypted, signed in, and ended when it is dropped.
 
+use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
+
+use futures_util::FutureExt as _;
 
 use lber::structure::{PL, StructureTag};
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope};
@@ -11,7 +17,6 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use url::Url;
 
@@ -35,8 +40,18 @@ pub struct Connection {
     /// How long the server may take for an answer.
     pub patience: Duration,
     ldap: Ldap,
-    /// The task that moves bytes. ldap3 panics in it on messages that it does not expect.
-    driver: JoinHandle<Result<(), LdapError>>,
+    driver: Driver,
+}
+
+/// What moves bytes between the socket and the operations.
+///
+/// It is no task of its own: entries that are parsed by one thread and taken by another cost a
+/// wake-up each and twice the time for their memory. ldap3 panics in it on messages that it does
+/// not expect.
+enum Driver {
+    Running(Pin<Box<dyn Future<Output = String> + Send>>),
+    /// The connection is no more, for this reason.
+    Ended(String),
 }
 
 /// What a server says of itself.
@@ -76,13 +91,44 @@ impl Connection {
         let (connection, ldap) = LdapConnAsync::from_url_with_settings(settings, &parsed)
             .await
             .map_err(|error| connection_fault(&url_shown, &error))?;
-        let driver = tokio::spawn(connection.drive());
-        Ok(Self { url: url_shown, patience, ldap, driver })
+        let driven = AssertUnwindSafe(connection.drive()).catch_unwind();
+        let driver = driven.map(|end| match end {
+            Ok(Ok(())) => "the server closed the connection".to_owned(),
+            Ok(Err(error)) => connection_fault("", &error).what.trim_start_matches(": ").to_owned(),
+            Err(_) => "the server sent something that breaks the protocol".to_owned(),
+        });
+        Ok(Self { url: url_shown, patience, ldap, driver: Driver::Running(Box::pin(driver)) })
     }
 
-    /// Returns the handle through which operations go.
-    pub fn ldap(&mut self) -> &mut Ldap {
-        &mut self.ldap
+    /// Returns a handle for an operation. What it starts goes on while [`Self::run`] waits.
+    pub fn handle(&self) -> Ldap {
+        self.ldap.clone()
+    }
+
+    /// Waits for an operation while the connection moves its bytes, for as long as the server may
+    /// take.
+    ///
+    /// # Errors
+    /// [`LdapError::Timeout`] after that.
+    pub async fn run<T>(&mut self, operation: impl Future<Output = T>) -> Result<T, LdapError> {
+        let mut operation = pin!(operation);
+        let driven = poll_fn(|context| {
+            if let Driver::Running(driver) = &mut self.driver
+                && let Poll::Ready(why) = driver.as_mut().poll(context)
+            {
+                self.driver = Driver::Ended(why);
+            }
+            operation.as_mut().poll(context)
+        });
+        Ok(timeout(self.patience, driven).await?)
+    }
+
+    /// Says why the connection ended.
+    pub fn cause(&self) -> &str {
+        match &self.driver {
+            Driver::Running(_) => "the connection ended",
+            Driver::Ended(why) => why,
+        }
     }
 
     /// Signs in.
@@ -97,8 +143,8 @@ impl Connection {
             let what = format!("{url}: the password of `{}` is empty", shown(&bind.dn));
             return Err(Fault::new(FaultKind::Unauthorised, what).hint("look at bind.passwordFrom"));
         }
-        let answer = timeout(self.patience, self.ldap.simple_bind(&bind.dn, password)).await;
-        match answer {
+        let mut ldap = self.handle();
+        match self.run(ldap.simple_bind(&bind.dn, password)).await {
             Ok(Ok(result)) if result.rc == code::SUCCESS => Ok(()),
             Ok(Ok(result)) => Err(bind_fault(&url, &bind.dn, &result)),
             Ok(Err(error)) => Err(connection_fault(&url, &error)),
@@ -110,9 +156,9 @@ impl Connection {
     pub async fn root_dse(&mut self) -> Result<RootDse, Fault> {
         let url = self.url.clone();
         let attributes = vec!["defaultNamingContext", "namingContexts", "supportedControl"];
-        let answer =
-            timeout(self.patience, self.ldap.search("", Scope::Base, "(objectClass=*)", attributes)).await;
-        let entries = match answer {
+        let mut ldap = self.handle();
+        let search = ldap.search("", Scope::Base, "(objectClass=*)", attributes);
+        let entries = match self.run(search).await {
             Ok(Ok(found)) => found.0,
             Ok(Err(error)) => return Err(connection_fault(&url, &error)),
             Err(_) => return Err(transient(format!("{url}: no answer in time"))),
@@ -138,29 +184,10 @@ impl Connection {
 
     /// Says goodbye.
     pub async fn close(mut self) {
+        let mut ldap = self.handle();
+        self.patience = UNBIND;
         // A server that does not take the farewell is left without.
-        let _ = timeout(UNBIND, self.ldap.unbind()).await;
-    }
-
-    /// Says why the connection ended, as far as that is known.
-    pub async fn cause(&mut self) -> String {
-        match timeout(UNBIND, &mut self.driver).await {
-            Ok(Ok(Ok(()))) => "the server closed the connection".to_owned(),
-            Ok(Ok(Err(error))) => {
-                let what = connection_fault("", &error).what;
-                what.trim_start_matches(": ").to_owned()
-            }
-            Ok(Err(panic)) if panic.is_panic() => {
-                "the server sent something that breaks the protocol".to_owned()
-            }
-            Ok(Err(_)) | Err(_) => "the connection ended".to_owned(),
-        }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
+        let _ = self.run(ldap.unbind()).await;
     }
 }
 

@@ -4,7 +4,6 @@ use lber::parse::parse_tag;
 use lber::structure::{PL, StructureTag};
 use ldap3::controls::{MakeCritical as _, PagedResults, RawControl};
 use ldap3::{LdapError, LdapResult, ResultEntry, Scope, SearchStream};
-use tokio::time::timeout;
 use url::Url;
 
 use crate::adapters::directory_object::{ATTRIBUTES, CLASSES, Entry, Obstacle, PartialGroup, shown};
@@ -75,7 +74,7 @@ impl<'a> Search<'a> {
         let mut stream = self.start(Vec::new()).await?;
         let mut empty_pages = 0;
         loop {
-            let page = self.receive(&mut stream).await?;
+            let page = self.receive(&mut stream).await;
             self.read += page.entries.iter().filter(|entry| is_object(entry)).count();
             empty_pages = if page.entries.is_empty() { empty_pages + 1 } else { 0 };
             let cookie = match &page.end {
@@ -91,10 +90,7 @@ impl<'a> Search<'a> {
                     return Err(search_failure(&self.connection.url, self.base.as_str(), &result, self.read));
                 }
                 Err(LdapError::Timeout { .. }) => return Err(self.lost("no answer in time")),
-                Err(_) => {
-                    let cause = self.connection.cause().await;
-                    return Err(self.lost(&cause));
-                }
+                Err(_) => return Err(self.lost(self.connection.cause())),
             }
             if empty_pages > MAX_EMPTY_PAGES || self.read > MAX_ENTRIES {
                 return Err(self.incomplete("the server sends pages without end".to_owned()));
@@ -131,8 +127,7 @@ impl<'a> Search<'a> {
         }
         let base = self.base.as_str().to_owned();
         let filter = filter();
-        self.connection.ldap().with_controls(controls);
-        self.send(&base, Scope::Subtree, &filter, ATTRIBUTES.to_vec()).await
+        self.send(&base, Scope::Subtree, &filter, ATTRIBUTES.to_vec(), controls).await
     }
 
     async fn send<A: AsRef<[S]> + Send + Sync + 'static, S: AsRef<str> + Send + Sync + 'static>(
@@ -141,19 +136,18 @@ impl<'a> Search<'a> {
         scope: Scope,
         filter: &str,
         attributes: A,
+        controls: Vec<RawControl>,
     ) -> Result<SearchStream<'static, S, A>, Failure> {
-        let patience = self.connection.patience;
-        let sent =
-            timeout(patience, self.connection.ldap().streaming_search(base, scope, filter, attributes)).await;
-        match sent {
+        let mut ldap = self.connection.handle();
+        if !controls.is_empty() {
+            ldap.with_controls(controls);
+        }
+        match self.connection.run(ldap.streaming_search(base, scope, filter, attributes)).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(LdapError::FilterParsing)) => {
                 Err(Failure::Unavailable(refused("the search filter is broken".to_owned())))
             }
-            Ok(Err(_)) => {
-                let cause = self.connection.cause().await;
-                Err(self.lost(&cause))
-            }
+            Ok(Err(_)) => Err(self.lost(self.connection.cause())),
             Err(_) => Err(self.lost("no answer in time")),
         }
     }
@@ -163,9 +157,9 @@ impl<'a> Search<'a> {
     async fn receive<A: AsRef<[S]> + Send + Sync + 'static, S: AsRef<str> + Send + Sync + 'static>(
         &mut self,
         stream: &mut SearchStream<'static, S, A>,
-    ) -> Result<Page, Failure> {
+    ) -> Page {
         let mut entries = Vec::new();
-        let gathered = timeout(self.connection.patience, async {
+        let gathering = async {
             loop {
                 match stream.next().await {
                     Ok(Some(entry)) if entries.len() < MAX_ENTRIES => entries.push(entry),
@@ -174,13 +168,9 @@ impl<'a> Search<'a> {
                     Err(error) => return Err(error),
                 }
             }
-        })
-        .await;
-        let end = match gathered {
-            Ok(end) => end,
-            Err(elapsed) => Err(LdapError::from(elapsed)),
         };
-        Ok(Page { entries, end })
+        let end = self.connection.run(gathering).await.flatten();
+        Page { entries, end }
     }
 
     /// Returns where the next page begins; empty after the last one.
@@ -281,8 +271,8 @@ impl<'a> Search<'a> {
         base: &str,
         attributes: Vec<String>,
     ) -> Result<(Vec<ResultEntry>, LdapResult), Failure> {
-        let mut stream = self.send(base, Scope::Base, "(objectClass=*)", attributes).await?;
-        let mut page = self.receive(&mut stream).await?;
+        let mut stream = self.send(base, Scope::Base, "(objectClass=*)", attributes, Vec::new()).await?;
+        let mut page = self.receive(&mut stream).await;
         page.entries.retain(is_object);
         match page.end {
             Ok(result) if result.rc == code::SUCCESS => Ok((page.entries, result)),
@@ -291,10 +281,7 @@ impl<'a> Search<'a> {
             }
             Ok(result) => Err(search_failure(&self.connection.url, base, &result, self.read)),
             Err(LdapError::Timeout { .. }) => Err(self.lost("no answer in time")),
-            Err(_) => {
-                let cause = self.connection.cause().await;
-                Err(self.lost(&cause))
-            }
+            Err(_) => Err(self.lost(self.connection.cause())),
         }
     }
 
