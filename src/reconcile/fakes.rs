@@ -272,9 +272,7 @@ pub fn judge(register: &Arc<FakeRegister>, listed: fn(&Customer, &Observation) -
         clock: Arc::new(FixedClock),
         stall: Duration::from_secs(5),
     };
-    let absent = |name: &Text, register: &RegisterState, _: Timestamp, _: bool| {
-        plan(name, register.revision, Vec::new())
-    };
+    let absent = |name: &Text, register: &RegisterState, _: bool| plan(name, register.revision, Vec::new());
     Judge::with_rules(observer, Rules { listed, absent })
 }
 

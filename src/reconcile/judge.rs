@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use crate::model::observation::Observation;
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::register::RegisterState;
@@ -51,6 +49,16 @@ pub struct Judged {
     pub unread: Unread,
 }
 
+impl Judged {
+    /// Forgets the readings, which are large; what applying needs is kept.
+    #[must_use]
+    pub fn without_readings(mut self) -> Self {
+        self.observation.directories = Vec::new();
+        self.observation.tenant = None;
+        self
+    }
+}
+
 /// What of a customer could not be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unread {
@@ -91,7 +99,7 @@ impl From<RegisterFault> for TurnFault {
 #[derive(Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) listed: fn(&Customer, &Observation) -> CustomerPlan,
-    pub(crate) absent: fn(&Text, &RegisterState, Timestamp, bool) -> CustomerPlan,
+    pub(crate) absent: fn(&Text, &RegisterState, bool) -> CustomerPlan,
 }
 
 /// Observes and plans customers.
@@ -146,7 +154,7 @@ impl Judge {
             let plan = match &job_there {
                 Job::Listed(customer) => (rules.listed)(customer, &observation),
                 Job::Absent { name, names_are_known } => {
-                    (rules.absent)(name, &observation.register, observation.at, *names_are_known)
+                    (rules.absent)(name, &observation.register, *names_are_known)
                 }
             };
             let unread = Unread::of(&observation);
