@@ -85,10 +85,7 @@ pub async fn run(session: &mut Session, arguments: &ApplyArguments) -> Result<Ex
         }
     }
     let courier = Courier { outbox: store.outbox.clone(), destinations: operator.destinations(), clock };
-    // What does not arrive now stays in the outbox: a later run tries again.
-    if let Err(fault) = courier.drain(&CancellationToken::new()).await {
-        session.complain(&fault.into());
-    }
+    session.deliver(&courier, &CancellationToken::new()).await;
     if !session.is_json() {
         let Summary { add, update, remove, hold, .. } = applied;
         session

@@ -46,6 +46,11 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
         return once(session, arguments, &operator, &store, &reconciler, &courier, &stop).await;
     }
     let root = arguments.tree.tree.clone();
+    if !session.common.customers.is_empty() {
+        // A mistyped name must not become a controller that does nothing for ever.
+        let tree = wiring::check_tree(&root, &operator, false)?;
+        choose(&tree.fleet, &store.register.customers().await?, &session.common.customers)?;
+    }
     let pace = Pace {
         concurrency: operator.concurrency,
         only: session.common.customers.iter().map(|name| Text::from(name.as_str())).collect(),
@@ -91,9 +96,7 @@ async fn once(
         .await;
     bar.end();
     turns.sort_by(|(left, _), (right, _)| left.cmp(right));
-    if let Err(fault) = courier.drain(stop).await {
-        session.complain(&fault.into());
-    }
+    session.deliver(courier, stop).await;
 
     let mut exit = if tree.problems.is_empty() { Exit::Done } else { Exit::Error };
     let mut outcomes = Vec::new();

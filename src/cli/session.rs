@@ -4,12 +4,16 @@ use std::io::{Stdout, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
 use crate::cli::arguments::{Common, Format};
 use crate::cli::exit::Failure;
 use crate::cli::output::{Colours, Output};
 use crate::cli::progress::Bar;
 use crate::cli::wiring::{self, CheckedTree, Operator, SystemClock};
 use crate::ports::register::RegisterReader;
+use crate::reconcile::deliver::Courier;
 use crate::reconcile::observe::{Observer, STALL};
 
 /// Where the register is if nobody says.
@@ -82,6 +86,21 @@ impl Session {
             self.bar.write_err(problem.drawn.as_bytes());
         }
         Ok(tree)
+    }
+
+    /// Delivers what is in the outbox, for no longer than a source may delay a customer. What does
+    /// not arrive stays there: a later run tries again.
+    pub async fn deliver(&self, courier: &Courier, stop: &CancellationToken) {
+        let enough = stop.child_token();
+        let (timer, patience) = (enough.clone(), self.common.max_wait.to_std());
+        let timer = AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            timer.cancel();
+        }));
+        if let Err(fault) = courier.drain(&enough).await {
+            self.complain(&fault.into());
+        }
+        drop(timer);
     }
 
     /// Returns what reads customers.
