@@ -9,9 +9,10 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
-use intake::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Source};
+use intake::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source};
 use intake::model::directory::{ContainerIndex, DirectoryBuilder, Person};
 use intake::model::dn::Dn;
 use intake::model::duration::Seconds;
@@ -118,6 +119,12 @@ fn observation(size: u32) -> Observation {
     let mut tenant = TenantBuilder::new();
     let licence = Licence { sku: Guid::from_u128(2), disabled_plans: Vec::new(), effective: true };
     let licences = tenant.licence_set(vec![licence]);
+    let provenance = Arc::new(Provenance {
+        directory: Some(Text::from("main")),
+        policy: Text::from("staff"),
+        tree_revision: Text::from("1"),
+        run: Text::from("1"),
+    });
     let mut accounts = Vec::with_capacity(size as usize);
     for number in 0..size {
         let guid = Guid::from_u128(0x1000_0000_0000 + u128::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -177,12 +184,9 @@ fn observation(size: u32) -> Observation {
             };
             accounts.push(Account {
                 key,
-                directory: Some(Text::from("main")),
                 profile,
                 state: AccountState::Active,
-                policy: Text::from("staff"),
-                tree_revision: Text::from("1"),
-                run: Text::from("1"),
+                provenance: Arc::clone(&provenance),
                 imported_at: Timestamp::UNIX_EPOCH,
             });
         }

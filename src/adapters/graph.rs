@@ -1,1 +1,199 @@
-//! Microsoft 365 tenants through Microsoft Graph.
+//! Microsoft 365 tenants through Microsoft Graph: all users with their licences, what the tenant
+//! owns, and its id. Reads only.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::adapters::graph_listing::{Graph, Pages, astray, is_expired_page};
+use crate::adapters::graph_token::{Application, Credential, TokenCache};
+use crate::adapters::http::{Again, Failed, HttpClient};
+use crate::adapters::http_patience::Patience;
+use crate::adapters::tenant_object::{
+    Absent, OrganizationRow, SkuRow, USER_PROPERTIES, UserRow, subscription, user,
+};
+use crate::model::guid::Guid;
+use crate::model::reading::{Fault, Reading, Shortfall};
+use crate::model::tenant::{Tenant, TenantBuilder};
+use crate::model::text::{Text, inert};
+use crate::policy::fleet::GraphEndpoints;
+use crate::ports::source::{Progress, TenantPort};
+
+/// The most users that Graph gives a page.
+const PAGE_SIZE: u32 = 999;
+
+/// A tenant that is read through Microsoft Graph.
+#[derive(Debug)]
+pub struct GraphTenant {
+    client: HttpClient,
+    tokens: TokenCache,
+    application: Result<Application, Fault>,
+    patience: Duration,
+}
+
+/// Why a reading ended before its end.
+struct Ended {
+    failed: Box<Failed>,
+    /// What was being read.
+    reading: &'static str,
+    /// Whether a page had arrived, so that the source did answer.
+    pages: usize,
+    users: usize,
+}
+
+impl GraphTenant {
+    /// Makes the tenant's source. `patience` is how long the faults of one reading may delay it.
+    ///
+    /// Addresses and names that cannot be are what its reading says.
+    pub fn new(
+        client: HttpClient,
+        tokens: TokenCache,
+        tenant_id: &str,
+        client_id: Guid,
+        endpoints: &GraphEndpoints,
+        credential: Credential,
+        patience: Duration,
+    ) -> Self {
+        let application = Application::new(tenant_id, client_id, endpoints, credential);
+        Self { client, tokens, application, patience }
+    }
+}
+
+#[async_trait]
+impl TenantPort for GraphTenant {
+    async fn read(&self, progress: &dyn Progress) -> Reading<Tenant> {
+        let application = match &self.application {
+            Ok(application) => application,
+            Err(fault) => return Reading::Unavailable(fault.clone()),
+        };
+        let patience = Patience::new(self.patience);
+        let graph = Graph { client: &self.client, tokens: &self.tokens, application, patience: &patience };
+        match read_tenant(&graph, progress).await {
+            Ok(tenant) => Reading::Complete(tenant),
+            Err(ended) if ended.pages > 0 || ended.failed.answered => Reading::Incomplete(Shortfall {
+                what: format!(
+                    "{} could not be read whole: {}",
+                    ended.reading,
+                    with_hint(&ended.failed.fault)
+                ),
+                read: ended.users,
+            }),
+            Err(ended) => Reading::Unavailable(ended.failed.fault),
+        }
+    }
+}
+
+/// Returns a fault as one sentence: a shortfall has no place for a hint.
+fn with_hint(fault: &Fault) -> String {
+    match &fault.hint {
+        Some(hint) => format!("{}; {hint}", fault.what),
+        None => fault.what.clone(),
+    }
+}
+
+async fn read_tenant(graph: &Graph<'_>, progress: &dyn Progress) -> Result<Tenant, Ended> {
+    let before = |fault| {
+        let failed = Box::new(Failed::new(fault, Again::Never));
+        Ended { failed, reading: "the users", pages: 0, users: 0 }
+    };
+    let address = |path: &str| graph.application.graph(path).map_err(before);
+    let users = address(&format!("/v1.0/users?$select={}&$top={PAGE_SIZE}", USER_PROPERTIES.join(",")))?;
+    let skus = address("/v1.0/subscribedSkus")?;
+    let organization = address("/v1.0/organization?$select=id")?;
+
+    let mut builder = TenantBuilder::new();
+    let mut pages = Pages::new(users.clone());
+    if let Err(failed) = read_users(graph, &mut pages, &mut builder, progress).await {
+        // In a large tenant the links may expire under a slow reader: once more, from the start.
+        // What had arrived is dropped, as nothing ties it to the second listing.
+        let read = pages.read;
+        if read == 0 || !is_expired_page(&failed) {
+            return Err(Ended {
+                failed: Box::new(failed),
+                reading: "the users",
+                pages: read,
+                users: builder.users(),
+            });
+        }
+        tracing::info!(pages = read, "the listing of users expired and is read anew");
+        builder = TenantBuilder::new();
+        pages = Pages::new(users);
+        read_users(graph, &mut pages, &mut builder, progress).await.map_err(|failed| Ended {
+            failed: Box::new(failed),
+            reading: "the users",
+            pages: read,
+            users: builder.users(),
+        })?;
+    }
+    let count = builder.users();
+    let after =
+        |reading| move |failed: Failed| Ended { failed: Box::new(failed), reading, pages: 1, users: count };
+    // Reading licences by name needs a permission of its own; without it the rest still stands.
+    match rows::<SkuRow>(graph, skus).await {
+        Ok(rows) => {
+            let subscriptions = rows.into_iter().enumerate().map(|(index, row)| {
+                subscription(row).map_err(|fault| astray(format!("subscription {} {fault}", index + 1)))
+            });
+            let subscriptions: Result<Vec<_>, Failed> = subscriptions.collect();
+            builder.subscriptions(subscriptions.map_err(after("subscribedSkus"))?);
+        }
+        Err(failed) if matches!(failed.status, Some(403 | 404)) => {
+            tracing::info!(fault = %failed.fault, "the tenant's subscriptions are not readable");
+        }
+        Err(failed) => return Err(after("subscribedSkus")(failed)),
+    }
+    let id = match rows::<OrganizationRow>(graph, organization).await {
+        Ok(rows) => match <[OrganizationRow; 1]>::try_from(rows) {
+            Ok([OrganizationRow { id: Some(id) }]) => Some(id),
+            _ => {
+                let failed = astray("it does not name exactly one organisation".to_owned());
+                return Err(after("the organisation")(failed));
+            }
+        },
+        // The token came from the tenant that is configured: an id there is its id.
+        Err(failed) if failed.status == Some(403) => {
+            graph.application.tenant().parse::<Guid>().ok().map(text)
+        }
+        Err(failed) => return Err(after("the organisation")(failed)),
+    };
+    if let Some(id) = id {
+        // One form, however it is written, as a pin is compared by its text.
+        builder.id(id.parse::<Guid>().map_or(id, text));
+    }
+    Ok(builder.finish())
+}
+
+async fn read_users(
+    graph: &Graph<'_>,
+    pages: &mut Pages,
+    builder: &mut TenantBuilder,
+    progress: &dyn Progress,
+) -> Result<(), Failed> {
+    while let Some(rows) = graph.next_page::<UserRow>(pages).await? {
+        for (index, row) in rows.into_iter().enumerate() {
+            let name = row.name();
+            let user = user(row, Absent::Hidden, builder).map_err(|fault| {
+                astray(format!("user {} of page {} ({}) {fault}", index + 1, pages.read, inert(&name)))
+            })?;
+            builder.user(user);
+        }
+        progress.read(builder.users());
+    }
+    Ok(())
+}
+
+/// Reads a short listing whole.
+async fn rows<R: DeserializeOwned>(graph: &Graph<'_>, url: Url) -> Result<Vec<R>, Failed> {
+    let mut pages = Pages::new(url);
+    let mut all = Vec::new();
+    while let Some(mut rows) = graph.next_page(&mut pages).await? {
+        all.append(&mut rows);
+    }
+    Ok(all)
+}
+
+fn text(id: Guid) -> Text {
+    Text::from(id.to_string())
+}

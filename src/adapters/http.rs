@@ -1,1 +1,511 @@
-//! HTTP for all adapters: one client, tokens, patience, redaction.
+//! HTTP for all adapters: one client, bounded answers, faults in the program's words, redaction.
+
+use std::error::Error;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, timeout_at};
+use url::{Host, Url};
+use uuid::Uuid;
+
+use crate::model::reading::{Fault, FaultKind};
+use crate::model::text::inert;
+
+/// How long a server may ask to be left alone: what asks for more is asked again after this.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many characters of what the other side said go into a message.
+const QUOTED: usize = 300;
+
+/// The program's HTTP client, shared by all adapters: a clone is cheap and shares connections.
+///
+/// Follows no redirect (a credential would go along), keeps no cookies, and uses the system's
+/// proxy except for loopback.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    outward: reqwest::Client,
+    loopback: reqwest::Client,
+    timeouts: Timeouts,
+}
+
+/// How long a request may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// Until there is a connection.
+    pub connect: Duration,
+    /// Until the answer begins, and between two parts of it.
+    pub silence: Duration,
+    /// From beginning to end.
+    pub whole: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            silence: Duration::from_secs(30),
+            whole: Duration::from_secs(180),
+        }
+    }
+}
+
+/// A request, as often as it has to be sent.
+#[derive(Debug, Clone)]
+pub struct Request {
+    url: Url,
+    /// How the address is shown: never with its query, which may hold a token.
+    shown: String,
+    headers: Vec<(&'static str, String)>,
+    bearer: Option<SecretString>,
+    /// Content type and content; `None` is a GET, `Some` a POST.
+    content: Option<(&'static str, Vec<u8>)>,
+}
+
+/// An answer that was read to its end, whatever its status.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// How long the server asked to be left alone.
+    pub retry_after: Option<Duration>,
+    /// What the server calls this request, for its support.
+    pub request_id: Option<String>,
+    /// The body, decompressed.
+    pub body: Vec<u8>,
+    shown: String,
+}
+
+/// A request that came to nothing.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    /// What happened, and what the caller of the adapter does next.
+    pub fault: Fault,
+    /// Whether to try again at once.
+    pub again: Again,
+    /// Whether an answer had begun, but could not be used.
+    pub answered: bool,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// What the other side calls the failure, where the adapter branches on it.
+    pub code: Option<String>,
+}
+
+/// Whether a request that failed is worth sending again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// The same would happen.
+    Never,
+    /// It may have been an accident: a few times.
+    FewTimes,
+    /// It will pass: as long as patience lasts.
+    WithinPatience,
+}
+
+impl HttpClient {
+    /// Makes the client.
+    ///
+    /// # Errors
+    /// Refused, if TLS cannot be set up: mostly a machine without CA certificates.
+    pub fn new() -> Result<Self, Fault> {
+        Self::with_timeouts(Timeouts::default())
+    }
+
+    /// Makes a client with other timeouts, for tests.
+    ///
+    /// # Errors
+    /// As [`HttpClient::new`].
+    pub fn with_timeouts(timeouts: Timeouts) -> Result<Self, Fault> {
+        let build = |builder: reqwest::ClientBuilder| {
+            builder.build().map_err(|error| {
+                Fault::new(FaultKind::Refused, format!("HTTPS cannot be set up: {}", chain(&error)))
+                    .hint("install the system's CA certificates (Debian: the package ca-certificates)")
+            })
+        };
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("intake/", env!("CARGO_PKG_VERSION")))
+                .redirect(Policy::none())
+                .referer(false)
+                .connect_timeout(timeouts.connect)
+                // Names must be looked up again now and then.
+                .pool_idle_timeout(Duration::from_secs(60))
+        };
+        Ok(Self { outward: build(builder())?, loopback: build(builder().no_proxy())?, timeouts })
+    }
+
+    /// Sends a request once and reads the answer whole, whatever its status.
+    ///
+    /// `silence` shortens how long the server may say nothing; `max_body` is in bytes, after
+    /// decompression.
+    ///
+    /// # Errors
+    /// No connection, no answer in time, an answer that broke off or is too long.
+    pub async fn send(
+        &self,
+        request: &Request,
+        silence: Duration,
+        max_body: usize,
+    ) -> Result<Answer, Failed> {
+        let silence = silence.min(self.timeouts.silence);
+        let deadline = Instant::now() + self.timeouts.whole;
+        let patience = || deadline.min(Instant::now() + silence);
+        let mut response = self.open(request, silence).await?;
+        let mut answer = Answer::head(&response, request);
+        loop {
+            let chunk = match timeout_at(patience(), response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => return Ok(answer),
+                Ok(Err(error)) => {
+                    return Err(answer.broke_off(&root_cause(&error)));
+                }
+                Err(_) => return Err(answer.broke_off("nothing more came in time")),
+            };
+            if answer.body.len() + chunk.len() > max_body {
+                return Err(answer.too_long(max_body));
+            }
+            answer.body.extend_from_slice(&chunk);
+        }
+    }
+
+    /// Sends a request once, and looks at nothing but the head of the answer.
+    ///
+    /// # Errors
+    /// No connection, no answer in time.
+    pub async fn send_only(&self, request: &Request) -> Result<Answer, Failed> {
+        let response = self.open(request, self.timeouts.silence).await?;
+        Ok(Answer::head(&response, request))
+    }
+
+    async fn open(&self, request: &Request, silence: Duration) -> Result<reqwest::Response, Failed> {
+        let client = if is_loopback(&request.url) { &self.loopback } else { &self.outward };
+        let mut builder = match &request.content {
+            None => client.get(request.url.clone()),
+            Some((content_type, content)) => {
+                client.post(request.url.clone()).header(CONTENT_TYPE, *content_type).body(content.clone())
+            }
+        };
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
+        }
+        if let Some(token) = &request.bearer {
+            let unusable = || {
+                Failed::new(
+                    Fault::new(FaultKind::Unauthorised, "the token holds characters that no token holds"),
+                    Again::Never,
+                )
+            };
+            let mut value =
+                HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).map_err(|_| unusable())?;
+            value.set_sensitive(true);
+            builder = builder.header(AUTHORIZATION, value);
+        }
+        let id = Uuid::new_v4();
+        tracing::debug!(target: "intake::http", request = %request.shown, client_request_id = %id, "sending");
+        let sending = builder.header("client-request-id", id.to_string()).send();
+        match tokio::time::timeout(silence, sending).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(no_answer(request, &error)),
+            Err(_) => Err(Failed::new(
+                Fault::new(
+                    FaultKind::Transient,
+                    format!("{}: no answer within {:.1} s", request.shown, silence.as_secs_f64()),
+                ),
+                Again::WithinPatience,
+            )),
+        }
+    }
+}
+
+impl Request {
+    /// Makes a GET for JSON.
+    pub fn get(url: Url) -> Self {
+        let shown = format!("GET {}", without_query(&url));
+        Self {
+            url,
+            shown,
+            headers: vec![(ACCEPT.as_str(), "application/json".to_owned())],
+            bearer: None,
+            content: None,
+        }
+    }
+
+    /// Makes a POST of a form, answered by JSON.
+    pub fn form(url: Url, fields: &[(&str, &str)]) -> Self {
+        let mut content = url::form_urlencoded::Serializer::new(String::new());
+        content.extend_pairs(fields);
+        let content = content.finish().into_bytes();
+        let mut request = Self::post(url, "application/x-www-form-urlencoded", content);
+        request.shown = format!("POST {}", without_query(&request.url));
+        request.headers.push((ACCEPT.as_str(), "application/json".to_owned()));
+        request
+    }
+
+    /// Makes a POST. Its path is not shown anywhere either: that of a webhook may be its secret.
+    pub fn post(url: Url, content_type: &'static str, content: Vec<u8>) -> Self {
+        let shown = format!("POST {}", url.origin().ascii_serialization());
+        Self { url, shown, headers: Vec::new(), bearer: None, content: Some((content_type, content)) }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Adds a bearer token.
+    #[must_use]
+    pub fn bearer(mut self, token: SecretString) -> Self {
+        self.bearer = Some(token);
+        self
+    }
+}
+
+impl Answer {
+    fn head(response: &reqwest::Response, request: &Request) -> Self {
+        Self {
+            status: response.status().as_u16(),
+            retry_after: retry_after(response.headers(), Timestamp::now()),
+            request_id: response
+                .headers()
+                .get("request-id")
+                .and_then(|value| value.to_str().ok())
+                .map(|text| quoted(text, &[])),
+            body: Vec::new(),
+            shown: request.shown.clone(),
+        }
+    }
+
+    /// Whether the status is 2xx.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Returns the failure that the status means; `said` is what the other side said about it.
+    pub fn refused(&self, said: Option<&str>) -> Failed {
+        let (kind, again) = match self.status {
+            429 | 503 | 504 | 509 => (FaultKind::Transient, Again::WithinPatience),
+            408 | 500 | 502 | 505..=599 => (FaultKind::Transient, Again::FewTimes),
+            401 | 403 => (FaultKind::Unauthorised, Again::Never),
+            _ => (FaultKind::Refused, Again::Never),
+        };
+        let meaning = match self.status {
+            300..=399 => " (a redirect, which is not followed)",
+            401 => " (not authenticated)",
+            403 => " (not allowed)",
+            404 => " (not found)",
+            407 => " (the proxy wants a login)",
+            429 => " (throttled)",
+            500..=599 => " (an error of the server)",
+            _ => "",
+        };
+        let mut what = format!("{}: answered {}{meaning}", self.shown, self.status);
+        if let Some(said) = said {
+            what.push_str(": ");
+            what.push_str(said);
+        }
+        if let Some(id) = &self.request_id {
+            what.push_str(&format!(" (request {id})"));
+        }
+        let mut failed = Failed::new(Fault::new(kind, what).after(self.retry_after), again);
+        failed.status = Some(self.status);
+        failed
+    }
+
+    /// Returns the failure of an answer whose status is fine and whose body is not.
+    pub fn unusable(&self, why: &str) -> Failed {
+        let what = format!("{}: answered {}, but {why}", self.shown, self.status);
+        let mut failed = Failed::new(Fault::new(FaultKind::Transient, what), Again::WithinPatience);
+        failed.answered = true;
+        failed.status = Some(self.status);
+        failed
+    }
+
+    fn broke_off(&self, why: &str) -> Failed {
+        let length = self.body.len();
+        self.unusable(&format!("the answer broke off after {length} bytes: {why}"))
+    }
+
+    fn too_long(&self, max_body: usize) -> Failed {
+        let mut failed = self.unusable(&format!("the answer is longer than {max_body} bytes"));
+        failed.fault.kind = FaultKind::Refused;
+        failed.again = Again::Never;
+        failed
+    }
+}
+
+impl Failed {
+    /// Makes a failure without an answer.
+    pub fn new(fault: Fault, again: Again) -> Self {
+        Self { fault, again, answered: false, status: None, code: None }
+    }
+}
+
+/// Makes what the other side said fit for a message: secrets taken out, nothing that acts on a
+/// terminal, not too long.
+pub fn quoted(text: &str, secrets: &[&SecretString]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().map(|secret| secret.expose_secret()).filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, "[redacted]");
+    }
+    let mut characters = text.trim().chars();
+    let mut short: String = characters.by_ref().take(QUOTED).collect();
+    if characters.next().is_some() {
+        short.push('…');
+    }
+    inert(&short).into_owned()
+}
+
+/// Whether an address is on this machine, where no proxy may stand between.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn without_query(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+/// Reads `Retry-After` as seconds or as an HTTP date (RFC 9110, 10.2.3), at most a day. A date is
+/// taken against the server's own `Date`, so that our clock does not matter.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
+    let asked = text(RETRY_AFTER)?;
+    let wait = if asked.bytes().all(|byte| byte.is_ascii_digit()) {
+        Duration::from_secs(asked.parse().ok()?)
+    } else {
+        let parse = |text| DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok();
+        let now = text(DATE).and_then(parse).unwrap_or(now);
+        Duration::try_from(parse(asked)?.duration_since(now)).unwrap_or(Duration::ZERO)
+    };
+    Some(wait.min(LONGEST_RETRY_AFTER))
+}
+
+/// Tells why there is no answer at all.
+fn no_answer(request: &Request, error: &reqwest::Error) -> Failed {
+    let cause = root_cause(error);
+    let shown = &request.shown;
+    if error.is_builder() {
+        let what = format!("{shown}: the request cannot be made: {cause}");
+        return Failed::new(Fault::new(FaultKind::Refused, what), Again::Never);
+    }
+    // rustls puts its own errors into the chain; the crate is not named here.
+    if chain(error).contains("certificate") {
+        let what = format!("{shown}: the server's certificate is not accepted: {cause}");
+        let hint = "check the address, and that the system trusts the authority that signed it";
+        return Failed::new(Fault::new(FaultKind::Refused, what).hint(hint), Again::Never);
+    }
+    let what = if error.is_timeout() {
+        format!("{shown}: no connection in time")
+    } else if error.is_dns() {
+        format!("{shown}: the name cannot be resolved: {cause}")
+    } else if error.is_connect() {
+        format!("{shown}: no connection: {cause}")
+    } else {
+        format!("{shown}: the connection broke: {cause}")
+    };
+    Failed::new(Fault::new(FaultKind::Transient, what), Again::WithinPatience)
+}
+
+/// Returns the innermost cause. The outer ones repeat the address, with its query.
+fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    quoted(&cause.to_string(), &[])
+}
+
+/// Returns all causes below the outermost, which repeats the address with its query.
+fn chain(error: &dyn Error) -> String {
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        causes.push(inner.to_string());
+        cause = inner.source();
+    }
+    quoted(&causes.join(": "), &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")))
+            .collect()
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().expect("a time")
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let wait = |pairs| retry_after(&headers(pairs), now());
+        assert_eq!(wait(&[]), None);
+        assert_eq!(wait(&[("retry-after", "120")]), Some(Duration::from_secs(120)));
+        assert_eq!(wait(&[("retry-after", "0")]), Some(Duration::ZERO));
+        assert_eq!(
+            wait(&[("retry-after", "Sun, 22 Nov 2026 12:00:30 GMT")]),
+            Some(Duration::from_secs(30)),
+            "against our own clock"
+        );
+        assert_eq!(
+            wait(&[
+                ("retry-after", "Sun, 22 Nov 2026 12:00:30 GMT"),
+                ("date", "Sun, 22 Nov 2026 12:00:20 GMT")
+            ]),
+            Some(Duration::from_secs(10)),
+            "against the server's clock"
+        );
+        assert_eq!(wait(&[("retry-after", "Sun, 22 Nov 2020 12:00:30 GMT")]), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn an_unreasonable_retry_after_is_capped_or_left_out() {
+        let wait = |value| retry_after(&headers(&[("retry-after", value)]), now());
+        assert_eq!(wait("9999999"), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(wait("99999999999999999999999999"), None);
+        assert_eq!(wait("-5"), None);
+        assert_eq!(wait("soon"), None);
+    }
+
+    #[test]
+    fn what_the_other_side_said_is_shown_without_secrets_and_inert() {
+        let secret = SecretString::from("hush");
+        assert_eq!(
+            quoted("bad secret hush\u{1b}[0m given", &[&secret]),
+            "bad secret [redacted]\\u{1b}[0m given"
+        );
+        assert_eq!(quoted(&"x".repeat(1000), &[]).chars().count(), QUOTED + 1);
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_query() {
+        let url: Url = "https://graph.test/v1.0/users?$skiptoken=hush".parse().expect("an address");
+        assert_eq!(Request::get(url.clone()).shown, "GET https://graph.test/v1.0/users");
+        assert_eq!(Request::post(url, "text/plain", Vec::new()).shown, "POST https://graph.test");
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        let loopback = |text: &str| is_loopback(&text.parse().expect("an address"));
+        for text in ["http://127.0.0.1:4011", "http://127.9.9.9", "http://[::1]:1", "http://localhost"] {
+            assert!(loopback(text), "{text}");
+        }
+        for text in ["http://128.0.0.1", "https://localhost.example", "http://[2001:db8::1]"] {
+            assert!(!loopback(text), "{text}");
+        }
+    }
+}

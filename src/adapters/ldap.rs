@@ -1,1 +1,180 @@
 //! Directories over LDAP.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use rustls::ClientConfig;
+use secrecy::SecretString;
+
+use crate::adapters::ldap_connection::{Connection, tls_config};
+use crate::adapters::ldap_fault::{Failure, refused, transient};
+use crate::adapters::ldap_search::Search;
+use crate::model::directory::Directory;
+use crate::model::reading::{Fault, FaultKind, Reading, Shortfall};
+use crate::model::text::Text;
+use crate::policy::fleet::LdapLocation;
+use crate::ports::source::{DirectoryPort, Progress};
+
+/// How long to wait before all servers are tried again; doubled each time.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The longest such wait.
+const LAST_WAIT: Duration = Duration::from_secs(8);
+
+/// A directory behind one or several servers.
+#[derive(Debug)]
+pub struct LdapDirectory {
+    name: Text,
+    location: LdapLocation,
+    password: Option<SecretString>,
+    patience: Duration,
+}
+
+impl LdapDirectory {
+    /// Makes a directory called `name`. `location.ca_file` is absolute.
+    ///
+    /// Servers that do not answer are tried again until `patience` has passed; with none, each is
+    /// tried once.
+    pub fn new(
+        name: Text,
+        location: LdapLocation,
+        password: Option<SecretString>,
+        patience: Duration,
+    ) -> Self {
+        Self { name, location, password, patience }
+    }
+
+    async fn read_all(&self, progress: &dyn Progress) -> Reading<Directory> {
+        let tls = match self.tls().await {
+            Ok(tls) => tls,
+            Err(fault) => return Reading::Unavailable(fault),
+        };
+        let started = Instant::now();
+        let mut wait = FIRST_WAIT;
+        loop {
+            let reading = self.try_servers(tls.as_ref(), progress).await;
+            let worth_repeating = match &reading {
+                Attempted::Done(_) => false,
+                Attempted::Passing(_) => started.elapsed() + wait < self.patience,
+            };
+            if !worth_repeating {
+                return reading.into();
+            }
+            tracing::debug!(directory = %self.name, ?wait, "no server answered; trying again");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LAST_WAIT);
+        }
+    }
+
+    /// Tries each server once, in order. Every attempt is a reading from the start: two servers may
+    /// be of different ages, and what they hold is never mixed.
+    async fn try_servers(&self, tls: Option<&Arc<ClientConfig>>, progress: &dyn Progress) -> Attempted {
+        let mut faults: Vec<Fault> = Vec::new();
+        let mut shortfall: Option<Shortfall> = None;
+        for url in &self.location.urls {
+            // ldap3 panics on some answers that break the protocol. A broken server costs one
+            // customer its reading, and nobody else anything.
+            let attempt = AssertUnwindSafe(self.attempt(url, tls.cloned(), progress)).catch_unwind().await;
+            match attempt {
+                Ok(Ok(directory)) => return Attempted::Done(Reading::Complete(directory)),
+                // A wrong password is not tried on every server: that would lock the account.
+                Ok(Err(Failure::Unavailable(fault))) if fault.kind == FaultKind::Unauthorised => {
+                    return Attempted::Done(Reading::Unavailable(fault));
+                }
+                Ok(Err(Failure::Unavailable(fault))) => faults.push(fault),
+                Ok(Err(Failure::Incomplete { shortfall, passing: false })) => {
+                    return Attempted::Done(Reading::Incomplete(shortfall));
+                }
+                Ok(Err(Failure::Incomplete { shortfall: found, passing: true })) => {
+                    shortfall.get_or_insert(found);
+                }
+                Err(_) => faults
+                    .push(transient(format!("{url}: the server sent something that breaks the protocol"))),
+            }
+        }
+        if let Some(shortfall) = shortfall {
+            return Attempted::Passing(Reading::Incomplete(shortfall));
+        }
+        let passing = faults.iter().any(|fault| fault.kind == FaultKind::Transient);
+        let reading = Reading::Unavailable(united(faults));
+        if passing { Attempted::Passing(reading) } else { Attempted::Done(reading) }
+    }
+
+    async fn attempt(
+        &self,
+        url: &str,
+        tls: Option<Arc<ClientConfig>>,
+        progress: &dyn Progress,
+    ) -> Result<Directory, Failure> {
+        let location = &self.location;
+        let timeout = location.timeout.to_std();
+        let mut connection =
+            Connection::open(url, location.start_tls, tls, timeout).await.map_err(Failure::Unavailable)?;
+        if let Some(bind) = &location.bind {
+            connection.bind(bind, self.password.as_ref()).await.map_err(Failure::Unavailable)?;
+        }
+        let root = connection.root_dse().await.map_err(Failure::Unavailable)?;
+        let base = location.base_dn.clone().or_else(|| root.default_base()).ok_or_else(|| {
+            let fault = refused(format!("{}: the server does not say which domain it holds", connection.url));
+            Failure::Unavailable(fault.hint("set baseDn"))
+        })?;
+        let directory = Search::new(&mut connection, &root, base, location.page_size)
+            .run(self.name.clone(), progress)
+            .await?;
+        connection.close().await;
+        Ok(directory)
+    }
+
+    async fn tls(&self) -> Result<Option<Arc<ClientConfig>>, Fault> {
+        let is_encrypted =
+            |url: &String| url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("ldaps:"));
+        if !self.location.start_tls && !self.location.urls.iter().any(is_encrypted) {
+            return Ok(None);
+        }
+        let ca_file = self.location.ca_file.clone();
+        let made = tokio::task::spawn_blocking(move || tls_config(ca_file.as_deref())).await;
+        made.unwrap_or_else(|_| Err(transient("setting up encryption was broken off".to_owned()))).map(Some)
+    }
+}
+
+#[async_trait]
+impl DirectoryPort for LdapDirectory {
+    async fn read(&self, progress: &dyn Progress) -> Reading<Directory> {
+        self.read_all(progress).await
+    }
+}
+
+/// What came of trying every server once.
+enum Attempted {
+    /// Trying again would give the same.
+    Done(Reading<Directory>),
+    /// Trying again may help.
+    Passing(Reading<Directory>),
+}
+
+impl From<Attempted> for Reading<Directory> {
+    fn from(attempted: Attempted) -> Self {
+        match attempted {
+            Attempted::Done(reading) | Attempted::Passing(reading) => reading,
+        }
+    }
+}
+
+/// Makes one fault of those of several servers.
+fn united(mut faults: Vec<Fault>) -> Fault {
+    if faults.len() == 1
+        && let Some(only) = faults.pop()
+    {
+        return only;
+    }
+    if faults.is_empty() {
+        return refused("no server is named".to_owned()).hint("set urls");
+    }
+    let is_transient = faults.iter().any(|fault| fault.kind == FaultKind::Transient);
+    let kind = if is_transient { FaultKind::Transient } else { FaultKind::Refused };
+    let hint = faults.iter().find_map(|fault| fault.hint.clone());
+    let what: Vec<String> = faults.into_iter().map(|fault| fault.what).collect();
+    Fault { kind, what: what.join("; "), hint, retry_after: None }
+}

@@ -1,6 +1,7 @@
 //! An imported account, as the register holds it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -64,20 +65,27 @@ pub struct Profile {
 pub struct Account {
     /// Who it is.
     pub key: AccountKey,
-    /// Which of the customer's directories it came from.
-    pub directory: Option<Text>,
     /// What is known of it.
     pub profile: Profile,
     /// Where it is in its life.
     pub state: AccountState,
+    /// Where it comes from; shared, as one turn writes thousands with the same.
+    pub provenance: Arc<Provenance>,
+    /// When it was first imported; a return keeps it.
+    pub imported_at: Timestamp,
+}
+
+/// Where an account comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Provenance {
+    /// Which of the customer's directories; none for an account of a tenant alone.
+    pub directory: Option<Text>,
     /// The policy, or customer block, that imported it. It must still apply for a removal.
     pub policy: Text,
     /// The tree's revision that last changed it.
     pub tree_revision: Text,
     /// The run that last changed it.
     pub run: Text,
-    /// When it was first imported; a return keeps it.
-    pub imported_at: Timestamp,
 }
 
 /// Where an account is in its life.

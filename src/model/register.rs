@@ -82,6 +82,10 @@ pub struct Hold {
     pub recorded_at: Timestamp,
     /// When an approval let it go.
     pub used_at: Option<Timestamp>,
+    /// How many accounts the limit was a share of, per account type. While the same removals are
+    /// held, people added meanwhile do not raise it: replacing everybody by somebody else would
+    /// otherwise lift the hold in the next turn.
+    pub bases: BTreeMap<AccountType, u64>,
 }
 
 /// What one turn writes for one customer, in one transaction or not at all.

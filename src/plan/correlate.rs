@@ -1,6 +1,7 @@
 //! Who is one and the same person: ties directory accounts to tenant users by the match keys.
 
 use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::account::{AccountKey, Source};
 use crate::model::directory::{Directory, Person};
@@ -100,7 +101,7 @@ fn separate_claims(links: &mut [Link], screened: &Screened<'_>, users: usize) {
         let candidate = &screened.candidates[candidate as usize];
         (candidate.directory, candidate.person)
     };
-    let mut claimants: std::collections::BTreeMap<u32, Vec<u32>> = std::collections::BTreeMap::new();
+    let mut claimants: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (first, other) in rivals {
         // One person under both account types, or under two administrator policies, is one person.
         if person(first) != person(other) {
@@ -128,6 +129,8 @@ struct Matcher<'a> {
     customer: &'a Customer,
     directories: &'a [&'a Directory],
     tenant: &'a Tenant,
+    /// Whether any account carries a mS-DS-ConsistencyGuid, which may be a copy of another's.
+    has_copied_anchors: bool,
     by_id: Index,
     by_anchor: Index,
     by_sid: Index,
@@ -136,6 +139,8 @@ struct Matcher<'a> {
     /// All accounts of all directories by the octets that could tie them: built when a user with
     /// an anchor is found by a weaker key.
     anchors: OnceCell<(Vec<(u32, u32)>, Index)>,
+    /// All accounts of all directories by their SID: built when a user with another one is found.
+    sids: OnceCell<(Vec<(u32, u32)>, Index)>,
 }
 
 impl<'a> Matcher<'a> {
@@ -152,6 +157,9 @@ impl<'a> Matcher<'a> {
             customer,
             directories,
             tenant,
+            has_copied_anchors: directories
+                .iter()
+                .any(|directory| directory.people.iter().any(|person| person.consistency_guid.is_some())),
             by_id: Index::by_key(users().map(|(position, user)| (position, user.id))),
             by_anchor: Index::by_key(users().filter_map(|(position, user)| match user.anchor {
                 Anchor::Octets(octets) => Some((position, octets)),
@@ -173,6 +181,7 @@ impl<'a> Matcher<'a> {
                 }),
             ),
             anchors: OnceCell::new(),
+            sids: OnceCell::new(),
         }
     }
 
@@ -196,21 +205,18 @@ impl<'a> Matcher<'a> {
             match (decided, found) {
                 (_, Found::None) => {}
                 (None, Found::One(user)) => {
-                    let other_account = match key {
-                        MatchKey::ImmutableId => self.shares_anchor(person, place),
-                        _ => self.anchored_elsewhere(user, person, place),
-                    };
-                    match other_account {
-                        None => decided = Some((user, *key)),
-                        Some(other) => {
-                            let rivals =
-                                Box::new(Rivals { users: vec![(user, Some(*key))], people: vec![other] });
-                            return match key {
-                                MatchKey::ImmutableId => Link::Ambiguous(rivals),
-                                _ => Link::Conflict(rivals),
-                            };
+                    let users = || vec![(user, Some(*key))];
+                    if *key == MatchKey::ImmutableId {
+                        let people = self.sharing_anchor(person, place);
+                        if !people.is_empty() {
+                            return Link::Ambiguous(Box::new(Rivals { users: users(), people }));
                         }
                     }
+                    let people = self.named_elsewhere(user, person, place);
+                    if !people.is_empty() {
+                        return Link::Conflict(Box::new(Rivals { users: users(), people }));
+                    }
+                    decided = Some((user, *key));
                 }
                 (None, Found::Many(users)) => {
                     let users = users.into_iter().map(|user| (user, Some(*key))).collect();
@@ -244,7 +250,7 @@ impl<'a> Matcher<'a> {
         let mine = anchor_of(person);
         let claims = self.by_anchor.key(mine, |position| self.has_anchor(position, mine));
         let claimed_by_another = claims.positions().iter().any(|claimant| *claimant != user);
-        (!claimed_by_another && self.anchored_elsewhere(user, person, place).is_none()).then_some(user)
+        (!claimed_by_another && self.named_elsewhere(user, person, place).is_empty()).then_some(user)
     }
 
     fn user_of_id(&self, id: Guid) -> Option<u32> {
@@ -268,13 +274,14 @@ impl<'a> Matcher<'a> {
                 None => Found::None,
             },
             MatchKey::UserPrincipalName => match self.tenant_name(person) {
-                Some(name) => {
+                Some(name) if !name.is_empty() => {
                     self.by_name.name(&name, |position, is| is(&user(position).user_principal_name))
                 }
-                None => Found::None,
+                _ => Found::None,
             },
             MatchKey::Mail => {
                 let addresses = [&person.mail, &person.primary_address].into_iter().flatten();
+                let addresses = addresses.filter(|address| !address.is_empty());
                 let find = |address: &Text| {
                     self.by_mail.name(address, |position, is| mail_addresses(user(position)).any(is))
                 };
@@ -296,30 +303,62 @@ impl<'a> Matcher<'a> {
         Some(mapped.map_or(std::borrow::Cow::Borrowed(name), std::borrow::Cow::Owned))
     }
 
-    /// Another account of the directories that carries this person's anchor.
-    fn shares_anchor(&self, person: &Person, place: (u32, u32)) -> Option<(u32, u32)> {
-        // Only a copied mS-DS-ConsistencyGuid can be in two places; an objectGUID cannot.
-        person.consistency_guid?;
-        self.accounts_anchored_by(anchor_of(person)).find(|other| *other != place)
+    /// The other accounts of the directories that carry this person's anchor.
+    fn sharing_anchor(&self, person: &Person, place: (u32, u32)) -> Vec<(u32, u32)> {
+        // Only a mS-DS-ConsistencyGuid can be a copy; objectGUIDs are never the same.
+        if !self.has_copied_anchors {
+            return Vec::new();
+        }
+        self.accounts_anchored_by(anchor_of(person)).filter(|other| *other != place).collect()
     }
 
-    /// The other account that a user's anchor names, if it names one: such a user is never taken
-    /// by a weaker key.
-    fn anchored_elsewhere(&self, user: u32, person: &Person, place: (u32, u32)) -> Option<(u32, u32)> {
-        let Anchor::Octets(octets) = self.tenant.users[user as usize].anchor else { return None };
+    /// The other accounts that a user names by its anchor or its SID.
+    fn named_elsewhere(&self, user: u32, person: &Person, place: (u32, u32)) -> Vec<(u32, u32)> {
+        let mut people = self.anchored_elsewhere(user, person, place);
+        people.extend(self.identified_elsewhere(user, person, place));
+        people.sort_unstable();
+        people.dedup();
+        people
+    }
+
+    /// The other accounts that a user's anchor names: such a user is never taken by a weaker key.
+    fn anchored_elsewhere(&self, user: u32, person: &Person, place: (u32, u32)) -> Vec<(u32, u32)> {
+        let Anchor::Octets(octets) = self.tenant.users[user as usize].anchor else { return Vec::new() };
         if octets == anchor_of(person) || octets == person.guid.octets() {
-            return None;
+            return Vec::new();
         }
-        self.accounts_anchored_by(octets).find(|other| *other != place)
+        self.accounts_anchored_by(octets).filter(|other| *other != place).collect()
+    }
+
+    /// The other accounts that a user's onPremisesSecurityIdentifier names. One that names nobody
+    /// here is what a migration from another domain leaves, and contradicts nothing.
+    fn identified_elsewhere(&self, user: u32, person: &Person, place: (u32, u32)) -> Vec<(u32, u32)> {
+        match self.tenant.users[user as usize].on_premises_sid {
+            Some(sid) if person.sid != Some(sid) => {
+                let (places, index) = self.sids.get_or_init(|| {
+                    let places: Vec<(u32, u32)> = self.places().collect();
+                    let sids = (0_u32..).zip(places.iter().map(|place| self.person(*place).sid));
+                    let index = Index::by_key(sids.filter(|(_, sid)| sid.is_some()));
+                    (places, index)
+                });
+                let found =
+                    index.key(Some(sid), |position| self.person(places[position as usize]).sid == Some(sid));
+                let others = found.positions().iter().map(|position| places[*position as usize]);
+                others.filter(|other| *other != place).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn places(&self) -> impl Iterator<Item = (u32, u32)> {
+        (0_u32..).zip(self.directories).flat_map(|(position, directory)| {
+            (0_u32..).zip(&directory.people).map(move |(person, _)| (position, person))
+        })
     }
 
     fn accounts_anchored_by(&self, octets: Octets) -> impl Iterator<Item = (u32, u32)> {
         let (places, index) = self.anchors.get_or_init(|| {
-            let people = |directory: u32| (0_u32..).zip(&self.directories[directory as usize].people);
-            let directories = 0..u32::try_from(self.directories.len()).unwrap_or(u32::MAX);
-            let places: Vec<(u32, u32)> = directories
-                .flat_map(|directory| people(directory).map(move |(person, _)| (directory, person)))
-                .collect();
+            let places: Vec<(u32, u32)> = self.places().collect();
             let index =
                 Index::by_key((0_u32..).zip(places.iter().map(|place| anchor_of(self.person(*place)))));
             (places, index)
@@ -362,7 +401,12 @@ pub fn describe_rivals(rivals: &Rivals, directories: &[&Directory], tenant: &Ten
         let person = &directory.people[*person as usize];
         format!("directory account {} ({})", inert(&directory.dn_of(person)), person.guid)
     });
-    users.chain(people).collect()
+    let (mut users, mut people): (Vec<_>, Vec<_>) = (users.collect(), people.collect());
+    // Positions follow the order of pages and files, which no output may show.
+    users.sort_unstable();
+    people.sort_unstable();
+    users.append(&mut people);
+    users
 }
 
 /// Finds users that nearly fit: an alias, or the local part of a name, is the same. For people
@@ -398,30 +442,28 @@ impl<'a> Nearest<'a> {
             let local = local_part(name);
             self.by_local_part.name(local, |position, is| is(local_part(&user(position).user_principal_name)))
         };
-        let same_address = names().flat_map(|name| positions(by_address(name), "has the same address"));
-        let same_name =
-            names().flat_map(|name| positions(by_local_part(name), "has the same name in another domain"));
-        let mut nearest: Vec<(u32, &str)> = Vec::new();
-        for (position, why) in same_address.chain(same_name) {
-            if nearest.iter().all(|(known, _)| *known != position) {
-                nearest.push((position, why));
-            }
-        }
-        // A person reads three; a name that hundreds share says nothing.
-        nearest.truncate(3);
-        let describe = |(position, why): (u32, &str)| {
+        let describe = |position: u32, why: &str| {
             format!(
                 "tenant user {} ({}) {why}",
                 inert(&user(position).user_principal_name),
                 user(position).id
             )
         };
-        nearest.into_iter().map(describe).collect()
+        let mut nearest: Vec<String> = Vec::new();
+        let mut known = BTreeSet::new();
+        for (found, why) in [
+            (names().map(by_address).fold(Found::None, Found::or), "has the same address"),
+            (names().map(by_local_part).fold(Found::None, Found::or), "has the same name in another domain"),
+        ] {
+            let new = found.positions().iter().filter(|position| known.insert(**position));
+            let mut described: Vec<String> = new.map(|position| describe(*position, why)).collect();
+            described.sort_unstable();
+            nearest.append(&mut described);
+        }
+        // A person reads three; a name that hundreds share says nothing.
+        nearest.truncate(3);
+        nearest
     }
-}
-
-fn positions(found: Found, why: &'static str) -> Vec<(u32, &'static str)> {
-    found.positions().iter().map(|position| (*position, why)).collect()
 }
 
 fn addresses(user: &TenantUser) -> impl Iterator<Item = &str> {

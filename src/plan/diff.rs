@@ -247,9 +247,9 @@ impl<'a> Differ<'a, '_> {
         let operation = |action, reason, until| Operation {
             action,
             key: account.key,
-            directory: account.directory.clone(),
+            directory: account.provenance.directory.clone(),
             profile: account.profile.clone(),
-            policy: account.policy.clone(),
+            policy: account.provenance.policy.clone(),
             matched_by: None,
             changes: Vec::new(),
             reason: Some(reason),
@@ -273,20 +273,25 @@ impl<'a> Differ<'a, '_> {
     /// The policy recorded at an account, if it still applies to it: only that may remove it.
     fn answering_import(&self, account: &Account) -> Option<&'a Import> {
         let directory_is_read = account
+            .provenance
             .directory
             .as_ref()
             .is_none_or(|name| self.known.directories.iter().any(|one| one.name == *name));
         let Some(Imports::Valid(imports)) = self.known.customer.imports.get(&account.key.account_type) else {
             return None;
         };
-        imports.iter().find(|import| directory_is_read && import.policy == account.policy)
+        imports.iter().find(|import| directory_is_read && import.policy == account.provenance.policy)
     }
 
     fn orphan(&mut self, account: &Account) {
         if !account.state.is_imported() {
             return;
         }
-        *self.changes.orphans.entry((account.key.account_type, account.policy.clone())).or_default() += 1;
+        *self
+            .changes
+            .orphans
+            .entry((account.key.account_type, account.provenance.policy.clone()))
+            .or_default() += 1;
         if !matches!(account.state, AccountState::Orphaned { .. }) {
             self.changes.others.push(orphan_operation(account));
         }
@@ -309,9 +314,9 @@ pub fn orphan_operation(account: &Account) -> Operation {
     Operation {
         action: Action::Update,
         key: account.key,
-        directory: account.directory.clone(),
+        directory: account.provenance.directory.clone(),
         profile: account.profile.clone(),
-        policy: account.policy.clone(),
+        policy: account.provenance.policy.clone(),
         matched_by: None,
         changes: vec![state_change(account.state.code(), "orphaned")],
         reason: None,
@@ -364,8 +369,8 @@ fn is_current(
 ) -> bool {
     let profile = &account.profile;
     account.state == AccountState::Active
-        && account.policy == import.policy
-        && account.directory.as_ref() == Some(directory)
+        && account.provenance.policy == import.policy
+        && account.provenance.directory.as_ref() == Some(directory)
         && profile.sam_account_name == person.sam_account_name
         && profile.user_principal_name == person.user_principal_name
         && profile.display_name == person.display_name
@@ -383,8 +388,8 @@ fn field_changes(account: &Account, after: &Profile, import: &Import, directory:
         ("displayName", Some(before.display_name.clone()), Some(after.display_name.clone())),
         ("tenantUserId", id(before.tenant_user_id), id(after.tenant_user_id)),
         ("passwordSync", flag(before.password_sync), flag(after.password_sync)),
-        ("policy", Some(account.policy.clone()), Some(import.policy.clone())),
-        ("directory", account.directory.clone(), Some(directory.clone())),
+        ("policy", Some(account.provenance.policy.clone()), Some(import.policy.clone())),
+        ("directory", account.provenance.directory.clone(), Some(directory.clone())),
     ];
     let changed = fields.into_iter().filter(|(_, before, after)| before != after);
     changed.map(|(field, before, after)| FieldChange { field, before, after }).collect()

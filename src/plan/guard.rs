@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashSet;
 use jiff::Timestamp;
 
-use crate::model::account::{Account, AccountState, AccountType};
+use crate::model::account::{Account, AccountKey, AccountState, AccountType};
 use crate::model::digest::{Digest, Digester};
 use crate::model::duration::Seconds;
 use crate::model::guid::Guid;
@@ -31,6 +32,8 @@ pub struct Watch<'a> {
     pub now: &'a Measures,
     /// How many candidates are in the desired set, per account type.
     pub desired: &'a BTreeMap<AccountType, u64>,
+    /// Adds, updates and returns of the same plan.
+    pub others: &'a [Operation],
     /// Account types with members of a selected group that nobody can read.
     pub hidden_members: &'a BTreeSet<AccountType>,
     /// When the observation was made.
@@ -62,25 +65,27 @@ struct Objection {
 /// Judges the removals of a customer.
 pub fn guard(watch: &Watch<'_>, removals: Vec<Operation>) -> Guarded {
     let mut objections: BTreeMap<AccountType, Vec<Objection>> = BTreeMap::new();
-    for account_type in AccountType::ALL {
-        let planned = removals.iter().filter(|removal| removal.key.account_type == account_type).count();
-        let limits = limits_of(watch.customer, account_type);
-        if let (1.., Some(limits)) = (planned, limits) {
+    let counts = Counts::of(watch, &removals);
+    for (account_type, count) in &counts {
+        let limits = limits_of(watch.customer, *account_type);
+        if let (1.., Some(limits)) = (count.planned, limits) {
             let found = [
-                empty_desired_set(watch, account_type, &limits),
-                source_shrunk(watch, account_type, &limits),
-                removal_limit(watch, account_type, &limits, planned as u64),
-                member_unreadable(watch, account_type),
+                empty_desired_set(watch, *account_type, &limits),
+                source_shrunk(watch, *account_type, &limits),
+                removal_limit(*account_type, &limits, count),
+                member_unreadable(watch, *account_type),
             ];
-            objections.insert(account_type, found.into_iter().flatten().collect());
+            objections.insert(*account_type, found.into_iter().flatten().collect());
         }
     }
+    let bases: BTreeMap<AccountType, u64> = counts.iter().map(|(kind, count)| (*kind, count.base)).collect();
     let objects = |account_type| objections.get(&account_type).and_then(|objections| objections.first());
     let held: Vec<&Operation> =
         removals.iter().filter(|removal| objects(removal.key.account_type).is_some()).collect();
     if held.is_empty() {
         let findings = unused_approvals(watch, None);
-        return Guarded { operations: removals, findings, ..Guarded::default() }.with_holds(watch, None);
+        return Guarded { operations: removals, findings, ..Guarded::default() }
+            .with_holds(watch, None, &bases);
     }
     let approval = approval_digest(&held);
     let hold = watch.holds.iter().find(|hold| hold.approval == approval);
@@ -89,7 +94,7 @@ pub fn guard(watch: &Watch<'_>, removals: Vec<Operation>) -> Guarded {
     if watch.customer.approve.contains(&approval) && in_time {
         let findings = unused_approvals(watch, Some(approval));
         return Guarded { operations: removals, findings, approved: Some(approval), ..Guarded::default() }
-            .with_holds(watch, None);
+            .with_holds(watch, None, &bases);
     }
     let mut findings = unused_approvals(watch, (in_time || hold.is_none()).then_some(approval));
     findings
@@ -106,14 +111,22 @@ pub fn guard(watch: &Watch<'_>, removals: Vec<Operation>) -> Guarded {
             None => removal.clone(),
         })
         .collect();
-    Guarded { operations, findings, approval: Some(approval), ..Guarded::default() }
-        .with_holds(watch, Some(approval))
+    Guarded { operations, findings, approval: Some(approval), ..Guarded::default() }.with_holds(
+        watch,
+        Some(approval),
+        &bases,
+    )
 }
 
 impl Guarded {
     /// Carries the recorded holds on: a hold whose set is no longer held is void, one that was
     /// used is remembered, so that it does not count again.
-    fn with_holds(mut self, watch: &Watch<'_>, held: Option<Digest>) -> Self {
+    fn with_holds(
+        mut self,
+        watch: &Watch<'_>,
+        held: Option<Digest>,
+        bases: &BTreeMap<AccountType, u64>,
+    ) -> Self {
         let approved = self.approved;
         self.holds = watch
             .holds
@@ -126,7 +139,7 @@ impl Guarded {
         if let Some(approval) = held.or(approved)
             && self.holds.iter().all(|hold| hold.approval != approval)
         {
-            self.holds.push(Hold { approval, recorded_at: watch.at, used_at: None });
+            self.holds.push(Hold { approval, recorded_at: watch.at, used_at: None, bases: bases.clone() });
         }
         for hold in &mut self.holds {
             if Some(hold.approval) == approved {
@@ -166,23 +179,49 @@ fn empty_desired_set(
     })
 }
 
-fn removal_limit(
-    watch: &Watch<'_>,
-    account_type: AccountType,
-    limits: &RemovalLimits,
+/// What the removal limit of one account type is computed from.
+struct Counts {
+    /// Removals that this plan would begin.
     planned: u64,
-) -> Option<Objection> {
-    let since = limits.window.before(watch.at);
-    let of_type = || watch.accounts.iter().filter(|account| account.key.account_type == account_type);
-    let active = of_type().filter(|account| account.state == AccountState::Active).count() as u64;
-    let recent = of_type()
-        .filter(|account| match account.state {
-            AccountState::Removed { since: removed, approved, .. } => !approved && removed > since,
-            AccountState::PendingRemoval { since: pended, .. } => pended > since,
-            AccountState::Active | AccountState::Orphaned { .. } => false,
-        })
-        .count() as u64;
-    let base = active + recent;
+    /// Removals that earlier turns began within the window and that stand.
+    recent: u64,
+    /// Accounts that the limit is a share of.
+    base: u64,
+}
+
+impl Counts {
+    fn of(watch: &Watch<'_>, removals: &[Operation]) -> BTreeMap<AccountType, Self> {
+        // Whoever comes back or is orphaned by this very plan is not gone any more.
+        let standing: HashSet<AccountKey> = watch.others.iter().map(|operation| operation.key).collect();
+        let all: Vec<&Operation> = removals.iter().collect();
+        let count = |account_type| {
+            let since = limits_of(watch.customer, account_type)
+                .map_or(watch.at, |limits| limits.window.before(watch.at));
+            let of_type =
+                || watch.accounts.iter().filter(move |account| account.key.account_type == account_type);
+            let is_recent = |account: &&Account| match account.state {
+                AccountState::Removed { since: removed, approved, .. } => !approved && removed > since,
+                AccountState::PendingRemoval { since: pended, .. } => pended > since,
+                AccountState::Active | AccountState::Orphaned { .. } => false,
+            };
+            let recent =
+                of_type().filter(is_recent).filter(|account| !standing.contains(&account.key)).count() as u64;
+            let active = of_type().filter(|account| account.state == AccountState::Active).count() as u64;
+            let planned: Vec<&Operation> =
+                all.iter().copied().filter(|removal| removal.key.account_type == account_type).collect();
+            let digests = [approval_digest(&planned), approval_digest(&all)];
+            let held =
+                watch.holds.iter().filter(|hold| hold.used_at.is_none() && digests.contains(&hold.approval));
+            let before = held.filter_map(|hold| hold.bases.get(&account_type)).min();
+            let base = before.map_or(active + recent, |before| (active + recent).min(*before));
+            (account_type, Self { planned: planned.len() as u64, recent, base })
+        };
+        AccountType::ALL.into_iter().map(count).collect()
+    }
+}
+
+fn removal_limit(account_type: AccountType, limits: &RemovalLimits, counts: &Counts) -> Option<Objection> {
+    let Counts { planned, recent, base } = *counts;
     let share = base.saturating_mul(u64::from(limits.max_percent)) / 100;
     let limit = u64::from(limits.min_count).max(share.min(u64::from(limits.max_count)));
     (planned + recent > limit).then(|| {

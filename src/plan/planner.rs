@@ -79,7 +79,7 @@ pub fn plan_absent(name: &Text, register: &RegisterState, names_are_known: bool)
     let imported = || register.accounts.iter().filter(|account| account.state.is_imported());
     let mut orphans: BTreeMap<(AccountType, Text), u64> = BTreeMap::new();
     for account in imported() {
-        *orphans.entry((account.key.account_type, account.policy.clone())).or_default() += 1;
+        *orphans.entry((account.key.account_type, account.provenance.policy.clone())).or_default() += 1;
     }
     draft.plan.operations = imported()
         .filter(|account| !matches!(account.state, AccountState::Orphaned { .. }))
@@ -179,6 +179,7 @@ fn judge(
         before: &register.measures,
         now: &measures,
         desired: &counts,
+        others: &others,
         hidden_members: &selected.hidden_members,
         at: observation.at,
     };

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::model::account::{Account, AccountKey, AccountState, Profile};
+use crate::model::account::{Account, AccountKey, AccountState, Profile, Provenance};
 use crate::model::register::{Commit, Hold, NewDelivery, NewEvent, Pins, RegisterState, ScopeKind};
 use crate::model::text::Text;
 use crate::plan::outcome::{AccountView, Action, CustomerPlan, CustomerState, Operation};
@@ -64,9 +65,10 @@ pub fn commit_of(
     })
 }
 
-/// Whether a plan in this state may be carried out.
+/// Whether a plan in this state may be carried out. Of a customer that is invalid, held or unreadable
+/// for one account type the plan has no operations but those of the other.
 pub fn may_write(state: CustomerState) -> bool {
-    matches!(state, CustomerState::Ready | CustomerState::Held)
+    state != CustomerState::Suspended
 }
 
 /// Returns the account as it is once the operation was carried out; `None` for one that writes
@@ -94,15 +96,14 @@ fn account_after(
     };
     Some(Account {
         key: operation.key,
-        directory: operation
-            .directory
-            .clone()
-            .or_else(|| before.and_then(|account| account.directory.clone())),
         profile,
         state,
-        policy: operation.policy.clone(),
-        tree_revision: stamp.tree_revision.clone(),
-        run: stamp.run.clone(),
+        provenance: Arc::new(Provenance {
+            directory: operation.directory.clone(),
+            policy: operation.policy.clone(),
+            tree_revision: stamp.tree_revision.clone(),
+            run: stamp.run.clone(),
+        }),
         // A return and an update are the same account; only an add is a new one.
         imported_at: match (operation.action, before) {
             (Action::Add, _) | (_, None) => stamp.at,
@@ -308,7 +309,10 @@ mod tests {
         let written = &commit.accounts[0];
         assert_eq!(written.state, AccountState::Active);
         assert_eq!(written.imported_at, moment(NOW));
-        assert_eq!((written.run.as_str(), written.tree_revision.as_str()), ("run-2", "tree-2"));
+        assert_eq!(
+            (written.provenance.run.as_str(), written.provenance.tree_revision.as_str()),
+            ("run-2", "tree-2")
+        );
         assert_eq!(kinds(&commit), ["account.added"]);
         assert_eq!(commit.events[0].details["before"], Value::Null);
         assert_eq!(commit.events[0].details["after"]["userPrincipalName"], "user1@contoso.test");
@@ -322,18 +326,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_do_writes_nothing_and_so_does_a_customer_that_may_not_be_written() {
+    fn nothing_to_do_writes_nothing_and_so_does_a_suspended_customer() {
         assert!(commit_of(&plan("contoso", 7, vec![]), &register(vec![]), &stamp(), &everything()).is_none());
-        for state in [
-            CustomerState::Suspended,
-            CustomerState::Unreadable,
-            CustomerState::Invalid,
-            CustomerState::NotReady,
-        ] {
-            let mut plan = plan("contoso", 7, vec![operation(Action::Add, 1)]);
-            plan.state = state;
-            assert!(commit_of(&plan, &register(vec![]), &stamp(), &everything()).is_none(), "{state:?}");
-        }
+        let mut plan = plan("contoso", 7, vec![operation(Action::Add, 1)]);
+        plan.state = CustomerState::Suspended;
+        assert!(commit_of(&plan, &register(vec![]), &stamp(), &everything()).is_none());
     }
 
     #[test]
@@ -411,8 +408,12 @@ mod tests {
         let mut plan = plan("contoso", 7, vec![held]);
         plan.state = CustomerState::Held;
         plan.approval = Some(Digest::of(b"held"));
-        plan.consequences.holds =
-            vec![Hold { approval: Digest::of(b"held"), recorded_at: moment(NOW), used_at: None }];
+        plan.consequences.holds = vec![Hold {
+            approval: Digest::of(b"held"),
+            recorded_at: moment(NOW),
+            used_at: None,
+            bases: BTreeMap::new(),
+        }];
         let mut known = register(vec![account(1)]);
         let commit = commit_of(&plan, &known, &stamp(), &everything()).expect("a commit");
         assert!(commit.accounts.is_empty());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Source};
+use crate::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source};
 use crate::model::digest::Digest;
 use crate::model::guid::Guid;
 use crate::model::observation::Observation;
@@ -211,12 +211,14 @@ pub fn profile(number: u128) -> Profile {
 pub fn account(number: u128) -> Account {
     Account {
         key: key(number),
-        directory: Some(Text::from("main")),
         profile: profile(number),
         state: AccountState::Active,
-        policy: Text::from("staff"),
-        tree_revision: Text::from("tree-0"),
-        run: Text::from("run-0"),
+        provenance: Arc::new(Provenance {
+            directory: Some(Text::from("main")),
+            policy: Text::from("staff"),
+            tree_revision: Text::from("tree-0"),
+            run: Text::from("run-0"),
+        }),
         imported_at: moment("2026-01-01T00:00:00Z"),
     }
 }

@@ -1,6 +1,12 @@
 //! What tests start and stop: servers, fakes, folders.
-#![allow(dead_code, reason = "benchmarks use parts of it")]
+#![allow(dead_code, unreachable_pub, reason = "benchmarks use parts of it, from other places")]
 
+pub mod certificates;
+pub mod contoso;
 pub mod graph;
+mod graph_server;
+pub mod ldif_text;
+pub mod process;
 pub mod samba;
+pub mod scripted_server;
 pub mod slapd;

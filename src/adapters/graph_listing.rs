@@ -1,0 +1,253 @@
+//! Listings of Microsoft Graph, page by page: tokens, patience, and what its refusals mean.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::adapters::graph_token::{Application, Token, TokenCache};
+use crate::adapters::http::{Again, Answer, Failed, HttpClient, Request, quoted};
+use crate::adapters::http_patience::Patience;
+use crate::adapters::tenant_object::{Listing, read_listing};
+use crate::model::reading::{Fault, FaultKind};
+
+/// The largest page, in bytes: 999 users with long lists of licences stay far below.
+const MAX_PAGE: usize = 64 * 1024 * 1024;
+
+/// How many pages a listing may have. A tenant of five million users has 5,006.
+const MAX_PAGES: usize = 20_000;
+
+/// The codes that say that a link to the next page does not work any more.
+const EXPIRED_PAGE: [&str; 2] = ["Directory_ExpiredPageToken", "DirectoryPageTokenNotFoundException"];
+
+/// The code that says that the tenant does not know the application.
+const UNKNOWN_APPLICATION: &str = "Authorization_IdentityNotFound";
+
+/// One tenant's Graph, for one reading.
+pub(crate) struct Graph<'a> {
+    /// The client.
+    pub(crate) client: &'a HttpClient,
+    /// All tenants' tokens.
+    pub(crate) tokens: &'a TokenCache,
+    /// With whose rights.
+    pub(crate) application: &'a Application,
+    /// What is left for faults.
+    pub(crate) patience: &'a Patience,
+}
+
+/// Where a listing is.
+pub(crate) struct Pages {
+    next: Option<Url>,
+    seen: HashSet<Url>,
+    /// How many pages were read.
+    pub(crate) read: usize,
+}
+
+impl Pages {
+    /// Starts a listing.
+    pub(crate) fn new(first: Url) -> Self {
+        Self { seen: HashSet::from([first.clone()]), next: Some(first), read: 0 }
+    }
+}
+
+/// Whether a listing has to be started anew: its link to the next page expired.
+pub(crate) fn is_expired_page(failed: &Failed) -> bool {
+    failed.code.as_deref().is_some_and(|code| EXPIRED_PAGE.contains(&code))
+}
+
+impl Graph<'_> {
+    /// Reads the next page; `None` after the last one, which is the one without a link.
+    ///
+    /// # Errors
+    /// A page that did not come, cannot be read, or leads astray.
+    pub(crate) async fn next_page<R: DeserializeOwned>(
+        &self,
+        pages: &mut Pages,
+    ) -> Result<Option<Vec<R>>, Failed> {
+        let Some(url) = pages.next.take() else {
+            return Ok(None);
+        };
+        if pages.read == MAX_PAGES {
+            return Err(astray(format!("the listing has more than {MAX_PAGES} pages")));
+        }
+        let (rows, link) = self.page(&url).await?;
+        pages.read += 1;
+        if let Some(link) = link {
+            // Followed as it is: what it holds is the service's own affair.
+            let next =
+                Url::parse(&link).map_err(|_| astray(format!("page {} leads to no address", pages.read)))?;
+            if !self.application.is_graph(&next) {
+                let host = quoted(&next.origin().ascii_serialization(), &[]);
+                let what =
+                    format!("page {} leads to another server, {host}, which gets no token", pages.read);
+                return Err(astray(what));
+            }
+            if !pages.seen.insert(next.clone()) {
+                return Err(astray(format!("page {} leads back to an earlier page", pages.read)));
+            }
+            pages.next = Some(next);
+        }
+        Ok(Some(rows))
+    }
+
+    /// Reads one page, with patience, and with one new token if the present one is not accepted.
+    async fn page<R: DeserializeOwned>(&self, url: &Url) -> Result<(Vec<R>, Option<String>), Failed> {
+        let mut renewed = false;
+        loop {
+            let token = self.tokens.token(self.client, self.patience, self.application).await?;
+            let failed = match self.patience.persevere(|| self.attempt(url, &token)).await {
+                Ok(page) => return Ok(page),
+                Err(failed) => failed,
+            };
+            // A token keeps the rights that it was issued with: after a consent only a new one helps.
+            if matches!(failed.status, Some(401 | 403)) {
+                self.tokens.forget(self.application, &token).await;
+            }
+            let is_stale = failed.status == Some(401) && failed.code.as_deref() != Some(UNKNOWN_APPLICATION);
+            if !is_stale || renewed {
+                return Err(failed);
+            }
+            renewed = true;
+        }
+    }
+
+    async fn attempt<R: DeserializeOwned>(
+        &self,
+        url: &Url,
+        token: &Token,
+    ) -> Result<(Vec<R>, Option<String>), Failed> {
+        // Sent with every page: a link to the next page carries no headers.
+        let request =
+            Request::get(url.clone()).bearer(token.secret().clone()).header("x-ms-throttle-priority", "low");
+        let answer = self.client.send(&request, self.patience.silence(), MAX_PAGE).await?;
+        if answer.status != 200 {
+            return Err(refusal(&answer, token, self.application));
+        }
+        let mut listing = Listing::default();
+        let mut rows = Vec::new();
+        let mut deserializer = serde_json::Deserializer::from_slice(&answer.body);
+        let result = read_listing(&mut deserializer, &mut listing, &mut |row| {
+            rows.push(row);
+            Ok(())
+        })
+        .and_then(|()| deserializer.end());
+        match result {
+            Ok(()) if !listing.has_value => Err(answer.unusable("there is no `value`")),
+            Ok(()) => Ok((rows, listing.next_link)),
+            Err(error) if error.is_data() && listing.in_row => {
+                let what = format!("object {} of a page cannot be read: {error}", listing.rows);
+                let mut failed = astray(quoted(&what, &[token.secret()]));
+                failed.status = Some(answer.status);
+                Err(failed)
+            }
+            Err(error) => {
+                let why = format!("that is no page of a listing: {error}");
+                Err(answer.unusable(&quoted(&why, &[token.secret()])))
+            }
+        }
+    }
+}
+
+/// Makes the failure of a listing that was answered well, and cannot be taken for whole.
+pub(crate) fn astray(what: String) -> Failed {
+    let mut failed = Failed::new(Fault::new(FaultKind::Refused, what), Again::Never);
+    failed.answered = true;
+    failed
+}
+
+/// What Graph answers when it refuses.
+#[derive(Deserialize)]
+struct Refusal {
+    error: ErrorObject,
+}
+
+/// The reason, with more exact ones inside. The wire writes `innerError`, the documentation
+/// `innererror`.
+#[derive(Deserialize)]
+struct ErrorObject {
+    code: Option<String>,
+    message: Option<String>,
+    #[serde(alias = "innererror", rename = "innerError")]
+    inner: Option<Box<ErrorObject>>,
+}
+
+/// Reads a refusal of Graph. Branches on codes, never on the message.
+fn refusal(answer: &Answer, token: &Token, application: &Application) -> Failed {
+    let said = serde_json::from_slice::<Refusal>(&answer.body).ok().map(|refusal| refusal.error);
+    let mut codes = Vec::new();
+    let mut inner = said.as_ref();
+    while let Some(error) = inner {
+        codes.extend(error.code.as_deref().filter(|code| !code.is_empty()));
+        inner = error.inner.as_deref();
+    }
+    let shown = said.as_ref().map(|error| {
+        let message = error.message.as_deref().unwrap_or_default();
+        quoted(&format!("{} {message}", codes.join("/")), &[token.secret()])
+    });
+    let mut failed = answer.refused(shown.as_deref());
+    let has = |code: &str| codes.iter().any(|said| said.eq_ignore_ascii_case(code));
+    if answer.status == 409 && has("Directory_ConcurrencyViolation") {
+        failed.fault.kind = FaultKind::Transient;
+        failed.again = Again::WithinPatience;
+    }
+    let hint = if has(UNKNOWN_APPLICATION) {
+        failed.fault.kind = FaultKind::Unconsented;
+        failed.code = Some(UNKNOWN_APPLICATION.to_owned());
+        Some(format!(
+            "an administrator of tenant `{}` consents to the application; it may take some minutes to work",
+            application.tenant()
+        ))
+    } else if has("Authorization_RequestDenied") {
+        Some(
+            "grant the application the permission User.Read.All (application, not delegated) and let an \
+             administrator of the tenant consent to it; for licences by name LicenseAssignment.Read.All as well"
+                .to_owned(),
+        )
+    } else if answer.status == 401 {
+        Some("check the clock of this machine, and that the application is enabled in the tenant".to_owned())
+    } else {
+        None
+    };
+    failed.fault.hint = hint;
+    if let Some(code) = EXPIRED_PAGE.into_iter().find(|code| has(code)) {
+        failed.code = Some(code.to_owned());
+    }
+    failed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::adapters::graph_token::Credential;
+    use crate::adapters::tenant_object::OrganizationRow;
+    use crate::model::guid::Guid;
+    use crate::policy::fleet::GraphEndpoints;
+
+    #[tokio::test]
+    async fn a_listing_without_an_end_is_ended() {
+        let root = "http://127.0.0.1:1".to_owned();
+        let application = Application::new(
+            "contoso.com",
+            Guid::from_u128(1),
+            &GraphEndpoints { login: root.clone(), graph: root.clone() },
+            Credential::Secret(SecretString::from("s")),
+        )
+        .expect("an application");
+        let graph = Graph {
+            client: &HttpClient::new().expect("a client"),
+            tokens: &TokenCache::new(),
+            application: &application,
+            patience: &Patience::new(Duration::ZERO),
+        };
+        let mut pages = Pages::new(application.graph("/v1.0/users").expect("an address"));
+        pages.read = MAX_PAGES;
+        let failed = graph.next_page::<OrganizationRow>(&mut pages).await.expect_err("too many pages");
+        assert!(failed.fault.what.contains("20000 pages"), "{}", failed.fault);
+        assert!(failed.answered, "which makes the reading incomplete");
+    }
+}

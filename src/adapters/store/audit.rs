@@ -1,0 +1,250 @@
+//! The audit record: events chained by their hashes, one chain a customer.
+//!
+//! The chain finds out who changes, drops, inserts or swaps events. It does not find out who
+//! computes the whole chain anew from the change on, the customer's head included: that takes a
+//! hash kept elsewhere.
+
+use futures_util::TryStreamExt as _;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::adapters::store::accounts::{account_type, guid, moment, strange};
+use crate::adapters::store::connection::NO_CHAIN;
+use crate::adapters::store::fault::Mishap;
+use crate::model::digest::{Digest, Digester};
+use crate::model::register::{Commit, Event};
+use crate::model::text::Text;
+use crate::ports::register::ChainCheck;
+
+const APPEND: &str = "
+    INSERT INTO events (
+        customer, sequence, at, run, tree_revision, kind, account_type, account_id, subject, details, hash)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+/// The columns in the order in which [`Link::read`] reads them.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT customer, sequence, at, run, tree_revision, kind, account_type, account_id, subject,
+                    details, hash
+             FROM events ",
+            $rest
+        )
+    };
+}
+
+const OF_CUSTOMER: &str = select!("WHERE customer = $1 ORDER BY sequence");
+const OF_ALL: &str = select!("ORDER BY id");
+const AFTER: &str = select!("WHERE customer = $1 AND sequence > $2 ORDER BY sequence");
+
+const HEAD: &str = "SELECT events, last_hash FROM customers WHERE name = $1";
+
+/// Where a customer's chain ends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Head {
+    /// The number of its last event; 0 before the first.
+    pub(super) sequence: i64,
+    /// The hash of its last event, as text.
+    pub(super) hash: Option<String>,
+}
+
+/// An event as its row holds it: the very bytes that the hash covers.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    customer: String,
+    sequence: i64,
+    at: i64,
+    run: String,
+    tree_revision: String,
+    kind: String,
+    account: Option<(String, String)>,
+    subject: String,
+    details: String,
+    hash: String,
+}
+
+impl Link {
+    /// Computes the hash of this event as the event of a number, after another hash.
+    fn hash_after(&self, sequence: i64, before: Option<&str>) -> String {
+        let mut digester = Digester::new("intake.event.1");
+        digester
+            .optional(before)
+            .field(&self.customer)
+            .field(sequence.to_be_bytes())
+            .field(self.at.to_be_bytes())
+            .field(&self.run)
+            .field(&self.tree_revision)
+            .field(&self.kind)
+            .optional(self.account.as_ref().map(|(account_type, _)| account_type))
+            .optional(self.account.as_ref().map(|(_, id)| id))
+            .field(&self.subject)
+            .field(&self.details);
+        digester.finish().to_string()
+    }
+
+    fn read(row: &SqliteRow) -> Result<Self, Mishap> {
+        let account_type: Option<String> = row.try_get(6)?;
+        let account_id: Option<String> = row.try_get(7)?;
+        Ok(Self {
+            customer: row.try_get(0)?,
+            sequence: row.try_get(1)?,
+            at: row.try_get(2)?,
+            run: row.try_get(3)?,
+            tree_revision: row.try_get(4)?,
+            kind: row.try_get(5)?,
+            account: account_type.zip(account_id),
+            subject: row.try_get(8)?,
+            details: row.try_get(9)?,
+            hash: row.try_get(10)?,
+        })
+    }
+
+    fn event(self) -> Result<Event, Mishap> {
+        let account = match &self.account {
+            Some((code, id)) => Some((account_type(code)?, guid(id)?)),
+            None => None,
+        };
+        Ok(Event {
+            sequence: u64::try_from(self.sequence)
+                .map_err(|_| strange("an event's number", &self.sequence.to_string()))?,
+            at: moment(self.at)?,
+            account,
+            details: serde_json::from_str(&self.details)
+                .map_err(|_| strange("an event's details", &self.details))?,
+            hash: self.hash.parse::<Digest>().map_err(|_| strange("an event's hash", &self.hash))?,
+            customer: Text::from(self.customer),
+            run: Text::from(self.run),
+            tree_revision: Text::from(self.tree_revision),
+            kind: Text::from(self.kind),
+            subject: Text::from(self.subject),
+        })
+    }
+}
+
+/// Chains a commit's events to the head; returns them and the new head. Pure: the customer's row
+/// can be written, with the new head, before the events that refer to it.
+pub(super) fn chain(mut head: Head, commit: &Commit) -> (Vec<Link>, Head) {
+    let mut links = Vec::with_capacity(commit.events.len());
+    for event in &commit.events {
+        let mut link = Link {
+            customer: commit.customer.to_string(),
+            sequence: head.sequence.saturating_add(1),
+            at: commit.at.as_microsecond(),
+            run: commit.run.to_string(),
+            tree_revision: commit.tree_revision.to_string(),
+            kind: event.kind.to_owned(),
+            account: event.account.map(|(account_type, id)| (account_type.code().to_owned(), id.to_string())),
+            subject: event.subject.to_string(),
+            details: event.details.to_string(),
+            hash: String::new(),
+        };
+        link.hash = link.hash_after(link.sequence, head.hash.as_deref());
+        head = Head { sequence: link.sequence, hash: Some(link.hash.clone()) };
+        links.push(link);
+    }
+    (links, head)
+}
+
+/// Appends chained events.
+pub(super) async fn append(connection: &mut SqliteConnection, links: Vec<Link>) -> Result<(), Mishap> {
+    for link in links {
+        let (account_type, account_id) = link.account.unzip();
+        sqlx::query(APPEND)
+            .bind(link.customer)
+            .bind(link.sequence)
+            .bind(link.at)
+            .bind(link.run)
+            .bind(link.tree_revision)
+            .bind(link.kind)
+            .bind(account_type)
+            .bind(account_id)
+            .bind(link.subject)
+            .bind(link.details)
+            .bind(link.hash)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Returns the events of one customer or of all, in the order in which they were written.
+pub(super) async fn listed(
+    connection: &mut SqliteConnection,
+    customer: Option<&str>,
+) -> Result<Vec<Event>, Mishap> {
+    let query = match customer {
+        Some(customer) => sqlx::query(OF_CUSTOMER).bind(customer),
+        None => sqlx::query(OF_ALL),
+    };
+    let mut rows = query.fetch(connection);
+    let mut events = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        events.push(Link::read(&row)?.event()?);
+    }
+    Ok(events)
+}
+
+/// Checks one customer's chain against itself and against the head in the customer's row.
+pub(super) async fn verify(connection: &mut SqliteConnection, customer: &str) -> Result<ChainCheck, Mishap> {
+    let head = match sqlx::query(HEAD).bind(customer).fetch_optional(&mut *connection).await? {
+        Some(row) => Head { sequence: row.try_get(0)?, hash: row.try_get(1)? },
+        None => Head::default(),
+    };
+    let mut last = Head::default();
+    {
+        let mut rows = sqlx::query(OF_CUSTOMER).bind(customer).fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await? {
+            let link = Link::read(&row)?;
+            let expected = last.sequence.saturating_add(1);
+            if link.sequence != expected {
+                return Ok(broken(expected, "missing".into()));
+            }
+            if expected > head.sequence {
+                return Ok(broken(expected, format!("added: the register counts {} events", head.sequence)));
+            }
+            if link.hash != link.hash_after(expected, last.hash.as_deref()) {
+                drop(rows);
+                return misplaced(connection, customer, expected, last.hash.as_deref()).await;
+            }
+            last = Head { sequence: expected, hash: Some(link.hash) };
+        }
+    }
+    if last.sequence < head.sequence {
+        let what = format!("missing: the register counts {} events", head.sequence);
+        return Ok(broken(last.sequence.saturating_add(1), what));
+    }
+    if last.hash != head.hash {
+        return Ok(broken(last.sequence, "changed, with its hash".into()));
+    }
+    if last.sequence == 0 {
+        return Ok(NO_CHAIN);
+    }
+    Ok(ChainCheck::Whole { events: number(last.sequence) })
+}
+
+/// Tells whether the event that belongs to a number stands elsewhere, or was changed.
+async fn misplaced(
+    connection: &mut SqliteConnection,
+    customer: &str,
+    sequence: i64,
+    before: Option<&str>,
+) -> Result<ChainCheck, Mishap> {
+    let mut rows = sqlx::query(AFTER).bind(customer).bind(sequence).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let link = Link::read(&row)?;
+        if link.hash == link.hash_after(sequence, before) {
+            let what = format!("reordered: the event that belongs here is number {}", link.sequence);
+            return Ok(broken(sequence, what));
+        }
+    }
+    Ok(broken(sequence, "changed".into()))
+}
+
+fn broken(sequence: i64, what: String) -> ChainCheck {
+    ChainCheck::Broken { sequence: number(sequence), what }
+}
+
+/// Event numbers are positive, which the table checks.
+fn number(sequence: i64) -> u64 {
+    u64::try_from(sequence).unwrap_or_default()
+}

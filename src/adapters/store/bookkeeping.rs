@@ -1,0 +1,110 @@
+//! Bookkeeping: how turns went, and what readings were measured by. Apart from the revision.
+
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::adapters::store::accounts::{moment, strange, time};
+use crate::adapters::store::fault::Mishap;
+use crate::model::account::Source;
+use crate::model::guid::Guid;
+use crate::model::register::{CustomerStatus, Measures};
+use crate::model::text::Text;
+
+const STATUSES: &str = "
+    SELECT customer, state, last_attempt, last_success, failures, next_attempt, tree_revision, message
+    FROM statuses";
+const WRITE_STATUS: &str = "
+    INSERT INTO statuses (
+        customer, state, last_attempt, last_success, failures, next_attempt, tree_revision, message)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT (customer) DO UPDATE SET
+        state = excluded.state, last_attempt = excluded.last_attempt, last_success = excluded.last_success,
+        failures = excluded.failures, next_attempt = excluded.next_attempt,
+        tree_revision = excluded.tree_revision, message = excluded.message";
+
+const MEASURES: &str = "SELECT source, name, ids FROM measures WHERE customer = $1";
+const WRITE_MEASURE: &str = "
+    INSERT INTO measures (customer, source, name, ids) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (customer, source, name) DO UPDATE SET ids = excluded.ids";
+
+/// Returns how each customer's last turn went, sorted by name.
+pub(super) async fn statuses(connection: &mut SqliteConnection) -> Result<Vec<CustomerStatus>, Mishap> {
+    let rows = sqlx::query(STATUSES).fetch_all(connection).await?;
+    let mut statuses = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let failures: i64 = row.try_get(4)?;
+        statuses.push(CustomerStatus {
+            customer: Text::from(row.try_get::<&str, _>(0)?),
+            state: Text::from(row.try_get::<&str, _>(1)?),
+            last_attempt: moment(row.try_get(2)?)?,
+            last_success: time(row, 3)?,
+            failures: u32::try_from(failures)
+                .map_err(|_| strange("a number of failures", &failures.to_string()))?,
+            next_attempt: time(row, 5)?,
+            tree_revision: Text::from(row.try_get::<&str, _>(6)?),
+            message: row.try_get(7)?,
+        });
+    }
+    statuses.sort_unstable_by(|left, right| left.customer.cmp(&right.customer));
+    Ok(statuses)
+}
+
+/// Writes how a turn went, in place of the turn before.
+pub(super) async fn write_status(
+    connection: &mut SqliteConnection,
+    status: &CustomerStatus,
+) -> Result<(), Mishap> {
+    sqlx::query(WRITE_STATUS)
+        .bind(status.customer.as_str())
+        .bind(status.state.as_str())
+        .bind(status.last_attempt.as_microsecond())
+        .bind(status.last_success.map(|at| at.as_microsecond()))
+        .bind(i64::from(status.failures))
+        .bind(status.next_attempt.map(|at| at.as_microsecond()))
+        .bind(status.tree_revision.as_str())
+        .bind(status.message.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Returns what a customer's readings are measured by.
+pub(super) async fn measures(connection: &mut SqliteConnection, customer: &str) -> Result<Measures, Mishap> {
+    let mut measures = Measures::default();
+    for row in &sqlx::query(MEASURES).bind(customer).fetch_all(connection).await? {
+        let ids: &[u8] = row.try_get(2)?;
+        let (whole, rest) = ids.as_chunks::<16>();
+        if !rest.is_empty() {
+            return Err(Mishap::Strange("a measure is cut off in the middle of an id".into()));
+        }
+        let ids: Vec<Guid> = whole.iter().copied().map(Guid::from_octets).collect();
+        let source: &str = row.try_get(0)?;
+        if source == Source::Tenant.code() {
+            measures.tenant = Some(ids);
+        } else {
+            measures.directories.insert(Text::from(row.try_get::<&str, _>(1)?), ids);
+        }
+    }
+    Ok(measures)
+}
+
+/// Writes measures. A source that is not among them keeps the measure it had: its reading was not
+/// complete this time, and forgetting what it held would let it shrink unseen.
+pub(super) async fn write_measures(
+    connection: &mut SqliteConnection,
+    customer: &str,
+    measures: &Measures,
+) -> Result<(), Mishap> {
+    let directories = measures.directories.iter().map(|(name, ids)| (Source::Directory, name.as_str(), ids));
+    let tenant = measures.tenant.iter().map(|ids| (Source::Tenant, "", ids));
+    for (source, name, ids) in directories.chain(tenant) {
+        let octets: Vec<u8> = ids.iter().flat_map(|id| id.octets()).collect();
+        sqlx::query(WRITE_MEASURE)
+            .bind(customer)
+            .bind(source.code())
+            .bind(name)
+            .bind(octets)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}

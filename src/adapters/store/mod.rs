@@ -1,0 +1,12 @@
+//! The register, its audit record and its outbox in SQLite; the one place that names `sqlx`.
+
+pub mod accounts;
+pub mod address;
+pub mod audit;
+pub mod bookkeeping;
+pub mod connection;
+pub mod customers;
+pub mod fault;
+pub mod outbox;
+pub mod register;
+pub mod schema;

@@ -1,0 +1,145 @@
+//! The outbox: deliveries that wait, were made, or were given up.
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::adapters::store::accounts::strange;
+use crate::adapters::store::connection::Store;
+use crate::adapters::store::fault::Mishap;
+use crate::model::register::{Commit, Delivery};
+use crate::model::text::Text;
+use crate::ports::outbox::Outbox;
+use crate::ports::register::RegisterFault;
+
+/// How long a delivery that was made is remembered: within this time its key is not accepted again.
+const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// How much of an error's text is kept, in characters.
+const ERROR_LENGTH: usize = 2000;
+
+const WRITE: &str = "
+    INSERT INTO outbox (customer, destination, key, body, attempts, next_attempt) VALUES ($1, $2, $3, $4, 0, $5)
+    ON CONFLICT (destination, key) DO NOTHING";
+
+/// One that was given up no longer stands in the way of those behind it.
+const DUE: &str = "
+    SELECT id, customer, destination, key, body, attempts FROM outbox
+    WHERE next_attempt <= $1 AND id IN (
+        SELECT MIN(id) FROM outbox
+        WHERE delivered_at IS NULL AND given_up_at IS NULL
+        GROUP BY destination, customer)
+    ORDER BY id LIMIT $2";
+
+const DELIVERED: &str = "
+    UPDATE outbox SET delivered_at = COALESCE(delivered_at, $2), attempts = attempts + 1, last_error = NULL
+    WHERE id = $1";
+
+/// Some at a time, so that no single delivery has to wait for a month of them.
+const PRUNE: &str = "
+    DELETE FROM outbox WHERE id IN (
+        SELECT id FROM outbox WHERE delivered_at IS NOT NULL AND delivered_at < $1
+        ORDER BY delivered_at LIMIT 1000)";
+
+const FAILED: &str = "
+    UPDATE outbox SET
+        attempts = attempts + 1, next_attempt = COALESCE($2, next_attempt), given_up_at = $3, last_error = $4
+    WHERE id = $1 AND delivered_at IS NULL";
+
+const KNOWN: &str = "SELECT 1 FROM outbox WHERE id = $1";
+
+/// Writes a commit's deliveries; one whose key its destination has already is the same delivery.
+pub(super) async fn write(connection: &mut SqliteConnection, commit: &Commit) -> Result<(), Mishap> {
+    for delivery in &commit.deliveries {
+        sqlx::query(WRITE)
+            .bind(commit.customer.as_str())
+            .bind(delivery.destination.as_str())
+            .bind(delivery.key.as_str())
+            .bind(delivery.body.to_string())
+            .bind(commit.at.as_microsecond())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Outbox for Store {
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, RegisterFault> {
+        self.reader().ask(Vec::new(), move |connection| Box::pin(due(connection, now, limit))).await
+    }
+
+    /// Besides records the delivery: forgets deliveries that were made 30 days before it.
+    async fn delivered(&self, id: i64, at: Timestamp) -> Result<(), RegisterFault> {
+        self.write(move |connection| Box::pin(delivered(connection, id, at))).await
+    }
+
+    async fn failed(
+        &self,
+        id: i64,
+        next_attempt: Option<Timestamp>,
+        error: &str,
+    ) -> Result<(), RegisterFault> {
+        let error: String = error.chars().take(ERROR_LENGTH).collect();
+        self.write(move |connection| Box::pin(failed(connection, id, next_attempt, error))).await
+    }
+}
+
+async fn due(connection: &mut SqliteConnection, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, Mishap> {
+    let rows =
+        sqlx::query(DUE).bind(now.as_microsecond()).bind(i64::from(limit)).fetch_all(connection).await?;
+    let mut deliveries = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let body: &str = row.try_get(4)?;
+        let attempts: i64 = row.try_get(5)?;
+        deliveries.push(Delivery {
+            id: row.try_get(0)?,
+            customer: Text::from(row.try_get::<&str, _>(1)?),
+            destination: Text::from(row.try_get::<&str, _>(2)?),
+            key: Text::from(row.try_get::<&str, _>(3)?),
+            body: serde_json::from_str(body).map_err(|_| strange("a delivery's body", body))?,
+            attempts: u32::try_from(attempts)
+                .map_err(|_| strange("a number of attempts", &attempts.to_string()))?,
+        });
+    }
+    Ok(deliveries)
+}
+
+async fn delivered(connection: &mut SqliteConnection, id: i64, at: Timestamp) -> Result<(), Mishap> {
+    let done = sqlx::query(DELIVERED).bind(id).bind(at.as_microsecond()).execute(&mut *connection).await?;
+    if done.rows_affected() == 0 {
+        return Err(unknown(id));
+    }
+    let before = at.as_microsecond().saturating_sub(microseconds(KEPT));
+    sqlx::query(PRUNE).bind(before).execute(connection).await?;
+    Ok(())
+}
+
+async fn failed(
+    connection: &mut SqliteConnection,
+    id: i64,
+    next_attempt: Option<Timestamp>,
+    error: String,
+) -> Result<(), Mishap> {
+    let given_up_at = next_attempt.is_none().then(|| Timestamp::now().as_microsecond());
+    let done = sqlx::query(FAILED)
+        .bind(id)
+        .bind(next_attempt.map(|at| at.as_microsecond()))
+        .bind(given_up_at)
+        .bind(error)
+        .execute(&mut *connection)
+        .await?;
+    // A failure that is told after the success of another attempt changes nothing.
+    if done.rows_affected() == 0 && sqlx::query(KNOWN).bind(id).fetch_optional(connection).await?.is_none() {
+        return Err(unknown(id));
+    }
+    Ok(())
+}
+
+fn unknown(id: i64) -> Mishap {
+    Mishap::Strange(format!("the outbox holds no delivery {id}"))
+}
+
+fn microseconds(duration: SignedDuration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,134 @@
+//! The register's port over the store: what is asked, and the one transaction that a turn writes.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use crate::adapters::store::connection::{NO_CHAIN, Store, StoreReader};
+use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::{accounts, audit, bookkeeping, customers, outbox};
+use crate::model::account::Account;
+use crate::model::register::{Commit, CustomerStatus, Event, Measures, RegisterState};
+use crate::model::text::Text;
+use crate::ports::register::{ChainCheck, Register, RegisterFault, RegisterReader};
+
+#[async_trait]
+impl RegisterReader for StoreReader {
+    /// Returns the customers that were committed at least once; a status alone makes none known.
+    async fn customers(&self) -> Result<Vec<Text>, RegisterFault> {
+        self.ask(Vec::new(), |connection| Box::pin(customers::names(connection))).await
+    }
+
+    async fn load(&self, customer: &str) -> Result<RegisterState, RegisterFault> {
+        let customer = customer.to_owned();
+        self.ask(RegisterState::default(), |connection| {
+            Box::pin(async move { load(connection, &customer).await })
+        })
+        .await
+    }
+
+    async fn accounts(&self, customer: Option<&str>) -> Result<Vec<(Text, Account)>, RegisterFault> {
+        let customer = customer.map(str::to_owned);
+        self.ask(Vec::new(), |connection| {
+            Box::pin(async move { accounts::listed(connection, customer.as_deref()).await })
+        })
+        .await
+    }
+
+    async fn events(&self, customer: Option<&str>) -> Result<Vec<Event>, RegisterFault> {
+        let customer = customer.map(str::to_owned);
+        self.ask(Vec::new(), |connection| {
+            Box::pin(async move { audit::listed(connection, customer.as_deref()).await })
+        })
+        .await
+    }
+
+    async fn verify(&self, customer: &str) -> Result<ChainCheck, RegisterFault> {
+        let customer = customer.to_owned();
+        self.ask(NO_CHAIN, |connection| Box::pin(async move { audit::verify(connection, &customer).await }))
+            .await
+    }
+
+    async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {
+        self.ask(Vec::new(), |connection| Box::pin(bookkeeping::statuses(connection))).await
+    }
+}
+
+#[async_trait]
+impl RegisterReader for Store {
+    async fn customers(&self) -> Result<Vec<Text>, RegisterFault> {
+        self.reader().customers().await
+    }
+
+    async fn load(&self, customer: &str) -> Result<RegisterState, RegisterFault> {
+        self.reader().load(customer).await
+    }
+
+    async fn accounts(&self, customer: Option<&str>) -> Result<Vec<(Text, Account)>, RegisterFault> {
+        self.reader().accounts(customer).await
+    }
+
+    async fn events(&self, customer: Option<&str>) -> Result<Vec<Event>, RegisterFault> {
+        self.reader().events(customer).await
+    }
+
+    async fn verify(&self, customer: &str) -> Result<ChainCheck, RegisterFault> {
+        self.reader().verify(customer).await
+    }
+
+    async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {
+        self.reader().statuses().await
+    }
+}
+
+#[async_trait]
+impl Register for Store {
+    async fn commit(&self, commit: Commit) -> Result<u64, RegisterFault> {
+        self.write(|connection| Box::pin(write(connection, commit))).await
+    }
+
+    async fn record_status(&self, status: &CustomerStatus) -> Result<(), RegisterFault> {
+        let status = status.clone();
+        self.write(|connection| Box::pin(async move { bookkeeping::write_status(connection, &status).await }))
+            .await
+    }
+
+    /// A source that is not among the measures keeps the one it had.
+    async fn record_measures(&self, customer: &str, measures: &Measures) -> Result<(), RegisterFault> {
+        let (customer, measures) = (customer.to_owned(), measures.clone());
+        self.write(|connection| {
+            Box::pin(async move { bookkeeping::write_measures(connection, &customer, &measures).await })
+        })
+        .await
+    }
+
+    async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault> {
+        let customer = customer.to_owned();
+        self.write(move |connection| {
+            Box::pin(async move { accounts::forget_removed(connection, &customer, before).await })
+        })
+        .await
+    }
+}
+
+async fn load(connection: &mut SqliteConnection, customer: &str) -> Result<RegisterState, Mishap> {
+    let row = customers::read(connection, customer).await?;
+    Ok(RegisterState {
+        revision: row.revision,
+        accounts: accounts::of_customer(connection, customer).await?,
+        pins: row.pins,
+        measures: bookkeeping::measures(connection, customer).await?,
+        holds: customers::holds(connection, customer).await?,
+    })
+}
+
+async fn write(connection: &mut SqliteConnection, commit: Commit) -> Result<u64, Mishap> {
+    let row = customers::read(connection, &commit.customer).await?;
+    let (links, head) = audit::chain(row.head, &commit);
+    let revision = customers::pass(connection, &commit, row.revision, &head).await?;
+    accounts::write(connection, &commit.customer, &commit.accounts).await?;
+    audit::append(connection, links).await?;
+    outbox::write(connection, &commit).await?;
+    customers::write_holds(connection, &commit.customer, &commit.holds).await?;
+    Ok(revision)
+}

@@ -1,0 +1,696 @@
+//! The laws that a register keeps, whatever database is behind it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use intake::adapters::store::connection::Store;
+use intake::model::account::{
+    Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
+};
+use intake::model::guid::Guid;
+use intake::model::register::{
+    Commit, CustomerStatus, Delivery, Hold, Measures, NewEvent, PinnedScope, Pins, ScopeKind, ScopeName,
+};
+use intake::model::text::Text;
+use intake::ports::outbox::Outbox;
+use intake::ports::register::{ChainCheck, Register, RegisterFault, RegisterReader as _};
+use jiff::Timestamp;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::sample::{Folder, account, at, commit, days, delivery, event, hold, small};
+
+/// Runs every law over every store.
+macro_rules! laws {
+    ($($law:ident)*) => {
+        mod in_memory {
+            $(#[tokio::test]
+            async fn $law() {
+                let store = super::Store::open("sqlite::memory:").await.unwrap();
+                super::$law(&store, &store).await;
+            })*
+        }
+        mod in_a_file {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                let folder = super::Folder::new();
+                let store = folder.open().await;
+                super::$law(&store, &store).await;
+            })*
+        }
+    };
+}
+
+laws! {
+    an_unknown_customer_is_empty_and_at_revision_0
+    a_commit_is_read_back_as_it_was_written
+    a_commit_that_expects_another_revision_writes_nothing
+    a_commit_that_fails_at_its_end_leaves_nothing_of_its_beginning
+    an_account_is_written_whole_by_its_key
+    a_commit_of_nothing_raises_the_revision
+    pins_and_holds_are_replaced_whole
+    of_many_writers_on_one_revision_exactly_one_wins
+    a_commit_whose_caller_goes_away_is_written_all_the_same
+    customers_do_not_touch_each_other
+    accounts_are_listed_by_customer_then_name_then_id
+    events_are_numbered_without_a_gap_and_chained
+    a_delivery_with_a_known_key_is_the_same_delivery
+    deliveries_of_one_destination_and_customer_arrive_in_order
+    a_delivery_that_was_given_up_no_longer_blocks_those_behind_it
+    a_delivery_is_forgotten_30_days_after_it_was_made
+    a_delivery_that_is_not_there_cannot_be_marked
+    bookkeeping_raises_no_revision
+    measures_of_a_source_stay_until_it_is_measured_again
+    only_accounts_that_were_removed_before_the_moment_are_forgotten
+    twenty_thousand_accounts_come_back_equal
+}
+
+async fn an_unknown_customer_is_empty_and_at_revision_0(register: &dyn Register, outbox: &dyn Outbox) {
+    let state = register.load("contoso").await.unwrap();
+    assert_eq!((state.revision, state.accounts.len(), state.holds.len()), (0, 0, 0));
+    assert_eq!((state.pins, state.measures), (Pins::default(), Measures::default()));
+    assert!(register.customers().await.unwrap().is_empty());
+    assert!(register.accounts(None).await.unwrap().is_empty());
+    assert!(register.events(None).await.unwrap().is_empty());
+    assert!(register.statuses().await.unwrap().is_empty());
+    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 0 });
+    assert!(outbox.due(at(100), 10).await.unwrap().is_empty());
+}
+
+/// One account of every state, source and type, and one of everything else.
+fn full() -> Commit {
+    let with = |number, state| Account { state, ..account(number) };
+    let bare = Account {
+        key: AccountKey {
+            account_type: AccountType::Administrator,
+            source: Source::Tenant,
+            id: Guid::from_u128(5),
+        },
+        provenance: Arc::new(Provenance { directory: None, ..(*account(5).provenance).clone() }),
+        profile: Profile {
+            sam_account_name: "".into(),
+            user_principal_name: None,
+            display_name: "".into(),
+            email: None,
+            mobile_phone: Some("+49 30 1".into()),
+            tenant_user_id: None,
+            password_sync: false,
+        },
+        ..account(5)
+    };
+    Commit {
+        accounts: vec![
+            with(1, AccountState::Active),
+            with(2, AccountState::PendingRemoval { since: at(1), until: at(2), reason: Verdict::NotInScope }),
+            with(3, AccountState::Orphaned { since: at(3) }),
+            with(4, AccountState::Removed { since: at(4), reason: Verdict::Unlicensed, approved: true }),
+            bare,
+        ],
+        events: vec![
+            event("Jane"),
+            NewEvent {
+                kind: "source.pinned",
+                account: None,
+                subject: "".into(),
+                details: json!({"tenant": "t", "nested": [1, 2.5, null, "\u{0}\u{202e}"]}),
+            },
+        ],
+        deliveries: vec![delivery("hr", "one"), delivery("glue", "one")],
+        pins: Pins {
+            domains: BTreeMap::from([("main".into(), "S-1-5-21-1-2-3".into())]),
+            tenant: Some("11111111-2222-3333-4444-555555555555".into()),
+            scopes: BTreeMap::from([
+                (
+                    ScopeName {
+                        directory: "main".into(),
+                        kind: ScopeKind::OrganizationalUnit,
+                        written: "ou=staff".into(),
+                    },
+                    PinnedScope { guid: Guid::from_u128(8), dn: "OU=Staff,DC=contoso,DC=test".into() },
+                ),
+                (
+                    ScopeName {
+                        directory: "main".into(),
+                        kind: ScopeKind::SecurityGroup,
+                        written: "ou=staff".into(),
+                    },
+                    PinnedScope { guid: Guid::from_u128(9), dn: "CN=\"\\,\u{0}".into() },
+                ),
+            ]),
+        },
+        holds: vec![Hold { used_at: Some(at(9)), ..hold("z") }, hold("a")],
+        ..commit("contoso", 0)
+    }
+}
+
+async fn a_commit_is_read_back_as_it_was_written(register: &dyn Register, outbox: &dyn Outbox) {
+    let full = full();
+    assert_eq!(register.commit(full.clone()).await.unwrap(), 1);
+
+    let state = register.load("contoso").await.unwrap();
+    assert_eq!(state.revision, 1);
+    assert_eq!(state.accounts, full.accounts);
+    assert_eq!(state.pins, full.pins);
+    assert_eq!(state.holds, full.holds);
+    assert_eq!(register.customers().await.unwrap(), ["contoso"]);
+
+    let events = register.events(Some("contoso")).await.unwrap();
+    assert_eq!(events.len(), 2);
+    for ((event, written), sequence) in events.iter().zip(&full.events).zip(1..) {
+        assert_eq!((event.customer.as_str(), event.sequence, event.at), ("contoso", sequence, at(10)));
+        assert_eq!((event.run.as_str(), event.tree_revision.as_str()), ("run-1", "tree-1"));
+        assert_eq!((event.kind.as_str(), &event.subject), (written.kind, &written.subject));
+        assert_eq!((event.account, &event.details), (written.account, &written.details));
+    }
+    assert_ne!(events[0].hash, events[1].hash);
+
+    let due = outbox.due(at(10), 10).await.unwrap();
+    let shown: Vec<(&str, &str, &str, u32)> =
+        due.iter().map(|it| (&*it.customer, &*it.destination, &*it.key, it.attempts)).collect();
+    assert_eq!(shown, [("contoso", "hr", "one", 0), ("contoso", "glue", "one", 0)]);
+    assert_eq!(due[0].body, json!({"key": "one"}));
+    assert!(outbox.due(at(9), 10).await.unwrap().is_empty(), "before the commit nothing is due");
+}
+
+async fn a_commit_that_expects_another_revision_writes_nothing(register: &dyn Register, outbox: &dyn Outbox) {
+    assert_eq!(register.commit(small("contoso", 0)).await.unwrap(), 1);
+    for expected in [0, 2, u64::MAX] {
+        let late = Commit { expected_revision: expected, ..full() };
+        match register.commit(late).await {
+            Err(RegisterFault::Stale { customer, expected: told, found }) => {
+                assert_eq!((customer.as_str(), told, found), ("contoso", expected, 1));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let ahead = register.commit(small("fabrikam", 1)).await.unwrap_err();
+    assert!(matches!(ahead, RegisterFault::Stale { found: 0, .. }), "{ahead:?}");
+    assert_eq!(register.customers().await.unwrap(), ["contoso"]);
+    assert_eq!(register.load("contoso").await.unwrap().accounts, [account(1)]);
+    assert_eq!(register.events(None).await.unwrap().len(), 1);
+    assert_eq!(outbox.due(at(100), 10).await.unwrap().len(), 1);
+    assert_eq!(register.commit(small("contoso", 1)).await.unwrap(), 2);
+}
+
+async fn a_commit_that_fails_at_its_end_leaves_nothing_of_its_beginning(
+    register: &dyn Register,
+    outbox: &dyn Outbox,
+) {
+    register.commit(small("contoso", 0)).await.unwrap();
+    // No store takes one approval twice; holds are written last.
+    for customer in ["contoso", "fabrikam"] {
+        let broken = Commit {
+            customer: customer.into(),
+            expected_revision: u64::from(customer == "contoso"),
+            holds: vec![hold("a"), hold("a")],
+            ..full()
+        };
+        let fault = register.commit(broken).await.unwrap_err();
+        assert!(fault.to_string().contains("nothing was written"), "{fault}");
+    }
+    assert_eq!(register.customers().await.unwrap(), ["contoso"]);
+    let state = register.load("contoso").await.unwrap();
+    assert_eq!((state.revision, state.accounts), (1, vec![account(1)]));
+    assert_eq!((state.pins, state.holds), (Pins::default(), Vec::new()));
+    assert_eq!(register.events(None).await.unwrap().len(), 1);
+    assert_eq!(outbox.due(at(100), 10).await.unwrap().len(), 1);
+    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 1 });
+    assert_eq!(register.commit(small("contoso", 1)).await.unwrap(), 2);
+}
+
+async fn an_account_is_written_whole_by_its_key(register: &dyn Register, _: &dyn Outbox) {
+    register.commit(full()).await.unwrap();
+    let changed = Account {
+        profile: Profile { email: None, display_name: "Jane Roe".into(), ..account(1).profile },
+        state: AccountState::Orphaned { since: at(20) },
+        provenance: Arc::new(Provenance {
+            directory: None,
+            policy: "other".into(),
+            ..(*account(1).provenance).clone()
+        }),
+        ..account(1)
+    };
+    // The same id in another role and from another source is another account.
+    let role = AccountKey { account_type: AccountType::Administrator, ..account(1).key };
+    let other = Account { key: role, ..account(1) };
+    let accounts = vec![changed.clone(), other.clone()];
+    register.commit(Commit { accounts, ..commit("contoso", 1) }).await.unwrap();
+    let accounts = register.load("contoso").await.unwrap().accounts;
+    assert_eq!(accounts.len(), 6);
+    assert!(accounts.contains(&changed) && accounts.contains(&other) && !accounts.contains(&account(1)));
+}
+
+async fn a_commit_of_nothing_raises_the_revision(register: &dyn Register, _: &dyn Outbox) {
+    assert_eq!(register.commit(commit("contoso", 0)).await.unwrap(), 1);
+    assert_eq!(register.commit(small("contoso", 1)).await.unwrap(), 2);
+    assert_eq!(register.commit(commit("contoso", 2)).await.unwrap(), 3);
+    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 1 });
+    assert_eq!(register.load("contoso").await.unwrap().accounts.len(), 1);
+}
+
+async fn pins_and_holds_are_replaced_whole(register: &dyn Register, _: &dyn Outbox) {
+    register.commit(full()).await.unwrap();
+    let pins = Pins { tenant: Some("t".into()), ..Pins::default() };
+    let holds = vec![hold("b"), hold("a")];
+    let next = Commit { pins: pins.clone(), holds: holds.clone(), ..commit("contoso", 1) };
+    register.commit(next).await.unwrap();
+    let state = register.load("contoso").await.unwrap();
+    assert_eq!((state.pins, state.holds), (pins, holds));
+}
+
+async fn of_many_writers_on_one_revision_exactly_one_wins(register: &dyn Register, outbox: &dyn Outbox) {
+    for revision in 0..5 {
+        let writers = (0..8_u128).map(|writer| Commit {
+            accounts: vec![account(u128::from(revision) * 100 + writer)],
+            deliveries: vec![delivery("hr", &format!("{revision}-{writer}"))],
+            ..small("contoso", revision)
+        });
+        let outcomes = join_all(writers.map(|commit| register.commit(commit))).await;
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        for lost in outcomes.into_iter().filter_map(Result::err) {
+            assert!(matches!(lost, RegisterFault::Stale { .. }), "{lost:?}");
+        }
+    }
+    let state = register.load("contoso").await.unwrap();
+    assert_eq!((state.revision, state.accounts.len()), (5, 5));
+    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 5 });
+    assert_eq!(drain(outbox, at(100)).await.len(), 5);
+}
+
+async fn a_commit_whose_caller_goes_away_is_written_all_the_same(
+    register: &dyn Register,
+    outbox: &dyn Outbox,
+) {
+    for revision in 0..20_u64 {
+        let accounts = (0..20).map(account).collect();
+        let commit = Commit { accounts, ..small("contoso", revision) };
+        // The first poll hands the work over; how far it is when its caller goes away, differs.
+        let patience = Duration::from_micros(revision * 150);
+        let _ = tokio::time::timeout(patience, register.commit(commit)).await;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let state = register.load("contoso").await.unwrap();
+            if state.revision == revision + 1 {
+                assert_eq!(state.accounts.len(), 20);
+                break;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "the commit never arrived");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 20 });
+    assert_eq!(drain(outbox, at(100)).await.len(), 20);
+}
+
+async fn customers_do_not_touch_each_other(register: &dyn Register, _: &dyn Outbox) {
+    register.commit(full()).await.unwrap();
+    let mut other = full();
+    other.customer = "fabrikam".into();
+    other.deliveries.clear();
+    other.accounts.truncate(2);
+    register.commit(other).await.unwrap();
+    register.commit(commit("fabrikam", 1)).await.unwrap();
+    let (contoso, fabrikam) =
+        (register.load("contoso").await.unwrap(), register.load("fabrikam").await.unwrap());
+    assert_eq!((contoso.revision, contoso.accounts.len(), contoso.holds.len()), (1, 5, 2));
+    assert_eq!((fabrikam.revision, fabrikam.accounts.len(), fabrikam.holds.len()), (2, 2, 0));
+    assert_eq!(register.customers().await.unwrap(), ["contoso", "fabrikam"]);
+    for customer in ["contoso", "fabrikam"] {
+        assert_eq!(register.verify(customer).await.unwrap(), ChainCheck::Whole { events: 2 });
+        assert_eq!(register.events(Some(customer)).await.unwrap().len(), 2);
+        let listed = register.accounts(Some(customer)).await.unwrap();
+        assert!(!listed.is_empty() && listed.iter().all(|(name, _)| name == customer));
+    }
+}
+
+async fn accounts_are_listed_by_customer_then_name_then_id(register: &dyn Register, _: &dyn Outbox) {
+    let named = |number, sam: &str, principal: Option<&str>, display: &str| Account {
+        profile: Profile {
+            sam_account_name: sam.into(),
+            user_principal_name: principal.map(Text::from),
+            display_name: display.into(),
+            ..account(number).profile
+        },
+        ..account(number)
+    };
+    let accounts = vec![
+        named(1, "Zoe", None, "A"),
+        named(9, "bob", None, "Z"),
+        named(3, "BOB", None, "A"),
+        named(4, "", Some("adam@contoso.test"), "Z"),
+        named(5, "", None, "Carla"),
+    ];
+    register.commit(Commit { accounts: accounts.clone(), ..commit("b", 0) }).await.unwrap();
+    register.commit(Commit { accounts, ..commit("B", 0) }).await.unwrap();
+    register.commit(small("a", 0)).await.unwrap();
+    let order: Vec<(String, Guid)> = register
+        .accounts(None)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(customer, account)| (customer.to_string(), account.key.id))
+        .collect();
+    let mut expected = Vec::new();
+    for (customer, numbers) in [("B", &[4_u128, 3, 9, 5, 1][..]), ("a", &[1]), ("b", &[4, 3, 9, 5, 1])] {
+        expected.extend(numbers.iter().map(|number| (customer.to_owned(), Guid::from_u128(*number))));
+    }
+    assert_eq!(order, expected);
+}
+
+async fn events_are_numbered_without_a_gap_and_chained(register: &dyn Register, _: &dyn Outbox) {
+    for revision in 0..3 {
+        for customer in ["contoso", "fabrikam"] {
+            let events = (0..revision + 1).map(|number| event(&format!("{number}"))).collect();
+            register.commit(Commit { events, ..commit(customer, revision) }).await.unwrap();
+        }
+    }
+    let numbers = |events: Vec<intake::model::register::Event>| -> Vec<(String, u64)> {
+        events.into_iter().map(|event| (event.customer.to_string(), event.sequence)).collect()
+    };
+    let pairs = |list: &[(&str, u64)]| -> Vec<(String, u64)> {
+        list.iter().map(|(customer, sequence)| ((*customer).to_owned(), *sequence)).collect()
+    };
+    assert_eq!(
+        numbers(register.events(None).await.unwrap()),
+        pairs(&[
+            ("contoso", 1),
+            ("fabrikam", 1),
+            ("contoso", 2),
+            ("contoso", 3),
+            ("fabrikam", 2),
+            ("fabrikam", 3),
+            ("contoso", 4),
+            ("contoso", 5),
+            ("contoso", 6),
+            ("fabrikam", 4),
+            ("fabrikam", 5),
+            ("fabrikam", 6),
+        ])
+    );
+    assert_eq!(
+        numbers(register.events(Some("fabrikam")).await.unwrap()),
+        pairs(&[
+            ("fabrikam", 1),
+            ("fabrikam", 2),
+            ("fabrikam", 3),
+            ("fabrikam", 4),
+            ("fabrikam", 5),
+            ("fabrikam", 6),
+        ])
+    );
+    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 6 });
+    let all = register.events(None).await.unwrap();
+    let mut hashes: Vec<_> = all.iter().map(|event| event.hash).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 12, "equal events of two customers, or of two numbers, hash differently");
+}
+
+async fn a_delivery_with_a_known_key_is_the_same_delivery(register: &dyn Register, outbox: &dyn Outbox) {
+    let twice = |revision| Commit {
+        deliveries: vec![delivery("hr", "k"), delivery("hr", "k"), delivery("glue", "k")],
+        ..commit("contoso", revision)
+    };
+    register.commit(twice(0)).await.unwrap();
+    register.commit(twice(1)).await.unwrap();
+    assert_eq!(keys(&drain(outbox, at(100)).await), ["hr k", "glue k"]);
+    register.commit(twice(2)).await.unwrap();
+    assert!(outbox.due(at(100), 10).await.unwrap().is_empty(), "also after it was delivered");
+}
+
+async fn deliveries_of_one_destination_and_customer_arrive_in_order(
+    register: &dyn Register,
+    outbox: &dyn Outbox,
+) {
+    for (customer, revision, key) in [("contoso", 0, "1"), ("contoso", 1, "2"), ("fabrikam", 0, "3")] {
+        let deliveries = vec![delivery("hr", key), delivery("glue", key)];
+        register.commit(Commit { deliveries, ..commit(customer, revision) }).await.unwrap();
+    }
+    let due = outbox.due(at(10), 10).await.unwrap();
+    assert_eq!(keys(&due), ["hr 1", "glue 1", "hr 3", "glue 3"]);
+    assert_eq!(keys(&outbox.due(at(10), 2).await.unwrap()), ["hr 1", "glue 1"]);
+
+    outbox.failed(due[0].id, Some(at(60)), "503").await.unwrap();
+    outbox.delivered(due[1].id, at(20)).await.unwrap();
+    // `hr 1` waits, and `hr 2` behind it; nobody else does.
+    assert_eq!(keys(&outbox.due(at(59), 10).await.unwrap()), ["glue 2", "hr 3", "glue 3"]);
+    let due = outbox.due(at(60), 10).await.unwrap();
+    assert_eq!(keys(&due), ["hr 1", "glue 2", "hr 3", "glue 3"]);
+    assert_eq!(due[0].attempts, 1);
+
+    outbox.delivered(due[0].id, at(61)).await.unwrap();
+    // An attempt that is told to have failed after another one arrived changes nothing.
+    outbox.failed(due[0].id, Some(at(61)), "timeout").await.unwrap();
+    outbox.delivered(due[0].id, at(62)).await.unwrap();
+    assert_eq!(keys(&outbox.due(at(61), 10).await.unwrap()), ["hr 2", "glue 2", "hr 3", "glue 3"]);
+}
+
+async fn a_delivery_that_was_given_up_no_longer_blocks_those_behind_it(
+    register: &dyn Register,
+    outbox: &dyn Outbox,
+) {
+    let deliveries = vec![delivery("hr", "1"), delivery("hr", "2")];
+    register.commit(Commit { deliveries, ..commit("contoso", 0) }).await.unwrap();
+    let first = outbox.due(at(10), 10).await.unwrap();
+    assert_eq!(keys(&first), ["hr 1"]);
+    outbox.failed(first[0].id, None, &"x".repeat(1_000_000)).await.unwrap();
+    assert_eq!(keys(&outbox.due(at(10), 10).await.unwrap()), ["hr 2"]);
+}
+
+async fn a_delivery_is_forgotten_30_days_after_it_was_made(register: &dyn Register, outbox: &dyn Outbox) {
+    let with = |revision, keys: &[&str]| Commit {
+        deliveries: keys.iter().map(|key| delivery("hr", key)).collect(),
+        ..commit("contoso", revision)
+    };
+    register.commit(with(0, &["old", "lost"])).await.unwrap();
+    let old = outbox.due(at(10), 1).await.unwrap().remove(0);
+    outbox.delivered(old.id, at(20)).await.unwrap();
+    let lost = outbox.due(at(20), 1).await.unwrap().remove(0);
+    outbox.failed(lost.id, None, "410").await.unwrap();
+
+    register.commit(with(1, &["a"])).await.unwrap();
+    let a = outbox.due(at(20), 1).await.unwrap().remove(0);
+    outbox.delivered(a.id, at(20 + days(30))).await.unwrap();
+    register.commit(with(2, &["old", "b"])).await.unwrap();
+    // After exactly 30 days `old` is still known.
+    let b = outbox.due(at(20), 1).await.unwrap().remove(0);
+    assert_eq!(b.key, "b");
+    outbox.delivered(b.id, at(21 + days(30))).await.unwrap();
+    register.commit(with(3, &["old", "lost"])).await.unwrap();
+    let again = outbox.due(at(20), 10).await.unwrap();
+    assert_eq!(keys(&again), ["hr old"], "what was given up stays");
+    assert!(again[0].id > b.id, "a number is never used twice");
+}
+
+async fn a_delivery_that_is_not_there_cannot_be_marked(register: &dyn Register, outbox: &dyn Outbox) {
+    register.commit(small("contoso", 0)).await.unwrap();
+    let delivered = outbox.delivered(99, at(1)).await.unwrap_err();
+    let failed = outbox.failed(99, None, "").await.unwrap_err();
+    for fault in [delivered, failed] {
+        assert!(fault.to_string().contains("no delivery 99"), "{fault}");
+    }
+}
+
+async fn bookkeeping_raises_no_revision(register: &dyn Register, _: &dyn Outbox) {
+    let ready = CustomerStatus {
+        customer: "contoso".into(),
+        state: "ready".into(),
+        last_attempt: at(1),
+        last_success: Some(at(1)),
+        failures: 0,
+        next_attempt: None,
+        tree_revision: "tree-1".into(),
+        message: String::new(),
+    };
+    let unreadable = CustomerStatus {
+        customer: "adatum".into(),
+        state: "unreadable".into(),
+        last_success: None,
+        failures: u32::MAX,
+        next_attempt: Some(at(2)),
+        message: "ldaps://dc1: refused\0".into(),
+        ..ready.clone()
+    };
+    register.record_status(&ready).await.unwrap();
+    register.record_status(&unreadable).await.unwrap();
+    assert_eq!(register.statuses().await.unwrap(), [unreadable.clone(), ready.clone()]);
+    let later = CustomerStatus { last_attempt: at(9), last_success: None, ..ready };
+    register.record_status(&later).await.unwrap();
+    assert_eq!(register.statuses().await.unwrap(), [unreadable, later]);
+
+    let measures = Measures { tenant: Some(vec![Guid::from_u128(1)]), ..Measures::default() };
+    register.record_measures("contoso", &measures).await.unwrap();
+    let state = register.load("contoso").await.unwrap();
+    assert_eq!((state.revision, state.measures), (0, measures));
+    assert!(register.customers().await.unwrap().is_empty(), "only a commit makes a customer known");
+    assert_eq!(register.commit(small("contoso", 0)).await.unwrap(), 1);
+}
+
+async fn measures_of_a_source_stay_until_it_is_measured_again(register: &dyn Register, _: &dyn Outbox) {
+    let ids = |numbers: &[u128]| -> Vec<Guid> { numbers.iter().map(|it| Guid::from_u128(*it)).collect() };
+    let all = Measures {
+        directories: BTreeMap::from([
+            ("main".into(), ids(&[1, 2, u128::MAX])),
+            ("branch".into(), Vec::new()),
+        ]),
+        tenant: Some(ids(&[0x0011_2233_4455_6677_8899_aabb_ccdd_eeff])),
+    };
+    register.record_measures("contoso", &all).await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().measures, all);
+    let some = Measures { directories: BTreeMap::from([("main".into(), ids(&[1]))]), tenant: None };
+    register.record_measures("contoso", &some).await.unwrap();
+    let mut expected = all;
+    expected.directories.insert("main".into(), ids(&[1]));
+    assert_eq!(register.load("contoso").await.unwrap().measures, expected);
+    assert_eq!(register.load("fabrikam").await.unwrap().measures, Measures::default());
+    let none = Measures { tenant: Some(Vec::new()), ..Measures::default() };
+    register.record_measures("contoso", &none).await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().measures.tenant, Some(Vec::new()));
+}
+
+async fn only_accounts_that_were_removed_before_the_moment_are_forgotten(
+    register: &dyn Register,
+    _: &dyn Outbox,
+) {
+    let removed = |number, since| Account {
+        state: AccountState::Removed { since, reason: Verdict::NotInScope, approved: false },
+        ..account(number)
+    };
+    let orphaned = Account { state: AccountState::Orphaned { since: at(1) }, ..account(3) };
+    let accounts = vec![removed(1, at(1)), removed(2, at(2)), orphaned, account(4)];
+    for customer in ["contoso", "fabrikam"] {
+        let commit = Commit { accounts: accounts.clone(), events: vec![event("x")], ..commit(customer, 0) };
+        register.commit(commit).await.unwrap();
+    }
+    assert_eq!(register.forget_removed("contoso", at(2)).await.unwrap(), 1);
+    let state = register.load("contoso").await.unwrap();
+    assert_eq!((state.revision, &state.accounts[..]), (1, &accounts[1..]));
+    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 1 });
+    assert_eq!(register.load("fabrikam").await.unwrap().accounts, accounts);
+    assert_eq!(register.forget_removed("contoso", at(2)).await.unwrap(), 0);
+}
+
+async fn twenty_thousand_accounts_come_back_equal(register: &dyn Register, _: &dyn Outbox) {
+    let accounts: Vec<Account> = (0..20_000).map(account).collect();
+    register.commit(Commit { accounts: accounts.clone(), ..commit("contoso", 0) }).await.unwrap();
+    assert!(register.load("contoso").await.unwrap().accounts == accounts);
+    assert_eq!(register.accounts(None).await.unwrap().len(), 20_000);
+}
+
+/// Delivers everything that is due, in the order in which it becomes so.
+async fn drain(outbox: &dyn Outbox, now: Timestamp) -> Vec<Delivery> {
+    let mut drained = Vec::new();
+    loop {
+        let due = outbox.due(now, 100).await.unwrap();
+        if due.is_empty() {
+            return drained;
+        }
+        for delivery in due {
+            outbox.delivered(delivery.id, now).await.unwrap();
+            drained.push(delivery);
+        }
+    }
+}
+
+fn keys(deliveries: &[Delivery]) -> Vec<String> {
+    deliveries.iter().map(|delivery| format!("{} {}", delivery.destination, delivery.key)).collect()
+}
+
+/// Text as somebody hostile types it.
+fn hostile() -> impl Strategy<Value = Text> {
+    prop_oneof![
+        Just(String::new()),
+        Just("\0".into()),
+        Just("Jane\0'; DROP TABLE accounts; --".into()),
+        Just("\u{202e}enaJ \u{200f}\u{feff}".into()),
+        Just("👩‍👩‍👧‍👦🏳️‍🌈".into()),
+        Just("e\u{301}é ÅÅ".into()),
+        Just("x".repeat(100_000)),
+        any::<String>(),
+    ]
+    .prop_map(Text::from)
+}
+
+fn moments() -> impl Strategy<Value = Timestamp> {
+    (Timestamp::MIN.as_microsecond()..=Timestamp::MAX.as_microsecond())
+        .prop_map(|microseconds| Timestamp::from_microsecond(microseconds).unwrap())
+}
+
+fn accounts() -> impl Strategy<Value = Account> {
+    let verdicts = proptest::sample::select(&Verdict::ALL[..]);
+    let states =
+        prop_oneof![
+            Just(AccountState::Active),
+            (moments(), moments(), verdicts.clone())
+                .prop_map(|(since, until, reason)| AccountState::PendingRemoval { since, until, reason }),
+            moments().prop_map(|since| AccountState::Orphaned { since }),
+            (moments(), verdicts, any::<bool>())
+                .prop_map(|(since, reason, approved)| AccountState::Removed { since, reason, approved }),
+        ];
+    let keys = (
+        proptest::sample::select(&AccountType::ALL[..]),
+        proptest::sample::select(&[Source::Directory, Source::Tenant][..]),
+        any::<u128>(),
+    )
+        .prop_map(|(account_type, source, id)| AccountKey {
+            account_type,
+            source,
+            id: Guid::from_u128(id),
+        });
+    let maybe = || proptest::option::of(hostile());
+    let profiles = (
+        (hostile(), maybe(), hostile(), maybe(), maybe()),
+        (proptest::option::of(any::<u128>()), any::<bool>()),
+    )
+        .prop_map(|((sam, principal, display, email, phone), (tenant, password_sync))| Profile {
+            sam_account_name: sam,
+            user_principal_name: principal,
+            display_name: display,
+            email,
+            mobile_phone: phone,
+            tenant_user_id: tenant.map(Guid::from_u128),
+            password_sync,
+        });
+    (keys, maybe(), profiles, states, (hostile(), hostile(), hostile()), moments()).prop_map(
+        |(key, directory, profile, state, (policy, tree_revision, run), imported_at)| Account {
+            key,
+            profile,
+            state,
+            provenance: Arc::new(Provenance { directory, policy, tree_revision, run }),
+            imported_at,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_text_an_account_holds_comes_back_unchanged(
+        accounts in proptest::collection::btree_map(any::<u64>(), accounts(), 0..8),
+        customer in hostile(),
+        subject in hostile(),
+    ) {
+        let accounts: BTreeMap<AccountKey, Account> =
+            accounts.into_values().map(|account| (account.key, account)).collect();
+        let accounts: Vec<Account> = accounts.into_values().collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = Store::open("sqlite::memory:").await.unwrap();
+            let written = Commit {
+                accounts: accounts.clone(),
+                events: vec![event(&subject)],
+                deliveries: vec![delivery(&subject, &customer)],
+                ..commit(&customer, 0)
+            };
+            store.commit(written).await.unwrap();
+            assert_eq!(store.load(&customer).await.unwrap().accounts, accounts);
+            assert_eq!(store.customers().await.unwrap(), std::slice::from_ref(&customer));
+            assert_eq!(store.events(Some(&customer)).await.unwrap()[0].subject, subject);
+            assert_eq!(store.verify(&customer).await.unwrap(), ChainCheck::Whole { events: 1 });
+            assert_eq!(store.due(at(10), 1).await.unwrap()[0].key, customer);
+        });
+    }
+}

@@ -1,0 +1,293 @@
+//! Files that are no store, or no longer: told apart, and left as they are.
+
+use std::error::Error as _;
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+
+use intake::adapters::store::connection::Store;
+use intake::model::register::Commit;
+use intake::ports::register::{ChainCheck, Register as _, RegisterFault, RegisterReader as _};
+
+use super::sample::{Folder, account, commit, event, raw, small, tamper, url};
+
+/// A fault with its causes, as a person sees it.
+fn told(fault: &RegisterFault) -> String {
+    let mut text = fault.to_string();
+    let mut cause = fault.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// A store of one commit, closed.
+async fn closed() -> Folder {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    store.commit(small("contoso", 0)).await.unwrap();
+    store.close().await;
+    folder
+}
+
+#[tokio::test]
+async fn a_store_is_readable_for_its_owner_alone() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    store.commit(small("contoso", 0)).await.unwrap();
+    assert_eq!(folder.files(), ["intake.db", "intake.db-shm", "intake.db-wal"]);
+    for name in folder.files() {
+        let mode = fs::metadata(folder.folder().join(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    store.close().await;
+    assert_eq!(folder.files(), ["intake.db"]);
+}
+
+#[tokio::test]
+async fn a_store_in_a_folder_that_is_not_there_is_refused_with_advice() {
+    let folder = Folder::new();
+    let fault = Store::open(&url(&folder.folder().join("no/intake.db"))).await.unwrap_err();
+    assert!(told(&fault).contains("its folder does not exist; make the folder first"), "{}", told(&fault));
+    let fault = Store::open(&url(folder.folder())).await.unwrap_err();
+    assert!(told(&fault).contains("cannot be opened: is a directory"), "{}", told(&fault));
+    assert!(folder.files().is_empty());
+}
+
+#[tokio::test]
+async fn reading_makes_no_file_and_leaves_none_behind() {
+    let folder = Folder::new();
+    let reader = Store::open_reading(&folder.url()).await.unwrap();
+    assert_eq!(reader.load("contoso").await.unwrap().revision, 0);
+    assert_eq!(reader.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 0 });
+    assert!(folder.files().is_empty());
+
+    // The very same reader sees what is written later, also while the writer is there.
+    let store = folder.open().await;
+    store.commit(small("contoso", 0)).await.unwrap();
+    assert_eq!(reader.load("contoso").await.unwrap().accounts, [account(1)]);
+    store.close().await;
+
+    let before = fs::read(folder.path()).unwrap();
+    let reader = Store::open_reading(&folder.url()).await.unwrap();
+    assert_eq!(reader.customers().await.unwrap(), ["contoso"]);
+    assert_eq!(reader.events(None).await.unwrap().len(), 1);
+    assert_eq!(folder.files(), ["intake.db"]);
+    assert!(fs::read(folder.path()).unwrap() == before);
+}
+
+#[tokio::test]
+async fn an_empty_file_is_an_empty_register_and_becomes_a_store() {
+    let folder = Folder::new();
+    fs::write(folder.path(), "").unwrap();
+    let reader = Store::open_reading(&folder.url()).await.unwrap();
+    assert!(reader.customers().await.unwrap().is_empty());
+    assert_eq!(fs::metadata(folder.path()).unwrap().len(), 0);
+    let store = folder.open().await;
+    assert_eq!(store.commit(small("contoso", 0)).await.unwrap(), 1);
+    assert_eq!(reader.customers().await.unwrap(), ["contoso"]);
+}
+
+#[tokio::test]
+async fn what_is_no_store_is_refused_and_left_as_it_is() {
+    let text = b"kind: Customer\n".to_vec();
+    let noise: Vec<u8> =
+        (0..20_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let mut header = closed_bytes().await;
+    header[..16].copy_from_slice(b"SQLite format 4\0");
+    let foreign = {
+        let folder = Folder::new();
+        tamper(&folder.path(), "CREATE TABLE accounts (id INTEGER); INSERT INTO accounts VALUES (1)").await;
+        fs::read(folder.path()).unwrap()
+    };
+    let foreign_mark = {
+        let folder = Folder::new();
+        tamper(&folder.path(), "PRAGMA application_id = 7").await;
+        fs::read(folder.path()).unwrap()
+    };
+    for (name, bytes) in [
+        ("text", text),
+        ("noise", noise),
+        ("another format", header),
+        ("another program's tables", foreign),
+        ("another program's mark", foreign_mark),
+    ] {
+        let folder = Folder::new();
+        fs::write(folder.path(), &bytes).unwrap();
+        for fault in [
+            Store::open(&folder.url()).await.expect_err(name),
+            Store::open_reading(&folder.url()).await.expect_err(name),
+        ] {
+            assert!(matches!(fault, RegisterFault::Damaged { .. }), "{name}: {fault:?}");
+            assert!(fault.to_string().contains("intake.db"), "{name}: {fault}");
+        }
+        assert!(fs::read(folder.path()).unwrap() == bytes, "{name} was changed");
+        assert_eq!(folder.files(), ["intake.db"], "{name}");
+    }
+}
+
+async fn closed_bytes() -> Vec<u8> {
+    fs::read(closed().await.path()).unwrap()
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_or_overwritten_in_the_middle_is_damaged() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let all = |revision| Commit { accounts: (0..2000).map(account).collect(), ..small("contoso", revision) };
+    store.commit(all(0)).await.unwrap();
+    store.close().await;
+    let whole = fs::read(folder.path()).unwrap();
+
+    fs::write(folder.path(), &whole[..whole.len() / 2]).unwrap();
+    let cut = match Store::open_reading(&folder.url()).await {
+        Ok(reader) => reader.load("contoso").await.expect_err("half of a file is no whole one"),
+        Err(fault) => fault,
+    };
+    assert!(matches!(cut, RegisterFault::Damaged { .. }), "{cut:?}");
+
+    fs::write(folder.path(), &whole).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(folder.path()).unwrap();
+    // The first pages hold the schema and the tables' roots; all behind them is struck.
+    let kept = 40 * 4096;
+    file.write_all_at(&vec![0xa5; whole.len() - kept], kept as u64).unwrap();
+    drop(file);
+    let struck = fs::read(folder.path()).unwrap();
+    let store = folder.open().await;
+    let fault = store.load("contoso").await.unwrap_err();
+    assert!(matches!(fault, RegisterFault::Damaged { .. }), "{fault:?}");
+    let fault = store.commit(all(1)).await.unwrap_err();
+    assert!(matches!(fault, RegisterFault::Damaged { .. }), "{fault:?}");
+    store.close().await;
+    assert!(fs::read(folder.path()).unwrap() == struck, "nothing is written into a damaged file");
+}
+
+#[tokio::test]
+async fn a_store_of_a_later_version_is_refused_and_left_as_it_is() {
+    let folder = closed().await;
+    tamper(&folder.path(), "PRAGMA user_version = 2").await;
+    let before = fs::read(folder.path()).unwrap();
+    let fault = Store::open(&folder.url()).await.unwrap_err();
+    assert!(matches!(fault, RegisterFault::Newer), "{fault:?}");
+    let fault = Store::open_reading(&folder.url()).await.unwrap_err();
+    assert!(matches!(fault, RegisterFault::Newer), "{fault:?}");
+    assert!(fs::read(folder.path()).unwrap() == before);
+}
+
+#[tokio::test]
+async fn a_store_that_a_later_version_migrates_meanwhile_is_written_no_more() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    store.commit(small("contoso", 0)).await.unwrap();
+    tamper(&folder.path(), "PRAGMA user_version = 2").await;
+    let fault = store.commit(small("contoso", 1)).await.unwrap_err();
+    assert!(matches!(fault, RegisterFault::Newer), "{fault:?}");
+    let fault = store.load("contoso").await.unwrap_err();
+    assert!(matches!(fault, RegisterFault::Newer), "{fault:?}");
+}
+
+#[tokio::test]
+async fn a_store_of_an_earlier_version_is_not_migrated_by_reading() {
+    let folder = closed().await;
+    tamper(&folder.path(), "PRAGMA user_version = 0").await;
+    let before = fs::read(folder.path()).unwrap();
+    let fault = Store::open_reading(&folder.url()).await.unwrap_err();
+    assert!(told(&fault).contains("`intake apply` or `intake run` brings it up to date"), "{}", told(&fault));
+    assert!(fs::read(folder.path()).unwrap() == before);
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_leaves_the_store_as_it_was() {
+    let folder = closed().await;
+    // Says that no step was taken; the first one then finds its tables there already.
+    tamper(&folder.path(), "PRAGMA user_version = 0").await;
+    let fault = Store::open(&folder.url()).await.unwrap_err();
+    assert!(told(&fault).contains("already exists"), "{}", told(&fault));
+    tamper(&folder.path(), "PRAGMA user_version = 1").await;
+    let store = folder.open().await;
+    assert_eq!(store.load("contoso").await.unwrap().accounts, [account(1)]);
+    assert_eq!(store.commit(small("contoso", 1)).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_value_that_intake_never_writes_is_named() {
+    for (sql, expected) in [
+        ("UPDATE accounts SET state = 'odd' || CHAR(27)", "`odd\\u{1b}` is no value of the state"),
+        ("UPDATE accounts SET id = 'x'", "`x` is no value of the id"),
+        ("UPDATE accounts SET password_sync = 2", "`2` is no value of yes or no"),
+        ("UPDATE accounts SET imported_at = 9223372036854775807", "is no value of the time"),
+        ("UPDATE accounts SET state = 'removed', since = 1, reason = 'why', approved = 0", "of the reason"),
+        ("UPDATE customers SET pins = '{}'", "`{}` is no value of pins"),
+        ("UPDATE customers SET revision = -1", "`-1` is no value of a revision"),
+        ("INSERT INTO measures VALUES ('contoso', 'tenant', '', x'00')", "middle of an id"),
+        ("UPDATE accounts SET display_name = CAST(x'ff' AS TEXT)", "utf-8"),
+    ] {
+        let folder = closed().await;
+        let mut connection = raw(&folder.path()).await;
+        sqlx::raw_sql("PRAGMA ignore_check_constraints = ON").execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        sqlx::Connection::close(connection).await.unwrap();
+        let reader = Store::open_reading(&folder.url()).await.unwrap();
+        match reader.load("contoso").await {
+            Err(RegisterFault::Damaged { what }) => assert!(what.contains(expected), "{sql}: {what}"),
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_audit_record_refuses_to_be_changed() {
+    let folder = closed().await;
+    let mut connection = raw(&folder.path()).await;
+    for sql in ["UPDATE events SET subject = 'x'", "DELETE FROM events"] {
+        let error = sqlx::raw_sql(sql).execute(&mut connection).await.unwrap_err();
+        assert!(error.to_string().contains("append-only"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_changes_the_audit_record_behind_its_back_breaks_the_chain() {
+    let broken = |sequence, what: &str| ChainCheck::Broken { sequence, what: what.into() };
+    for (sql, expected) in [
+        ("SELECT 1", ChainCheck::Whole { events: 5 }),
+        ("UPDATE events SET subject = 'x' WHERE sequence = 3 AND customer = 'contoso'", broken(3, "changed")),
+        ("UPDATE events SET details = details || ' ' WHERE sequence = 1", broken(1, "changed")),
+        ("UPDATE events SET at = at + 1 WHERE sequence = 5", broken(5, "changed")),
+        ("UPDATE events SET account_type = NULL, account_id = NULL WHERE sequence = 2", broken(2, "changed")),
+        ("UPDATE events SET hash = 'sha256:00' WHERE sequence = 4", broken(4, "changed")),
+        ("DELETE FROM events WHERE sequence = 2", broken(2, "missing")),
+        ("DELETE FROM events WHERE sequence = 1", broken(1, "missing")),
+        ("DELETE FROM events WHERE sequence = 5", broken(5, "missing: the register counts 5 events")),
+        ("DELETE FROM events", broken(1, "missing: the register counts 5 events")),
+        (
+            "UPDATE events SET sequence = 99 WHERE sequence = 2; UPDATE events SET sequence = 2 WHERE sequence = 3;
+             UPDATE events SET sequence = 3 WHERE sequence = 99",
+            broken(2, "reordered: the event that belongs here is number 3"),
+        ),
+        (
+            "DELETE FROM events WHERE sequence = 2;
+             UPDATE events SET sequence = sequence - 1 WHERE sequence > 2 AND customer = 'contoso'",
+            broken(2, "changed"),
+        ),
+        (
+            "INSERT INTO events SELECT NULL, customer, 6, at, run, tree_revision, kind, account_type, account_id,
+             subject, details, hash FROM events WHERE sequence = 5",
+            broken(6, "added: the register counts 5 events"),
+        ),
+        (
+            "UPDATE customers SET last_hash = 'sha256:00' WHERE name = 'contoso'",
+            broken(5, "changed, with its hash"),
+        ),
+    ] {
+        let folder = Folder::new();
+        let store = folder.open().await;
+        let events = |from: u64, to: u64| (from..=to).map(|number| event(&format!("{number}"))).collect();
+        store.commit(Commit { events: events(1, 3), ..commit("contoso", 0) }).await.unwrap();
+        store.commit(Commit { events: events(4, 5), ..commit("contoso", 1) }).await.unwrap();
+        store.close().await;
+        tamper(&folder.path(), "DROP TRIGGER events_are_not_changed; DROP TRIGGER events_are_not_deleted").await;
+        tamper(&folder.path(), sql).await;
+        assert_eq!(store.verify("contoso").await.unwrap(), expected, "{sql}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Accounts, events and commits to try a register with.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use intake::adapters::store::connection::Store;
+use intake::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source};
+use intake::model::digest::Digest;
+use intake::model::guid::Guid;
+use intake::model::register::{Commit, Hold, NewDelivery, NewEvent, Pins};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+/// A store in a folder of its own.
+pub(crate) struct Folder {
+    folder: tempfile::TempDir,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("intake.db")
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        url(&self.path())
+    }
+
+    pub(crate) async fn open(&self) -> Store {
+        Store::open(&self.url()).await.unwrap()
+    }
+
+    /// The names of all files, sorted.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+pub(crate) fn url(path: &Path) -> String {
+    format!("sqlite:{}", path.display())
+}
+
+/// Opens the database behind the store's back.
+pub(crate) async fn raw(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
+}
+
+/// Runs SQL behind the store's back.
+pub(crate) async fn tamper(path: &Path, sql: &'static str) {
+    let mut connection = raw(path).await;
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// 2026-11-01 plus some seconds.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    "2026-11-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+}
+
+pub(crate) fn days(days: i64) -> i64 {
+    days * 24 * 60 * 60
+}
+
+pub(crate) fn account(number: u128) -> Account {
+    Account {
+        key: AccountKey {
+            account_type: AccountType::EndUser,
+            source: Source::Directory,
+            id: Guid::from_u128(number),
+        },
+        profile: Profile {
+            sam_account_name: format!("user{number:06}").into(),
+            user_principal_name: Some(format!("user{number:06}@contoso.test").into()),
+            display_name: format!("User {number}").into(),
+            email: Some(format!("user{number:06}@contoso.com").into()),
+            mobile_phone: None,
+            tenant_user_id: Some(Guid::from_u128(number << 64)),
+            password_sync: true,
+        },
+        state: AccountState::Active,
+        provenance: Arc::new(Provenance {
+            directory: Some("main".into()),
+            policy: "staff".into(),
+            tree_revision: "tree-1".into(),
+            run: "run-1".into(),
+        }),
+        imported_at: at(0),
+    }
+}
+
+pub(crate) fn event(subject: &str) -> NewEvent {
+    NewEvent {
+        kind: "account.added",
+        account: Some((AccountType::EndUser, Guid::from_u128(7))),
+        subject: subject.into(),
+        details: json!({"reason": null, "after": {"displayName": subject}}),
+    }
+}
+
+pub(crate) fn delivery(destination: &str, key: &str) -> NewDelivery {
+    NewDelivery { destination: destination.into(), key: key.into(), body: json!({"key": key}) }
+}
+
+pub(crate) fn hold(seed: &str) -> Hold {
+    Hold {
+        approval: Digest::of(seed.as_bytes()),
+        recorded_at: at(5),
+        used_at: None,
+        bases: BTreeMap::from([(AccountType::EndUser, 12)]),
+    }
+}
+
+/// A commit of nothing.
+pub(crate) fn commit(customer: &str, expected_revision: u64) -> Commit {
+    Commit {
+        customer: customer.into(),
+        expected_revision,
+        run: "run-1".into(),
+        tree_revision: "tree-1".into(),
+        at: at(10),
+        accounts: Vec::new(),
+        events: Vec::new(),
+        deliveries: Vec::new(),
+        pins: Pins::default(),
+        holds: Vec::new(),
+    }
+}
+
+/// A commit of one account, one event and one delivery.
+pub(crate) fn small(customer: &str, expected_revision: u64) -> Commit {
+    let name = format!("{customer}-{expected_revision}");
+    Commit {
+        accounts: vec![account(u128::from(expected_revision) + 1)],
+        events: vec![event(&name)],
+        deliveries: vec![delivery("hr", &name)],
+        ..commit(customer, expected_revision)
+    }
+}
