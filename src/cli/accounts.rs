@@ -59,7 +59,7 @@ fn form(customer: &Text, account: &Account) -> Value {
         "tenantUserId": tenant_user_id,
         "sources": sources,
         "passwordSync": password_sync,
-        "policy": account.policy,
+        "policy": account.provenance.policy,
         "importedAt": account.imported_at,
     })
 }
@@ -74,6 +74,6 @@ fn row(customer: &Text, account: &Account) -> [String; 7] {
         name.to_string(),
         profile.display_name.to_string(),
         profile.email.as_deref().unwrap_or("-").to_owned(),
-        account.policy.to_string(),
+        account.provenance.policy.to_string(),
     ]
 }
