@@ -1,6 +1,7 @@
 //! Notices changes below a folder, through the operating system's own notifications.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -16,7 +17,14 @@ pub struct FolderWatch {
     root: PathBuf,
     sender: Sender<()>,
     changes: Receiver<()>,
+    armed: Arc<Mutex<Armed>>,
+}
+
+#[derive(Default)]
+struct Armed {
     watcher: Option<RecommendedWatcher>,
+    /// Which folder it watches: a name may stand for another one tomorrow.
+    folder: Option<(u64, u64)>,
     told: bool,
 }
 
@@ -26,22 +34,58 @@ impl FolderWatch {
     pub fn open(root: &Path) -> Self {
         // One waiting change is as good as many.
         let (sender, changes) = channel(1);
-        let mut watch = Self { root: root.to_owned(), sender, changes, watcher: None, told: false };
-        watch.rearm();
-        watch
+        let armed = Arc::<Mutex<Armed>>::default();
+        arm(root, &sender, &armed);
+        Self { root: root.to_owned(), sender, changes, armed }
     }
+}
 
-    fn arm(&self) -> notify::Result<RecommendedWatcher> {
-        let sender = self.sender.clone();
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            if event.as_ref().map_or(true, matters) {
-                // A full channel already says that something changed.
-                let _ = sender.try_send(());
-            }
-        })?;
-        watcher.watch(&self.root, RecursiveMode::Recursive)?;
-        Ok(watcher)
+/// Watches the folder that the name stands for now, unless it is watched already.
+fn arm(root: &Path, sender: &Sender<()>, armed: &Mutex<Armed>) {
+    // Somebody is at it already, perhaps stuck in a file system that does not answer.
+    let Ok(mut armed) = armed.try_lock() else { return };
+    let folder = identity(root);
+    if armed.watcher.is_some() && armed.folder == folder {
+        return;
     }
+    // The old one goes first: the operating system counts watches.
+    armed.watcher = None;
+    match watcher(root, sender.clone()) {
+        Ok(watcher) => {
+            *armed = Armed { watcher: Some(watcher), folder, told: false };
+            // What happened before it was watched is a change too.
+            let _ = sender.try_send(());
+        }
+        Err(error) if !armed.told => {
+            armed.told = true;
+            tracing::warn!(folder = %root.display(),
+                "changes are not noticed at once, only once a minute: {error}");
+        }
+        Err(_) => {}
+    }
+}
+
+fn watcher(root: &Path, sender: Sender<()>) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        if event.as_ref().map_or(true, matters) {
+            // A full channel already says that something changed.
+            let _ = sender.try_send(());
+        }
+    })?;
+    watcher.watch(root, RecursiveMode::Recursive)?;
+    Ok(watcher)
+}
+
+/// Returns what tells one folder from another of the same name.
+#[cfg(unix)]
+fn identity(root: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(root).ok().map(|found| (found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_root: &Path) -> Option<(u64, u64)> {
+    None
 }
 
 /// Whether an event may mean another content. Opening and reading does not; otherwise our own
@@ -59,20 +103,9 @@ impl Watch for FolderWatch {
     }
 
     fn rearm(&mut self) {
-        // The old one goes first: the operating system counts watches.
-        self.watcher = None;
-        match self.arm() {
-            Ok(watcher) => {
-                self.watcher = Some(watcher);
-                self.told = false;
-            }
-            Err(error) if !self.told => {
-                self.told = true;
-                tracing::warn!(folder = %self.root.display(),
-                    "changes are not noticed at once, only once a minute: {error}");
-            }
-            Err(_) => {}
-        }
+        let (root, sender, armed) = (self.root.clone(), self.sender.clone(), self.armed.clone());
+        // A large tree is walked for it, and a file system may not answer: nobody waits for that.
+        tokio::task::spawn_blocking(move || arm(&root, &sender, &armed));
     }
 }
 
@@ -96,6 +129,7 @@ mod tests {
     async fn a_new_file_a_renamed_one_and_one_in_a_new_folder_are_noticed() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut watch = FolderWatch::open(folder.path());
+        quiet(&mut watch).await;
         fs::write(folder.path().join("a.yaml"), "1").expect("written");
         assert!(notices(&mut watch).await);
         quiet(&mut watch).await;
@@ -114,6 +148,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("a.yaml"), "1").expect("written");
         let mut watch = FolderWatch::open(folder.path());
+        quiet(&mut watch).await;
         fs::read(folder.path().join("a.yaml")).expect("read");
         let noticed = tokio::time::timeout(Duration::from_millis(300), watch.changed()).await;
         assert!(noticed.is_err());
@@ -124,10 +159,16 @@ mod tests {
         let parent = tempfile::tempdir().expect("a folder");
         let root = parent.path().join("tree");
         let mut watch = FolderWatch::open(&root);
-        fs::create_dir(&root).expect("a folder");
-        watch.rearm();
-        quiet(&mut watch).await;
-        fs::write(root.join("a.yaml"), "1").expect("written");
-        assert!(notices(&mut watch).await);
+        for round in 0..2 {
+            fs::create_dir(&root).expect("a folder");
+            watch.rearm();
+            assert!(notices(&mut watch).await, "a folder that is watched anew counts as changed");
+            quiet(&mut watch).await;
+            fs::write(root.join("a.yaml"), "1").expect("written");
+            assert!(notices(&mut watch).await, "round {round}");
+            // Another folder takes the name, and the old one stays: numbers are not used again.
+            fs::rename(&root, parent.path().join(format!("old-{round}"))).expect("renamed");
+            quiet(&mut watch).await;
+        }
     }
 }

@@ -1,1 +1,21 @@
 //! Commands, output and exit codes: the only place that prints.
+
+pub mod accounts;
+pub mod apply;
+pub mod arguments;
+pub mod entry;
+pub mod exit;
+pub mod history;
+pub mod logging;
+pub mod output;
+pub mod plan;
+pub mod progress;
+pub mod round;
+pub mod run;
+pub mod saved_plan;
+pub mod schema;
+pub mod selection;
+pub mod session;
+pub mod status;
+pub mod validate;
+pub mod wiring;

@@ -154,7 +154,6 @@ impl Controller {
                     read_again = true;
                 }
                 _ = rescan.tick() => {
-                    // First watch, then read: no change falls in between.
                     self.watch.rearm();
                     read_again = true;
                 }
@@ -303,6 +302,7 @@ impl Loop {
             absent.map(|job| job.name().clone()).collect()
         });
         let (jobs, wanted) = jobs_of(&reading, registered, &self.pace.only);
+        self.tell_of_absent(&jobs);
         self.jobs = jobs;
         let now = self.now();
         let random = self.random;
@@ -310,6 +310,23 @@ impl Loop {
         if self.revision != reading.fleet.revision {
             self.revision = reading.fleet.revision.clone();
             tracing::info!(revision = %self.revision, customers = self.jobs.len(), woken = woken.len(), "tree read");
+        }
+    }
+
+    /// Logs who left the tree, once each.
+    fn tell_of_absent(&self, jobs: &BTreeMap<Text, Job>) {
+        for (name, job) in jobs {
+            let Job::Absent { names_are_known, .. } = job else { continue };
+            if matches!(self.jobs.get(name), Some(Job::Absent { names_are_known: before, .. }) if before == names_are_known)
+            {
+                continue;
+            }
+            let customer = inert(name);
+            if *names_are_known {
+                tracing::warn!(%customer, "not in the tree any more: its accounts are orphaned, and none is removed");
+            } else {
+                tracing::warn!(%customer, "not in the tree as far as that can be read: everything stays as it is");
+            }
         }
     }
 

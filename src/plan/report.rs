@@ -193,7 +193,8 @@ impl Report<'_> {
         writeln!(out)?;
         writeln!(out, "  {} {held}, until somebody approves exactly this.", self.style.paint(MAGENTA, "!"))?;
         for finding in self.plan.findings.iter().filter(|finding| finding.severity == Severity::Error) {
-            writeln!(out, "    Why: {} ({})", inert(&finding.message), finding.code.code())?;
+            let message = without_sentence(&finding.message, &approval.to_string());
+            writeln!(out, "    Why: {} ({})", inert(&message), finding.code.code())?;
         }
         writeln!(out, "    To let it go ahead, add to `spec` in the file of customer `{name}`:")?;
         writeln!(out, "      approve: [\"{approval}\"]")?;
@@ -275,9 +276,14 @@ impl Report<'_> {
             return writeln!(out, "  Licensed outside every scope: {} (-v lists them)", all.len());
         }
         writeln!(out, "\n  Licensed outside every scope ({})", all.len())?;
-        for TenantUserView { user_principal_name, licenses, .. } in self.short(all) {
+        let shown = self.short(all);
+        let names: Vec<String> =
+            shown.iter().map(|user| inert(&user.user_principal_name).into_owned()).collect();
+        let width = width_of(&names);
+        for (TenantUserView { licenses, .. }, name) in shown.iter().zip(&names) {
             let licenses: Vec<_> = licenses.iter().map(|licence| inert(licence)).collect();
-            writeln!(out, "    {}  {}", inert(user_principal_name), licenses.join(", "))?;
+            let padding = width.saturating_sub(name.chars().count());
+            writeln!(out, "    {name}{:padding$}  {}", "", licenses.join(", "))?;
         }
         self.rest(out, all.len())
     }
@@ -305,6 +311,12 @@ fn name_of(account: &AccountView) -> String {
         .chain([account.sam_account_name.as_str(), account.display_name.as_str()])
         .find(|name| !name.is_empty());
     name.map_or_else(|| "(without a name)".to_owned(), |name| inert(name).into_owned())
+}
+
+/// Leaves out the sentence that names a digest: what to do with it stands below in lines to copy.
+fn without_sentence(message: &str, digest: &str) -> String {
+    let sentences: Vec<&str> = message.split(". ").filter(|sentence| !sentence.contains(digest)).collect();
+    if sentences.is_empty() { message.to_owned() } else { sentences.join(". ") }
 }
 
 fn width_of(names: &[String]) -> usize {
@@ -441,7 +453,7 @@ Plan: 1 to add, 1 to update, 2 to remove, 0 held; 120 unchanged.
             code: FindingCode::RemovalLimit,
             severity: Severity::Error,
             subject: "EndUser".to_owned(),
-            message: "30 removals, and 12 are allowed in 24h".to_owned(),
+            message: format!("30 removals, and 12 are allowed in 24h. Write {} there", Digest::of(b"held")),
         }];
         let shown = text(held, Style::default());
         let approval = Digest::of(b"held");

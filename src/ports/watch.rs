@@ -10,6 +10,7 @@ pub trait Watch: Send {
     ///
     /// Safe to drop while it waits: no change is lost by that.
     async fn changed(&mut self);
-    /// Starts to watch anew: a folder that was replaced is another folder.
+    /// Makes sure that what is watched is still the tree: a folder that was replaced is another
+    /// folder. Does not wait for it.
     fn rearm(&mut self);
 }

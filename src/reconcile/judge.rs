@@ -49,6 +49,16 @@ pub struct Judged {
     pub unread: Unread,
 }
 
+impl Judged {
+    /// Forgets the readings, which are large; what applying needs is kept.
+    #[must_use]
+    pub fn without_readings(mut self) -> Self {
+        self.observation.directories = Vec::new();
+        self.observation.tenant = None;
+        self
+    }
+}
+
 /// What of a customer could not be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unread {

@@ -244,16 +244,18 @@ pub fn why(plan: &CustomerPlan, unread: &Unread) -> String {
         CustomerState::Ready => String::new(),
         CustomerState::Suspended => "suspended: nothing is written".to_owned(),
         CustomerState::Unreadable if !unread.reasons.is_empty() => unread.reasons.join("; "),
-        CustomerState::Held => match plan.approval {
-            Some(approval) => format!(
-                "{} held; to let exactly these go, approve {approval}. {}",
-                removals(plan.summary.hold),
-                errors()
-            )
-            .trim_end()
-            .to_owned(),
-            None => errors(),
-        },
+        CustomerState::Held => {
+            let errors = errors();
+            match plan.approval.map(|approval| approval.to_string()) {
+                Some(approval) if !errors.contains(&approval) => {
+                    let held = removals(plan.summary.hold);
+                    format!("{held} held; to let exactly these go, approve {approval}. {errors}")
+                        .trim_end()
+                        .to_owned()
+                }
+                _ => errors,
+            }
+        }
         CustomerState::Unreadable | CustomerState::Invalid | CustomerState::NotReady => {
             let errors = errors();
             match plan.state {

@@ -1,0 +1,79 @@
+//! `accounts`: the register, for people and programs.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::selection::named;
+use crate::cli::session::Session;
+use crate::model::account::Account;
+use crate::model::text::Text;
+use crate::plan::outcome::AccountView;
+
+/// Runs the command.
+///
+/// # Errors
+/// The register's.
+pub async fn run(session: &mut Session) -> Result<Exit, Failure> {
+    let operator = session.operator()?;
+    let register = session.reader(&operator).await?;
+    let known = register.customers().await?;
+    let chosen = named(&known.iter().collect::<BTreeSet<_>>(), &session.common.customers)?;
+    let mut accounts = register.accounts(None).await?;
+    accounts.retain(|(customer, _)| chosen.contains(customer) || session.common.customers.is_empty());
+    if session.is_json() {
+        let accounts: Vec<Value> =
+            accounts.iter().map(|(customer, account)| form(customer, account)).collect();
+        session.out.json(&json!({"accounts": accounts}))?;
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<[String; 7]> = accounts.iter().map(|(customer, account)| row(customer, account)).collect();
+    let titles = ["CUSTOMER", "TYPE", "STATE", "NAME", "DISPLAY NAME", "EMAIL", "POLICY"];
+    session.out.table(titles, &rows, "No accounts.")?;
+    Ok(Exit::Done)
+}
+
+fn form(customer: &Text, account: &Account) -> Value {
+    let AccountView {
+        directory_id,
+        tenant_user_id,
+        sam_account_name,
+        user_principal_name,
+        display_name,
+        email,
+        mobile_phone,
+        sources,
+        password_sync,
+    } = AccountView::of(&account.key, &account.profile);
+    json!({
+        "customer": customer,
+        "accountType": account.key.account_type,
+        "state": account.state.code(),
+        "directoryId": directory_id,
+        "samAccountName": sam_account_name,
+        "userPrincipalName": user_principal_name,
+        "displayName": display_name,
+        "email": email,
+        "mobilePhone": mobile_phone,
+        "tenantUserId": tenant_user_id,
+        "sources": sources,
+        "passwordSync": password_sync,
+        "policy": account.provenance.policy,
+        "importedAt": account.imported_at,
+    })
+}
+
+fn row(customer: &Text, account: &Account) -> [String; 7] {
+    let profile = &account.profile;
+    let name = profile.user_principal_name.as_ref().unwrap_or(&profile.sam_account_name);
+    [
+        customer.to_string(),
+        account.key.account_type.to_string(),
+        account.state.code().to_owned(),
+        name.to_string(),
+        profile.display_name.to_string(),
+        profile.email.as_deref().unwrap_or("-").to_owned(),
+        account.provenance.policy.to_string(),
+    ]
+}

@@ -1,0 +1,187 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::model::digest::Digest;
+use crate::model::duration::Seconds;
+
+/// GitOps for account imports: policies in, accounts out, and nobody removed by accident.
+#[derive(Debug, Parser)]
+#[command(name = "intake", version, max_term_width = 100, subcommand_required = true)]
+pub struct Arguments {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// The operator's file: secrets, connections, limits; kept outside of the tree
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the register is kept: sqlite:PATH [default: the operator's file, or sqlite:intake.db]
+    #[arg(long, global = true, value_name = "URL", env = "INTAKE_STATE", hide_env_values = true)]
+    pub state: Option<String>,
+    /// Only this customer; may be given several times
+    #[arg(long = "customer", global = true, value_name = "NAME")]
+    pub customers: Vec<String>,
+    /// How results are written to stdout
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// How the log is written to stderr
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub log_format: Format,
+    /// Tells more; twice: everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Tells errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub color: Colour,
+    /// How long throttling and faults of a source may delay a customer before it is unreadable
+    #[arg(long, global = true, value_name = "DURATION", default_value = "30s")]
+    pub max_wait: Seconds,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Parses and checks the tree, without asking any system
+    Validate(TreeArgument),
+    /// Reads the sources and shows what `apply` would do; writes nothing
+    Plan(PlanArguments),
+    /// Plans, shows, asks and applies
+    Apply(ApplyArguments),
+    /// Reconciles every customer on its interval, and at once on a changed tree
+    Run(RunArguments),
+    /// Lists the accounts of the register
+    Accounts(TreeArgument),
+    /// Lists how each customer's last turn went
+    Status(TreeArgument),
+    /// Lists the audit record
+    History(HistoryArguments),
+    /// Writes the JSON Schemas of policy files
+    Schema(SchemaArguments),
+}
+
+/// Where the tree is.
+#[derive(Debug, Args)]
+pub struct TreeArgument {
+    /// The folder of policy files
+    #[arg(value_name = "TREE", default_value = ".")]
+    pub tree: PathBuf,
+}
+
+/// What `plan` takes.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// Where the tree is.
+    #[command(flatten)]
+    pub tree: TreeArgument,
+    /// Exits with 2 if there are changes
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Saves the plan, for `apply --plan`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// What `apply` takes.
+#[derive(Debug, Args)]
+pub struct ApplyArguments {
+    /// Where the tree is.
+    #[command(flatten)]
+    pub tree: TreeArgument,
+    /// Applies without asking
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Applies exactly this saved plan, to the customers in it; a plan that would be another one by now is stale
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Lets held removals of exactly this digest go ahead, in this run; may be given several times
+    #[arg(long, value_name = "DIGEST")]
+    pub approve: Vec<Digest>,
+}
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Where the tree is.
+    #[command(flatten)]
+    pub tree: TreeArgument,
+    /// Does one round over all customers and exits
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// What `history` takes.
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// Where the tree is.
+    #[command(flatten)]
+    pub tree: TreeArgument,
+    /// Checks that nothing in the record was changed, removed or reordered
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// What `schema` takes.
+#[derive(Debug, Args)]
+pub struct SchemaArguments {
+    /// The folder to write to
+    #[arg(value_name = "DIR", default_value = "schemas")]
+    pub folder: PathBuf,
+}
+
+/// How something is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn common_flags_stand_before_or_after_the_command() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).expect("arguments");
+        let arguments = parse("intake --customer a plan tree --customer b --max-wait 2m -vv");
+        assert_eq!(arguments.common.max_wait, Seconds(120));
+        assert_eq!(arguments.common.verbose, 2);
+        assert!(matches!(arguments.command, Command::Plan(_)));
+        assert!(Arguments::try_parse_from(["intake", "plan", "--max-wait", "soon"]).is_err());
+        assert!(Arguments::try_parse_from(["intake", "apply", "--approve", "sha256:1"]).is_err());
+        assert!(Arguments::try_parse_from(["intake"]).is_err());
+    }
+}

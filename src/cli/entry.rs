@@ -1,0 +1,65 @@
+//! From what was typed to an exit code.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Parser as _;
+
+use crate::cli::arguments::{Arguments, Command};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::{Colours, Output};
+use crate::cli::progress::Bar;
+use crate::cli::session::Session;
+use crate::cli::{accounts, apply, history, logging, plan, run, schema, status, validate};
+
+/// How long reads that nobody waits for any more may keep the program from ending.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+
+/// Runs the program with its arguments, its own name first, and returns its exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let Arguments { common, command } = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are results; everything else is an error, and 2 would mean changes.
+            let exit = if error.use_stderr() { Exit::Error } else { Exit::Done };
+            let _ = error.print();
+            return exit.code();
+        }
+    };
+    let colours = Colours::decide(common.color);
+    let bar = Bar::new(!common.quiet);
+    logging::start(&common, &command, colours.err, &bar);
+    let mut session = Session { common, out: Output::new(std::io::stdout()), bar, colours };
+    let exit = match start(&mut session, &command) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            session.bar.end();
+            session.complain(&failure);
+            Exit::Error
+        }
+    };
+    exit.code()
+}
+
+fn start(session: &mut Session, command: &Command) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::of("cannot start", &error))?;
+    let result = runtime.block_on(dispatch(session, command));
+    runtime.shutdown_timeout(LAST_WAIT);
+    result
+}
+
+async fn dispatch(session: &mut Session, command: &Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Validate(arguments) => validate::run(session, arguments),
+        Command::Plan(arguments) => plan::run(session, arguments).await,
+        Command::Apply(arguments) => apply::run(session, arguments).await,
+        Command::Run(arguments) => run::run(session, arguments).await,
+        Command::Accounts(_) => accounts::run(session).await,
+        Command::Status(_) => status::run(session).await,
+        Command::History(arguments) => history::run(session, arguments).await,
+        Command::Schema(arguments) => schema::run(session, arguments),
+    }
+}

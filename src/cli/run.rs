@@ -1,0 +1,151 @@
+//! `run`: the controller, or one round of it.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::arguments::RunArguments;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::selection::choose;
+use crate::cli::session::Session;
+use crate::cli::wiring::{self, FolderTree, Operator, Store, SystemClock};
+use crate::daemon::controller::{Controller, Pace};
+use crate::daemon::signals::listen;
+use crate::model::text::{Text, inert};
+use crate::plan::outcome::Summary;
+use crate::ports::clock::Clock;
+use crate::reconcile::deliver::Courier;
+use crate::reconcile::judge::{Job, Judge, TurnFault};
+use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
+
+/// Runs the command.
+///
+/// # Errors
+/// If the operator's file, the tree or the register cannot be read at the start.
+pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit, Failure> {
+    let stop = CancellationToken::new();
+    let reload = Arc::new(Notify::new());
+    listen(stop.clone(), reload.clone()).map_err(|error| Failure::of("cannot listen for signals", &error))?;
+    let operator = session.operator()?;
+    let store = wiring::open_store(session.state(&operator)).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let reconciler = Reconciler::open(
+        Judge::new(session.observer(&operator, store.register.clone())),
+        store.register.clone(),
+        clock.clone(),
+        operator.subscriptions.clone(),
+        wiring::new_run,
+    )
+    .await?;
+    let courier =
+        Arc::new(Courier { outbox: store.outbox.clone(), destinations: operator.destinations(), clock });
+    if arguments.once {
+        return once(session, arguments, &operator, &store, &reconciler, &courier, &stop).await;
+    }
+    let root = arguments.tree.tree.clone();
+    if !session.common.customers.is_empty() {
+        // A mistyped name must not become a controller that does nothing for ever.
+        let tree = wiring::check_tree(&root, &operator, false)?;
+        choose(&tree.fleet, &store.register.customers().await?, &session.common.customers)?;
+    }
+    let pace = Pace {
+        concurrency: operator.concurrency,
+        only: session.common.customers.iter().map(|name| Text::from(name.as_str())).collect(),
+        ..Pace::default()
+    };
+    let controller = Controller {
+        watch: wiring::watch(&root),
+        tree: Arc::new(FolderTree::new(root, operator)),
+        turns: Arc::new(reconciler),
+        courier: Some(courier),
+        pace,
+        random: wiring::random,
+    };
+    controller.run(stop, reload).await?;
+    Ok(Exit::Done)
+}
+
+/// Does one round: every customer has its turn, and none waits for another one's.
+async fn once(
+    session: &mut Session,
+    arguments: &RunArguments,
+    operator: &Operator,
+    store: &Store,
+    reconciler: &Reconciler,
+    courier: &Courier,
+    stop: &CancellationToken,
+) -> Result<Exit, Failure> {
+    let tree = session.tree(&arguments.tree.tree, operator)?;
+    let registered = store.register.customers().await?;
+    let jobs = choose(&tree.fleet, &registered, &session.common.customers)?;
+    let bar = session.bar.clone();
+    bar.begin(jobs.len());
+    let turn = async |job: Job| {
+        let progress = bar.customer();
+        let outcome = reconciler.turn(&job, &tree.fleet.revision, &progress, &|_| None, stop).await;
+        bar.customer_done();
+        (job.name().clone(), outcome)
+    };
+    let mut turns: Vec<(Text, Result<TurnOutcome, TurnFault>)> = futures_util::stream::iter(jobs)
+        .map(turn)
+        .buffer_unordered(operator.concurrency.max(1))
+        .collect()
+        .await;
+    bar.end();
+    turns.sort_by(|(left, _), (right, _)| left.cmp(right));
+    session.deliver(courier, stop).await;
+
+    let mut exit = if tree.problems.is_empty() { Exit::Done } else { Exit::Error };
+    let mut outcomes = Vec::new();
+    for (name, turn) in turns {
+        match turn {
+            Ok(outcome) => {
+                exit = exit.max(Exit::of(&outcome.plan));
+                outcomes.push(outcome);
+            }
+            Err(fault) => {
+                let failure = Failure::from(fault);
+                session.complain(&Failure { what: format!("{name}: {}", failure.what), ..failure });
+                exit = Exit::Error;
+            }
+        }
+    }
+    tell(session, &outcomes)?;
+    Ok(exit)
+}
+
+fn tell(session: &mut Session, outcomes: &[TurnOutcome]) -> Result<(), Failure> {
+    if session.is_json() {
+        let customers: Vec<_> = outcomes
+            .iter()
+            .map(|outcome| {
+                json!({
+                    "name": outcome.plan.name,
+                    "state": outcome.plan.state,
+                    "summary": outcome.plan.summary,
+                    "wrote": outcome.wrote.is_some(),
+                    "message": why(&outcome.plan, &outcome.unread),
+                })
+            })
+            .collect();
+        return session.out.json(&json!({"customers": customers}));
+    }
+    for outcome in outcomes {
+        let Summary { add, update, remove, hold, unchanged } = outcome.plan.summary;
+        let name = inert(&outcome.plan.name);
+        let state = outcome.plan.state.code();
+        let done = match outcome.wrote {
+            Some(_) => {
+                format!("{add} added, {update} updated, {remove} removed, {hold} held; {unchanged} unchanged")
+            }
+            None => "nothing written".to_owned(),
+        };
+        let why = why(&outcome.plan, &outcome.unread);
+        let separator = if why.is_empty() { "" } else { ": " };
+        session.out.text(&format!("{name}: {state}: {done}{separator}{}\n", inert(&why)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! A plan in a file: what somebody saw and wants applied, exactly.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
+
+use crate::cli::exit::Failure;
+use crate::model::digest::Digest;
+use crate::plan::outcome::{FORMAT_VERSION, Plan};
+
+/// No plan is larger: a million accounts are about a third of it.
+const LARGEST: u64 = 1 << 30;
+
+/// How many lines of what changed are shown.
+const SHOWN: usize = 100;
+
+/// A plan as it was saved.
+#[derive(Debug)]
+pub struct SavedPlan {
+    /// Over what it does.
+    pub digest: Digest,
+    /// Whom it is about.
+    pub customers: Vec<String>,
+    lines: String,
+}
+
+/// Saves a plan: readable for its owner alone, as it holds names, and whole or not at all.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn save(path: &Path, plan: &Plan) -> Result<(), Failure> {
+    let failed = |error: &dyn std::error::Error| {
+        Failure::of(&format!("cannot save the plan to `{}`", path.display()), error)
+    };
+    let mut json = serde_json::to_vec_pretty(plan).map_err(|error| failed(&error))?;
+    json.push(b'\n');
+    let temporary = beside(path).map_err(|error| failed(&error))?;
+    let written = write_new(&temporary, &json).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        failed(&error)
+    })
+}
+
+/// Returns a name in the same folder: only there is renaming one step.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name =
+        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.tmp", std::process::id()));
+    Ok(path.with_file_name(hidden))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // What a crash left there is nobody's.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Reads a saved plan.
+///
+/// # Errors
+/// If there is none, or it is none of this version.
+pub fn load(path: &Path) -> Result<SavedPlan, Failure> {
+    let shown = path.display();
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
+    read.map_err(|error| Failure::of(&format!("cannot read the plan `{shown}`"), &error))?;
+    let broken = |why: &str| {
+        Failure::new(format!("`{shown}` is no saved plan: {why}"))
+            .hint("`intake plan --out FILE` saves a plan")
+    };
+    if text.len() as u64 > LARGEST {
+        return Err(broken("larger than 1 GiB"));
+    }
+    let value: Value = serde_json::from_str(&text).map_err(|error| broken(&error.to_string()))?;
+    drop(text);
+    let version = value.get("formatVersion").and_then(Value::as_u64);
+    if version != Some(u64::from(FORMAT_VERSION)) {
+        return Err(broken("it has another `formatVersion`"));
+    }
+    let digest = value
+        .get("digest")
+        .and_then(Value::as_str)
+        .and_then(|digest| digest.parse().ok())
+        .ok_or_else(|| broken("it has no `digest`"))?;
+    let customers: Option<Vec<String>> = value.get("customers").and_then(Value::as_array).and_then(|all| {
+        all.iter().map(|customer| Some(customer.get("name")?.as_str()?.to_owned())).collect()
+    });
+    let customers = customers.ok_or_else(|| broken("it has no `customers` with names"))?;
+    Ok(SavedPlan { digest, customers, lines: lines(&value) })
+}
+
+impl SavedPlan {
+    /// Returns what a new plan does otherwise, for people: `-` before, `+` now.
+    ///
+    /// # Errors
+    /// If the new plan cannot be written as JSON.
+    pub fn difference(&self, plan: &Plan) -> Result<Vec<String>, Failure> {
+        let now =
+            serde_json::to_value(plan).map_err(|error| Failure::of("cannot compare the plans", &error))?;
+        let now = lines(&now);
+        let diff = TextDiff::from_lines(self.lines.as_str(), now.as_str());
+        let mut changed = diff.iter_all_changes().filter_map(|change| match change.tag() {
+            ChangeTag::Delete => Some(format!("- {}", change.value().trim_end())),
+            ChangeTag::Insert => Some(format!("+ {}", change.value().trim_end())),
+            ChangeTag::Equal => None,
+        });
+        let mut shown: Vec<String> = changed.by_ref().take(SHOWN).collect();
+        let more = changed.count();
+        if more > 0 {
+            shown.push(format!("… and {more} more lines"));
+        }
+        if shown.is_empty() {
+            shown.push("the same operations, with other details: `intake plan` shows them".to_owned());
+        }
+        Ok(shown)
+    }
+}
+
+/// Writes what a plan does, a line for each operation, in the plan's order.
+fn lines(plan: &Value) -> String {
+    let mut lines = String::new();
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "(none)".to_owned(),
+        other => other.to_string(),
+    };
+    for customer in array(plan, "customers") {
+        let name = text(&customer["name"]);
+        lines.push_str(&format!("{name}: {}\n", text(&customer["state"])));
+        for operation in array(customer, "operations") {
+            let account = &operation["account"];
+            let who = ["userPrincipalName", "samAccountName", "displayName", "directoryId"]
+                .iter()
+                .filter_map(|field| account[*field].as_str())
+                .find(|who| !who.is_empty())
+                .unwrap_or("(without a name)");
+            let mut line =
+                format!("{name}: {} {} {who}", text(&operation["action"]), text(&operation["accountType"]));
+            for field in ["reason", "heldBy", "policy"] {
+                if let Some(value) = operation[field].as_str() {
+                    line.push_str(&format!(" {field}={value}"));
+                }
+            }
+            for change in array(operation, "changes") {
+                let (before, after) = (text(&change["before"]), text(&change["after"]));
+                line.push_str(&format!(" {}: {before} → {after}", text(&change["field"])));
+            }
+            // One operation is one line, whatever its names hold.
+            lines.push_str(&crate::model::text::inert(&line));
+            lines.push('\n');
+        }
+    }
+    lines
+}
+
+fn array<'a>(value: &'a Value, field: &str) -> &'a [Value] {
+    value.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::text::Text;
+    use crate::plan::outcome::Action;
+    use crate::plan::planner::unite;
+    use crate::reconcile::fakes::{operation, plan};
+
+    fn united(operations: Vec<crate::plan::outcome::Operation>) -> Plan {
+        unite(Text::from("tree"), vec![plan("contoso", 1, operations)])
+    }
+
+    #[test]
+    fn a_plan_is_saved_for_its_owner_alone_and_read_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("plan.json");
+        fs::write(&path, "older").expect("written");
+        let plan = united(vec![operation(Action::Add, 1)]);
+        save(&path, &plan).expect("saved");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+        let saved = load(&path).expect("loaded");
+        assert_eq!(saved.digest, plan.digest);
+        assert_eq!(saved.customers, ["contoso"]);
+    }
+
+    #[test]
+    fn what_changed_since_is_told_by_operation() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("plan.json");
+        save(&path, &united(vec![operation(Action::Add, 1), operation(Action::Add, 2)])).expect("saved");
+        let now = united(vec![operation(Action::Add, 1), operation(Action::Remove, 3)]);
+        let difference = load(&path).expect("loaded").difference(&now).expect("compared");
+        assert_eq!(
+            difference,
+            [
+                "- contoso: add EndUser user2@contoso.test policy=staff",
+                "+ contoso: remove EndUser user3@contoso.test policy=staff"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_plan_is_an_error_that_says_why() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("plan.json");
+        for (content, why) in [
+            ("{", "line 1"),
+            ("[]", "formatVersion"),
+            ("{\"formatVersion\": 2}", "formatVersion"),
+            ("{\"formatVersion\": 1, \"digest\": \"sha256:12\"}", "digest"),
+        ] {
+            fs::write(&path, content).expect("written");
+            let failure = load(&path).expect_err(content);
+            assert!(failure.what.contains(why), "{content}: {}", failure.what);
+        }
+        assert!(load(&folder.path().join("none")).is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! Which customers a command is about.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::cli::exit::Failure;
+use crate::model::digest::Digest;
+use crate::model::text::Text;
+use crate::policy::fleet::Fleet;
+use crate::reconcile::judge::Job;
+
+/// Returns who is meant, sorted by name: customers of the tree, and those that the register knows
+/// and the tree does not have. No names mean all.
+///
+/// # Errors
+/// A name that neither knows, with the nearest one that exists.
+pub fn choose(fleet: &Fleet, registered: &[Text], names: &[String]) -> Result<Vec<Job>, Failure> {
+    let all: BTreeSet<&Text> = fleet.customers.keys().chain(registered).collect();
+    let chosen = named(&all, names)?;
+    let jobs = chosen.into_iter().map(|name| match fleet.customers.get(name) {
+        Some(customer) => Job::Listed(Arc::new(customer.clone())),
+        None => Job::Absent { name: name.clone(), names_are_known: fleet.names_are_known },
+    });
+    Ok(jobs.collect())
+}
+
+/// Returns those of the names that are meant.
+///
+/// # Errors
+/// As [`choose`].
+pub fn named<'a>(all: &BTreeSet<&'a Text>, names: &[String]) -> Result<BTreeSet<&'a Text>, Failure> {
+    if names.is_empty() {
+        return Ok(all.clone());
+    }
+    names.iter().map(|name| find(all, name)).collect()
+}
+
+fn find<'a>(all: &BTreeSet<&'a Text>, name: &str) -> Result<&'a Text, Failure> {
+    if let Some(found) = all.get(&Text::from(name)) {
+        return Ok(found);
+    }
+    let failure = Failure::new(format!("there is no customer `{name}`"));
+    let near = all
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(known, name), *known))
+        .filter(|(distance, known)| *distance <= (known.len().max(name.len()) / 3).max(1))
+        .min();
+    Err(match near {
+        Some((_, known)) => failure.hint(format!("did you mean `{known}`?")),
+        None if all.is_empty() => failure.hint("neither the tree nor the register has any customer"),
+        None => failure.hint("`intake status` lists the customers of the register"),
+    })
+}
+
+/// Lets held removals of these digests go ahead, as if the customers' files said so.
+pub fn approve(jobs: &mut [Job], digests: &[Digest]) {
+    for job in jobs {
+        if let Job::Listed(customer) = job {
+            Arc::make_mut(customer).approve.extend(digests);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::reconcile::fakes::customer;
+
+    fn fleet(names: &[&str]) -> Fleet {
+        let customers: BTreeMap<_, _> =
+            names.iter().map(|name| (Text::from(*name), customer(name))).collect();
+        Fleet { revision: Text::from("tree"), customers, names_are_known: true }
+    }
+
+    fn names(jobs: &[Job]) -> Vec<&str> {
+        jobs.iter().map(|job| job.name().as_str()).collect()
+    }
+
+    #[test]
+    fn all_are_meant_by_default_also_who_left_the_tree() {
+        let jobs = choose(&fleet(&["b", "a"]), &[Text::from("b"), Text::from("gone")], &[]).expect("jobs");
+        assert_eq!(names(&jobs), ["a", "b", "gone"]);
+        assert!(matches!(jobs[2], Job::Absent { names_are_known: true, .. }));
+        assert!(matches!(jobs[1], Job::Listed(_)));
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_with_the_nearest_one() {
+        let wanted = |name: &str| choose(&fleet(&["contoso", "fabrikam"]), &[], &[name.to_owned()]);
+        assert_eq!(names(&wanted("fabrikam").expect("jobs")), ["fabrikam"]);
+        let failure = wanted("contosso").expect_err("unknown");
+        assert_eq!(failure.what, "there is no customer `contosso`");
+        assert_eq!(failure.hint.as_deref(), Some("did you mean `contoso`?"));
+        let failure = wanted("zzz").expect_err("unknown");
+        assert!(failure.hint.is_some_and(|hint| !hint.contains("did you mean")));
+    }
+
+    #[test]
+    fn an_approval_counts_for_this_run_as_if_the_file_had_it() {
+        let mut jobs = choose(&fleet(&["a"]), &[], &[]).expect("jobs");
+        approve(&mut jobs, &[Digest::of(b"held")]);
+        let Job::Listed(customer) = &jobs[0] else { panic!("listed") };
+        assert!(customer.approve.contains(&Digest::of(b"held")));
+    }
+}

@@ -1,0 +1,115 @@
+//! What every command works with: what was typed, where results go, how far it is.
+
+use std::io::{Stdout, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::cli::arguments::{Common, Format};
+use crate::cli::exit::Failure;
+use crate::cli::output::{Colours, Output};
+use crate::cli::progress::Bar;
+use crate::cli::wiring::{self, CheckedTree, Operator, SystemClock};
+use crate::ports::register::RegisterReader;
+use crate::reconcile::deliver::Courier;
+use crate::reconcile::observe::{Observer, STALL};
+
+/// Where the register is if nobody says.
+const DEFAULT_STATE: &str = "sqlite:intake.db";
+
+/// One run of the program.
+pub struct Session {
+    /// What was typed.
+    pub common: Common,
+    /// Where results go.
+    pub out: Output<Stdout>,
+    /// How far it is; the way to stderr.
+    pub bar: Bar,
+    /// Where there is colour.
+    pub colours: Colours,
+}
+
+impl Session {
+    /// Whether results are for programs.
+    pub fn is_json(&self) -> bool {
+        self.common.format == Format::Json
+    }
+
+    /// Tells people something that is no result.
+    pub fn note(&self, text: &str) {
+        if !self.common.quiet {
+            self.tell(text);
+        }
+    }
+
+    /// Tells people of an error.
+    pub fn complain(&self, failure: &Failure) {
+        self.bar.write_err(failure.lines().as_bytes());
+    }
+
+    fn tell(&self, text: &str) {
+        let mut line = text.as_bytes().to_vec();
+        let _ = line.write_all(b"\n");
+        self.bar.write_err(&line);
+    }
+
+    /// Reads the operator's file.
+    ///
+    /// # Errors
+    /// If it cannot be read or has errors.
+    pub fn operator(&self) -> Result<Operator, Failure> {
+        wiring::operator(self.common.config.as_deref())
+    }
+
+    /// Returns where the register is: as typed, by the environment, by the operator, or here.
+    pub fn state<'a>(&'a self, operator: &'a Operator) -> &'a str {
+        self.common.state.as_deref().or(operator.state.as_deref()).unwrap_or(DEFAULT_STATE)
+    }
+
+    /// Opens the register for asking only.
+    ///
+    /// # Errors
+    /// The register's.
+    pub async fn reader(&self, operator: &Operator) -> Result<Arc<dyn RegisterReader>, Failure> {
+        wiring::open_reading(self.state(operator)).await
+    }
+
+    /// Reads and checks the tree and tells its problems.
+    ///
+    /// # Errors
+    /// If the tree itself cannot be read.
+    pub fn tree(&self, root: &Path, operator: &Operator) -> Result<CheckedTree, Failure> {
+        let tree = wiring::check_tree(root, operator, self.colours.err)?;
+        for problem in &tree.problems {
+            self.bar.write_err(problem.drawn.as_bytes());
+        }
+        Ok(tree)
+    }
+
+    /// Delivers what is in the outbox, for no longer than a source may delay a customer. What does
+    /// not arrive stays there: a later run tries again.
+    pub async fn deliver(&self, courier: &Courier, stop: &CancellationToken) {
+        let enough = stop.child_token();
+        let (timer, patience) = (enough.clone(), self.common.max_wait.to_std());
+        let timer = AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            timer.cancel();
+        }));
+        if let Err(fault) = courier.drain(&enough).await {
+            self.complain(&fault.into());
+        }
+        drop(timer);
+    }
+
+    /// Returns what reads customers.
+    pub fn observer(&self, operator: &Operator, register: Arc<dyn RegisterReader>) -> Observer {
+        Observer {
+            sources: operator.sources(self.common.max_wait),
+            register,
+            clock: Arc::new(SystemClock),
+            stall: STALL.saturating_add(self.common.max_wait.to_std()),
+        }
+    }
+}
