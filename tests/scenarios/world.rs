@@ -1,6 +1,7 @@
 //! What a scenario's sources and register hold, as the planner sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use intake::model::account::{Account, AccountKey, AccountState, Profile, Provenance, Source, Verdict};
 use intake::model::addresses::Addresses;
