@@ -114,15 +114,22 @@ impl Report<'_> {
     }
 
     fn heading(&self, out: &mut dyn Write) -> fmt::Result {
+        // A customer may be so for one account type only; then the operations are the other one's.
+        let still = if self.plan.operations.is_empty() {
+            "nothing is planned, everything stays as it is"
+        } else {
+            "for one account type, whose accounts all stay as they are"
+        };
         let state = match self.plan.state {
             CustomerState::Ready => {
                 return writeln!(out, "{}", self.style.paint(BOLD, inert(&self.plan.name)));
             }
-            CustomerState::Suspended => "suspended: nothing of this would be written",
-            CustomerState::Held => "held",
-            CustomerState::Unreadable => "unreadable: nothing is planned, everything stays as it is",
-            CustomerState::Invalid => "invalid: nothing is planned, everything stays as it is",
-            CustomerState::NotReady => "notReady: nothing is planned until both sides are connected",
+            CustomerState::Suspended => "suspended: nothing of this would be written".to_owned(),
+            CustomerState::Held => "held".to_owned(),
+            CustomerState::NotReady => {
+                "notReady: nothing is planned until both sides are connected".to_owned()
+            }
+            state => format!("{}: {still}", state.code()),
         };
         let ink = if self.plan.state == CustomerState::Suspended { YELLOW } else { RED };
         let name = self.style.paint(BOLD, inert(&self.plan.name));
