@@ -201,7 +201,7 @@ impl Report<'_> {
         writeln!(out, "  {} {held}, until somebody approves exactly this.", self.style.paint(MAGENTA, "!"))?;
         for finding in self.plan.findings.iter().filter(|finding| finding.severity == Severity::Error) {
             let message = without_sentence(&finding.message, &approval.to_string());
-            writeln!(out, "    Why: {} ({})", inert(&message), finding.code.code())?;
+            writeln!(out, "    Why: {}: {}", finding.code.code(), inert(&message))?;
         }
         writeln!(out, "    To let it go ahead, add to `spec` in the file of customer `{name}`:")?;
         writeln!(out, "      approve: [\"{approval}\"]")?;
@@ -467,7 +467,7 @@ Plan: 1 to add, 1 to update, 2 to remove, 0 held; 120 unchanged.
         for line in [
             "contoso (held)",
             "  ! hold   fay@contoso.test  unlicensed, held by removal-limit  (EndUser, staff)",
-            "    Why: 30 removals, and 12 are allowed in 24h (removal-limit)",
+            "    Why: removal-limit: 30 removals, and 12 are allowed in 24h",
             &format!("      approve: [\"{approval}\"]"),
             &format!("      intake apply --customer contoso --approve {approval}"),
         ] {
