@@ -49,7 +49,7 @@ pub async fn run(session: &mut Session, arguments: &ApplyArguments) -> Result<Ex
     };
     approve(&mut jobs, &arguments.approve);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let judge = Judge::new(session.observer(&operator, register));
+    let judge = Judge::new(session.observer(&arguments.tree.tree, &operator, register));
     let reconciler = Reconciler::open(
         judge,
         store.register.clone(),

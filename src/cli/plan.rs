@@ -19,7 +19,7 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
     let tree = session.tree(&arguments.tree.tree, &operator)?;
     let register = session.reader(&operator).await?;
     let jobs = choose(&tree.fleet, &register.customers().await?, &session.common.customers)?;
-    let judge = Judge::new(session.observer(&operator, register));
+    let judge = Judge::new(session.observer(&arguments.tree.tree, &operator, register));
     let mut round = Round::judge(&judge, jobs, operator.concurrency, &session.bar).await;
     let failed = std::mem::take(&mut round.failed);
     let plan = round.into_plan(&tree.fleet.revision);

@@ -33,7 +33,7 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
     let store = wiring::open_store(session.state(&operator)).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let reconciler = Reconciler::open(
-        Judge::new(session.observer(&operator, store.register.clone())),
+        Judge::new(session.observer(&arguments.tree.tree, &operator, store.register.clone())),
         store.register.clone(),
         clock.clone(),
         operator.subscriptions.clone(),

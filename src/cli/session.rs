@@ -103,10 +103,10 @@ impl Session {
         drop(timer);
     }
 
-    /// Returns what reads customers.
-    pub fn observer(&self, operator: &Operator, register: Arc<dyn RegisterReader>) -> Observer {
+    /// Returns what reads the customers of the tree at `root`.
+    pub fn observer(&self, root: &Path, operator: &Operator, register: Arc<dyn RegisterReader>) -> Observer {
         Observer {
-            sources: operator.sources(self.common.max_wait),
+            sources: operator.sources(root, self.common.max_wait),
             register,
             clock: Arc::new(SystemClock),
             stall: STALL.saturating_add(self.common.max_wait.to_std()),

@@ -4,22 +4,37 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::adapters::folder_watch::FolderWatch;
+use crate::adapters::graph::GraphTenant;
+use crate::adapters::graph_token::{Credential, TokenCache};
+use crate::adapters::http::HttpClient;
+use crate::adapters::ldap::LdapDirectory;
+use crate::adapters::ldif::LdifDirectory;
+use crate::adapters::snapshot::SnapshotTenant;
+use crate::adapters::store::connection;
 use crate::cli::exit::Failure;
 use crate::model::digest::{Digest, Digester};
+use crate::model::directory::Directory;
 use crate::model::duration::Seconds;
-use crate::model::reading::{Fault, FaultKind};
-use crate::model::text::Text;
-use crate::policy::fleet::{Customer, DirectoryLocation, Fleet, TenantSource};
+use crate::model::guid::Guid;
+use crate::model::reading::{Fault, FaultKind, Reading};
+use crate::model::tenant::Tenant;
+use crate::model::text::{Text, inert};
+use crate::policy::fleet::{
+    Customer, DirectoryLocation, DirectorySource, Fleet, GraphApplication, GraphCredential, GraphEndpoints,
+    GraphLocation, SecretRef, TenantSource,
+};
 use crate::ports::clock::Clock;
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::{Register, RegisterReader};
-use crate::ports::source::Sources;
+use crate::ports::source::{DirectoryPort, Progress, Sources, TenantPort};
 use crate::ports::tree::{Tree, TreeReading};
 use crate::ports::watch::Watch;
 use crate::reconcile::notice::Subscription;
@@ -80,12 +95,31 @@ pub fn operator(path: Option<&Path>) -> Result<Operator, Failure> {
 }
 
 impl Operator {
-    /// Returns what opens customers' sources. `max_wait` is how long throttling and faults may
-    /// delay one.
-    pub fn sources(&self, max_wait: Seconds) -> Arc<dyn Sources> {
-        // SEAM: a `Sources` over ldap, ldif, graph and snapshot with this operator's secrets.
-        let _ = max_wait;
-        Arc::new(NoSources)
+    /// Returns what opens customers' sources. Files are named in messages as they lie below
+    /// `root`; `max_wait` is how long throttling and faults may delay a reading.
+    pub fn sources(&self, root: &Path, max_wait: Seconds) -> Arc<dyn Sources> {
+        Arc::new(WiredSources {
+            operator: self.clone(),
+            root: root.canonicalize().unwrap_or_else(|_| root.to_owned()),
+            patience: max_wait.to_std(),
+            http: HttpClient::new(),
+            tokens: TokenCache::default(),
+        })
+    }
+
+    /// Returns a secret that a customer's document names, if the customer may use it.
+    fn secret(&self, customer: &Customer, from: &SecretRef) -> Result<SecretString, Fault> {
+        // SEAM: config's `Secrets::resolve`.
+        let _ = (customer, from);
+        Err(Fault::new(FaultKind::Refused, "this build reads no secrets yet"))
+    }
+
+    /// Returns the application of a connection: its id, where its services are, how it proves
+    /// itself.
+    fn connection(&self, name: &Text) -> Result<(Guid, GraphEndpoints, Credential), Fault> {
+        // SEAM: `connections` of the operator's file.
+        let what = format!("the operator's file has no Graph connection `{}`", inert(name));
+        Err(Fault::new(FaultKind::Refused, what))
     }
 
     /// Returns where deliveries go, by name.
@@ -112,9 +146,8 @@ pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<Ch
 /// # Errors
 /// The store's.
 pub async fn open_store(url: &str) -> Result<Store, Failure> {
-    // SEAM: let store = Arc::new(adapters::store::connection::Store::open(url).await?);
-    let _ = url;
-    Err(not_yet("store"))
+    let store = Arc::new(connection::Store::open(url).await?);
+    Ok(Store { register: store.clone(), outbox: store })
 }
 
 /// Opens the store for asking only; makes nothing.
@@ -122,9 +155,7 @@ pub async fn open_store(url: &str) -> Result<Store, Failure> {
 /// # Errors
 /// The store's.
 pub async fn open_reading(url: &str) -> Result<Arc<dyn RegisterReader>, Failure> {
-    // SEAM: Arc::new(adapters::store::connection::Store::open_reading(url).await?)
-    let _ = url;
-    Err(not_yet("store"))
+    Ok(Arc::new(connection::Store::open_reading(url).await?))
 }
 
 /// Returns the JSON Schemas of policy files by file name.
@@ -133,51 +164,102 @@ pub fn schemas() -> BTreeMap<&'static str, String> {
     BTreeMap::new()
 }
 
-struct NoSources;
-
-impl Sources for NoSources {
-    fn directory(
-        &self,
-        _customer: &Customer,
-        _source: &crate::policy::fleet::DirectorySource,
-    ) -> Box<dyn crate::ports::source::DirectoryPort> {
-        Box::new(Absent)
-    }
-
-    fn tenant(
-        &self,
-        _customer: &Customer,
-        _source: &TenantSource,
-    ) -> Box<dyn crate::ports::source::TenantPort> {
-        Box::new(Absent)
-    }
-}
-
-struct Absent;
-
-#[async_trait]
-impl crate::ports::source::DirectoryPort for Absent {
-    async fn read(
-        &self,
-        _progress: &dyn crate::ports::source::Progress,
-    ) -> crate::model::reading::Reading<crate::model::directory::Directory> {
-        let fault = Fault::new(FaultKind::Refused, "this build reads no directories yet");
-        crate::model::reading::Reading::Unavailable(fault)
-    }
-}
-
-#[async_trait]
-impl crate::ports::source::TenantPort for Absent {
-    async fn read(
-        &self,
-        _progress: &dyn crate::ports::source::Progress,
-    ) -> crate::model::reading::Reading<crate::model::tenant::Tenant> {
-        let fault = Fault::new(FaultKind::Refused, "this build reads no tenants yet");
-        crate::model::reading::Reading::Unavailable(fault)
-    }
-}
-
 // END OF SEAM. What follows holds as it is.
+
+/// Opens the sources of customers: the one place that knows which adapter reads what.
+struct WiredSources {
+    operator: Operator,
+    root: PathBuf,
+    patience: Duration,
+    http: Result<HttpClient, Fault>,
+    tokens: TokenCache,
+}
+
+impl WiredSources {
+    /// Returns how messages name a file of the tree.
+    fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
+    fn graph(&self, customer: &Customer, location: &GraphLocation) -> Result<GraphTenant, Fault> {
+        let (client_id, endpoints, credential) = match &location.application {
+            GraphApplication::Connection(name) => self.operator.connection(name)?,
+            GraphApplication::Own { client_id, endpoints, credential } => {
+                (*client_id, endpoints.clone(), self.credential(customer, credential)?)
+            }
+        };
+        Ok(GraphTenant::new(
+            self.http.clone()?,
+            self.tokens.clone(),
+            &location.tenant_id,
+            client_id,
+            &endpoints,
+            credential,
+            self.patience,
+        ))
+    }
+
+    fn credential(&self, customer: &Customer, credential: &GraphCredential) -> Result<Credential, Fault> {
+        match credential {
+            GraphCredential::Secret(from) => Ok(Credential::Secret(self.operator.secret(customer, from)?)),
+            GraphCredential::Certificate { .. }
+            | GraphCredential::FederatedToken(_)
+            | GraphCredential::ManagedIdentity { .. } => {
+                Err(Fault::new(FaultKind::Refused, "this version of Intake can use only a client secret")
+                    .hint("give the application a client secret, and name it by clientSecretFrom"))
+            }
+        }
+    }
+}
+
+impl Sources for WiredSources {
+    fn directory(&self, customer: &Customer, source: &DirectorySource) -> Box<dyn DirectoryPort> {
+        let name = source.name.clone();
+        match &source.location {
+            DirectoryLocation::Ldif(path) => {
+                Box::new(LdifDirectory::new(name, path.clone(), self.shown(path)))
+            }
+            DirectoryLocation::Ldap(location) => {
+                let bind = location.bind.as_ref();
+                let password =
+                    bind.map(|bind| self.operator.secret(customer, &bind.password_from)).transpose();
+                match password {
+                    Ok(password) => {
+                        Box::new(LdapDirectory::new(name, location.clone(), password, self.patience))
+                    }
+                    Err(fault) => Box::new(Unopened(fault)),
+                }
+            }
+        }
+    }
+
+    fn tenant(&self, customer: &Customer, source: &TenantSource) -> Box<dyn TenantPort> {
+        match source {
+            TenantSource::Snapshot(path) => Box::new(SnapshotTenant::new(path.clone(), self.shown(path))),
+            TenantSource::Graph(location) => match self.graph(customer, location) {
+                Ok(tenant) => Box::new(tenant),
+                Err(fault) => Box::new(Unopened(fault)),
+            },
+        }
+    }
+}
+
+/// A source that cannot even be opened: its reading says why.
+struct Unopened(Fault);
+
+#[async_trait]
+impl DirectoryPort for Unopened {
+    async fn read(&self, _progress: &dyn Progress) -> Reading<Directory> {
+        Reading::Unavailable(self.0.clone())
+    }
+}
+
+#[async_trait]
+impl TenantPort for Unopened {
+    async fn read(&self, _progress: &dyn Progress) -> Reading<Tenant> {
+        Reading::Unavailable(self.0.clone())
+    }
+}
 
 /// A tree in a folder, as the controller reads it.
 pub struct FolderTree {

@@ -114,15 +114,22 @@ impl Report<'_> {
     }
 
     fn heading(&self, out: &mut dyn Write) -> fmt::Result {
+        // A customer may be so for one account type only; then the operations are the other one's.
+        let still = if self.plan.operations.is_empty() {
+            "nothing is planned, everything stays as it is"
+        } else {
+            "for one account type, whose accounts all stay as they are"
+        };
         let state = match self.plan.state {
             CustomerState::Ready => {
                 return writeln!(out, "{}", self.style.paint(BOLD, inert(&self.plan.name)));
             }
-            CustomerState::Suspended => "suspended: nothing of this would be written",
-            CustomerState::Held => "held",
-            CustomerState::Unreadable => "unreadable: nothing is planned, everything stays as it is",
-            CustomerState::Invalid => "invalid: nothing is planned, everything stays as it is",
-            CustomerState::NotReady => "notReady: nothing is planned until both sides are connected",
+            CustomerState::Suspended => "suspended: nothing of this would be written".to_owned(),
+            CustomerState::Held => "held".to_owned(),
+            CustomerState::NotReady => {
+                "notReady: nothing is planned until both sides are connected".to_owned()
+            }
+            state => format!("{}: {still}", state.code()),
         };
         let ink = if self.plan.state == CustomerState::Suspended { YELLOW } else { RED };
         let name = self.style.paint(BOLD, inert(&self.plan.name));
@@ -194,7 +201,7 @@ impl Report<'_> {
         writeln!(out, "  {} {held}, until somebody approves exactly this.", self.style.paint(MAGENTA, "!"))?;
         for finding in self.plan.findings.iter().filter(|finding| finding.severity == Severity::Error) {
             let message = without_sentence(&finding.message, &approval.to_string());
-            writeln!(out, "    Why: {} ({})", inert(&message), finding.code.code())?;
+            writeln!(out, "    Why: {}: {}", finding.code.code(), inert(&message))?;
         }
         writeln!(out, "    To let it go ahead, add to `spec` in the file of customer `{name}`:")?;
         writeln!(out, "      approve: [\"{approval}\"]")?;
@@ -460,7 +467,7 @@ Plan: 1 to add, 1 to update, 2 to remove, 0 held; 120 unchanged.
         for line in [
             "contoso (held)",
             "  ! hold   fay@contoso.test  unlicensed, held by removal-limit  (EndUser, staff)",
-            "    Why: 30 removals, and 12 are allowed in 24h (removal-limit)",
+            "    Why: removal-limit: 30 removals, and 12 are allowed in 24h",
             &format!("      approve: [\"{approval}\"]"),
             &format!("      intake apply --customer contoso --approve {approval}"),
         ] {
