@@ -1,1 +1,5 @@
 //! The operator's file, and the only reader of the environment and of secrets.
+
+pub mod operator;
+pub mod operator_document;
+pub mod secrets;

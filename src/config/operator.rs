@@ -1,0 +1,264 @@
+//! The operator's file, checked: what Intake may do, and with whose connections.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use crate::config::operator_document::{
+    ConnectionSpec, LATER_KEYS, LimitsSpec, NotifySpec, OccasionWord, OperatorSpec, PermitWord, SecretsSpec,
+};
+use crate::model::guid::Guid;
+use crate::model::text::Text;
+use crate::policy::check::MAX_FILE;
+use crate::policy::document_tenant::ApplicationSpec;
+use crate::policy::fleet::{GraphApplication, GraphCredential, GraphEndpoints, SecretRef};
+use crate::policy::limits::{ConnectionKind, Limits, Permit};
+use crate::policy::problem::Problem;
+use crate::policy::read::{Placed, Record, Value, check_keys_with_later};
+use crate::policy::source::{Ledger, Place, Source, shown};
+use crate::policy::value::Name;
+use crate::policy::yaml::{Scalar, parse};
+
+/// What the operator decided. The default is what holds without a file.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// Where the register is, if the file says so.
+    pub state: Option<String>,
+    /// How many customers are worked on at once.
+    pub concurrency: usize,
+    /// What a tree may do.
+    pub limits: Limits,
+    /// Connections by name.
+    pub connections: BTreeMap<Text, Connection>,
+    /// Who is told of what.
+    pub notify: Vec<Notification>,
+}
+
+/// A connection: where to, and with which secrets.
+#[derive(Debug, Clone)]
+pub enum Connection {
+    /// Microsoft Graph.
+    Graph(GraphConnection),
+}
+
+/// An application of the operator's at Microsoft Graph.
+#[derive(Debug, Clone)]
+pub struct GraphConnection {
+    /// The application's id.
+    pub client_id: Guid,
+    /// Where its services are.
+    pub endpoints: GraphEndpoints,
+    /// How it proves itself; a certificate's path is relative to the working folder, or absolute.
+    pub credential: GraphCredential,
+}
+
+/// A webhook, and what it is told of.
+#[derive(Debug, Clone)]
+pub struct Notification {
+    /// Where to.
+    pub url: String,
+    /// Its bearer token.
+    pub token_from: Option<SecretRef>,
+    /// Of what.
+    pub on: BTreeSet<Occasion>,
+}
+
+/// What somebody is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Occasion {
+    /// Accounts changed.
+    Changed,
+    /// Removals are held.
+    Held,
+    /// A customer could not be read, or is broken.
+    Failed,
+    /// A customer that failed or was held works again.
+    Recovered,
+}
+
+/// Why there is no operator's file.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorFault {
+    /// It cannot be read.
+    #[error("the operator's file {path} cannot be read")]
+    Unreadable {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is broken.
+    #[error("the operator's file {path} has {} problems", problems.len())]
+    Broken {
+        /// Which.
+        path: String,
+        /// What is wrong.
+        problems: Vec<Problem>,
+    },
+}
+
+impl Default for Operator {
+    fn default() -> Self {
+        Self {
+            state: None,
+            concurrency: 16,
+            limits: Limits::default(),
+            connections: BTreeMap::new(),
+            notify: Vec::new(),
+        }
+    }
+}
+
+/// Reads the operator's file; without one the defaults hold.
+///
+/// # Errors
+/// If the file cannot be read, or something in it is wrong: then nothing may run, as a limit that
+/// was mistyped would not hold.
+pub fn load(path: Option<&Path>) -> Result<Operator, OperatorFault> {
+    let Some(path) = path else { return Ok(Operator::default()) };
+    let limit = u64::try_from(MAX_FILE).unwrap_or(u64::MAX).saturating_add(1);
+    let mut content = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut content))
+        .map_err(|source| OperatorFault::Unreadable { path: shown(path), source })?;
+    check(path, content).map_err(|problems| OperatorFault::Broken { path: shown(path), problems })
+}
+
+/// Checks an operator's file. Paths of certificates are joined with the folder of `path`.
+///
+/// # Errors
+/// Everything that is wrong in it, by line and column.
+pub fn check(path: &Path, content: Vec<u8>) -> Result<Operator, Vec<Problem>> {
+    let mut ledger = Ledger::default();
+    let (text, broken) = match String::from_utf8(content) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let offset = error.utf8_error().valid_up_to();
+            (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some((offset, "this is not UTF-8")))
+        }
+    };
+    let broken = broken.or_else(|| (text.len() > MAX_FILE).then_some((0, "this file is larger than 4 MiB")));
+    let source = ledger.add(Source::new(path, text));
+    if let Some((offset, what)) = broken {
+        let start = u32::try_from(offset).unwrap_or(u32::MAX);
+        ledger.report(Place { source, start, end: start }, what);
+        return Err(ledger.finish());
+    }
+    let documents = parse(source, &mut ledger);
+    if let [_, second, ..] = documents.as_slice() {
+        ledger.report(second.at, "the operator's file holds one document").help("remove the others");
+    }
+    let root =
+        documents.first().filter(|document| document.whole).and_then(|document| document.root.as_ref());
+    let spec = root.and_then(|root| {
+        let keys = OperatorSpec::keys();
+        check_keys_with_later(root, &keys, &LATER_KEYS, "the operator's file", &mut ledger)
+            .then(|| OperatorSpec::read_fields(root, &mut ledger))
+            .flatten()
+    });
+    let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+    let operator = spec.map_or_else(Operator::default, |spec| build(&spec, &folder, &mut ledger));
+    if ledger.is_clean() { Ok(operator) } else { Err(ledger.finish()) }
+}
+
+fn build(spec: &OperatorSpec, folder: &Path, ledger: &mut Ledger) -> Operator {
+    let mut operator = Operator::default();
+    operator.state = spec.state.as_ref().map(|state| state.0.clone());
+    if let Some(concurrency) = spec.concurrency {
+        operator.concurrency = usize::try_from(concurrency.0).unwrap_or(operator.concurrency);
+    }
+    if let Some(secrets) = &spec.secrets {
+        build_secrets(secrets, &mut operator.limits);
+    }
+    operator.limits.permit = spec
+        .permit
+        .iter()
+        .flatten()
+        .map(|word| match word {
+            PermitWord::Endpoints => Permit::Endpoints,
+            PermitWord::Plaintext => Permit::Plaintext,
+            PermitWord::ManagedIdentity => Permit::ManagedIdentity,
+        })
+        .collect();
+    if let Some(allow) = spec.network.as_ref().and_then(|network| network.allow.as_ref()) {
+        operator.limits.hosts = allow.iter().map(|host| host.0.to_string()).collect();
+    }
+    if let Some(limits) = &spec.limits {
+        build_limits(limits, &mut operator.limits);
+    }
+    for (name, connection) in spec.connections.iter().flat_map(|connections| &connections.0) {
+        match Name::from_scalar(&Scalar { text: name.value.clone(), plain: false }) {
+            Ok(valid) => {
+                if let Some(connection) = build_connection(connection, folder, ledger) {
+                    operator.limits.connections.insert(valid.0.clone(), ConnectionKind::Graph);
+                    operator.connections.insert(valid.0, connection);
+                }
+            }
+            Err(wrong) => {
+                ledger.report(name.at, wrong.what).maybe_help(wrong.help);
+            }
+        }
+    }
+    operator.notify = spec.notify.iter().flatten().map(build_notification).collect();
+    operator
+}
+
+fn build_secrets(spec: &SecretsSpec, limits: &mut Limits) {
+    if let Some(env) = &spec.env {
+        limits.secret_env = env.iter().map(|pattern| pattern.0.to_string()).collect();
+    }
+    if let Some(files) = &spec.files {
+        limits.secret_files = files.iter().map(|pattern| pattern.0.clone()).collect();
+    }
+}
+
+fn build_limits(spec: &LimitsSpec, limits: &mut Limits) {
+    let removal = spec.removal.as_ref();
+    if let Some(percent) = removal.and_then(|removal| removal.max_percent) {
+        limits.max_percent = percent.0;
+    }
+    if let Some(count) = removal.and_then(|removal| removal.max_count) {
+        limits.max_count = count.0;
+    }
+    limits.allow_empty = spec.allow_empty.unwrap_or(limits.allow_empty);
+    limits.include_privileged = spec.include_privileged.unwrap_or(limits.include_privileged);
+    if let Some(interval) = spec.min_interval {
+        limits.min_interval = interval.0;
+    }
+}
+
+fn build_connection(spec: &Placed<ConnectionSpec>, folder: &Path, ledger: &mut Ledger) -> Option<Connection> {
+    let graph: &Placed<ApplicationSpec> = spec.value.graph.as_ref()?;
+    match graph.value.check(graph.at, ledger)? {
+        GraphApplication::Own { client_id, endpoints, credential } => {
+            let credential = match credential {
+                GraphCredential::Certificate { certificate_file, private_key_from } => {
+                    let certificate_file = folder.join(certificate_file);
+                    GraphCredential::Certificate { certificate_file, private_key_from }
+                }
+                other => other,
+            };
+            Some(Connection::Graph(GraphConnection { client_id, endpoints, credential }))
+        }
+        GraphApplication::Connection(_) => None,
+    }
+}
+
+fn build_notification(spec: &NotifySpec) -> Notification {
+    let occasion = |word: &OccasionWord| match word {
+        OccasionWord::Changed => Occasion::Changed,
+        OccasionWord::Held => Occasion::Held,
+        OccasionWord::Failed => Occasion::Failed,
+        OccasionWord::Recovered => Occasion::Recovered,
+    };
+    let on = match &spec.on {
+        Some(words) => words.iter().map(occasion).collect(),
+        None => [Occasion::Changed, Occasion::Held, Occasion::Failed, Occasion::Recovered].into(),
+    };
+    Notification {
+        url: spec.webhook.url.value.0.clone(),
+        token_from: spec.webhook.token_from.as_ref().and_then(|secret| secret.reference()),
+        on,
+    }
+}
