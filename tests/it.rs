@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 #![allow(missing_docs, reason = "tests document themselves by their names")]
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod commands;
 mod controller;

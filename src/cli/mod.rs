@@ -16,6 +16,7 @@ pub mod saved_plan;
 pub mod schema;
 pub mod selection;
 pub mod session;
+pub mod sources;
 pub mod status;
 pub mod validate;
 pub mod wiring;

@@ -1,43 +1,38 @@
 //! Ties the commands to the adapters: the one place that knows which adapter stands behind which
 //! port.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::adapters::folder::read_tree;
 use crate::adapters::folder_watch::FolderWatch;
-use crate::adapters::graph::GraphTenant;
-use crate::adapters::graph_token::{Credential, TokenCache};
 use crate::adapters::http::HttpClient;
-use crate::adapters::ldap::LdapDirectory;
-use crate::adapters::ldif::LdifDirectory;
-use crate::adapters::snapshot::SnapshotTenant;
 use crate::adapters::store::connection;
+use crate::adapters::webhook::WebhookDestination;
 use crate::cli::exit::Failure;
+use crate::cli::sources::AdapterSources;
+use crate::config::operator::{self, Notification, Occasion, OperatorFault};
+use crate::config::secrets::{Owner, Secrets};
 use crate::model::digest::{Digest, Digester};
-use crate::model::directory::Directory;
 use crate::model::duration::Seconds;
-use crate::model::guid::Guid;
-use crate::model::reading::{Fault, FaultKind, Reading};
-use crate::model::tenant::Tenant;
-use crate::model::text::{Text, inert};
-use crate::policy::fleet::{
-    Customer, DirectoryLocation, DirectorySource, Fleet, GraphApplication, GraphCredential, GraphEndpoints,
-    GraphLocation, SecretRef, TenantSource,
-};
+use crate::model::reading::{Fault, FaultKind};
+use crate::model::text::Text;
+use crate::policy::check::check;
+use crate::policy::fleet::{Customer, DirectoryLocation, Fleet, TenantSource};
+use crate::policy::problem::Problem;
+use crate::policy::schema;
 use crate::ports::clock::Clock;
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::{Register, RegisterReader};
-use crate::ports::source::{DirectoryPort, Progress, Sources, TenantPort};
+use crate::ports::source::Sources;
 use crate::ports::tree::{Tree, TreeReading};
 use crate::ports::watch::Watch;
-use crate::reconcile::notice::Subscription;
+use crate::reconcile::notice::{Notice, Subscription};
 
 /// What the operator's file says, and the secrets that it lets a tree use.
 #[derive(Clone)]
@@ -48,6 +43,8 @@ pub struct Operator {
     pub concurrency: usize,
     /// Who is told what.
     pub subscriptions: Vec<Subscription>,
+    settings: Arc<operator::Operator>,
+    secrets: Arc<Secrets>,
 }
 
 /// A tree that was read and checked.
@@ -76,56 +73,74 @@ pub struct Store {
     pub outbox: Arc<dyn Outbox>,
 }
 
-// SEAM: the functions below whose body is `Err(not_yet(…))` or empty wait for their adapters.
-
-fn not_yet(what: &str) -> Failure {
-    Failure::new(format!("this build has no {what} yet"))
-}
-
 /// Reads the operator's file; without one, its defaults hold.
 ///
 /// # Errors
-/// If it cannot be read or has errors.
+/// If it cannot be read or has errors, all of which are told.
 pub fn operator(path: Option<&Path>) -> Result<Operator, Failure> {
-    // SEAM: config::…::read(path), converting `notify` to subscriptions.
-    match path {
-        None => Ok(Operator { state: None, concurrency: 16, subscriptions: Vec::new() }),
-        Some(_) => Err(not_yet("operator's file")),
-    }
+    let settings = operator::load(path).map_err(|fault| {
+        let details = match &fault {
+            OperatorFault::Broken { problems, .. } => problems.iter().map(Problem::to_string).collect(),
+            OperatorFault::Unreadable { .. } => Vec::new(),
+        };
+        Failure::of("", &fault).details(details)
+    })?;
+    Ok(Operator {
+        state: settings.state.clone(),
+        concurrency: settings.concurrency,
+        subscriptions: settings.notify.iter().map(subscription).collect(),
+        secrets: Arc::new(Secrets::new(&settings.limits)),
+        settings: Arc::new(settings),
+    })
+}
+
+fn subscription(notification: &Notification) -> Subscription {
+    let notice = |occasion: &Occasion| match occasion {
+        Occasion::Changed => Notice::Changed,
+        Occasion::Held => Notice::Held,
+        Occasion::Failed => Notice::Failed,
+        Occasion::Recovered => Notice::Recovered,
+    };
+    let on: BTreeSet<Notice> = notification.on.iter().map(notice).collect();
+    Subscription { destination: destination_name(&notification.url), on }
+}
+
+/// Names a webhook in the outbox: by its address, so that the order in the file does not matter,
+/// and not in clear, as some addresses are secrets.
+fn destination_name(url: &str) -> Text {
+    let digest = Digest::of(url.as_bytes()).to_string();
+    Text::from(format!("webhook-{}", &digest["sha256:".len()..][..16]))
 }
 
 impl Operator {
     /// Returns what opens customers' sources. Files are named in messages as they lie below
     /// `root`; `max_wait` is how long throttling and faults may delay a reading.
     pub fn sources(&self, root: &Path, max_wait: Seconds) -> Arc<dyn Sources> {
-        Arc::new(WiredSources {
-            operator: self.clone(),
-            root: root.canonicalize().unwrap_or_else(|_| root.to_owned()),
-            patience: max_wait.to_std(),
-            http: HttpClient::new(),
-            tokens: TokenCache::default(),
-        })
+        let (settings, secrets) = (Arc::clone(&self.settings), Arc::clone(&self.secrets));
+        Arc::new(AdapterSources::new(settings, secrets, root.to_owned(), max_wait.to_std()))
     }
 
-    /// Returns a secret that a customer's document names, if the customer may use it.
-    fn secret(&self, customer: &Customer, from: &SecretRef) -> Result<SecretString, Fault> {
-        // SEAM: config's `Secrets::resolve`.
-        let _ = (customer, from);
-        Err(Fault::new(FaultKind::Refused, "this build reads no secrets yet"))
-    }
-
-    /// Returns the application of a connection: its id, where its services are, how it proves
-    /// itself.
-    fn connection(&self, name: &Text) -> Result<(Guid, GraphEndpoints, Credential), Fault> {
-        // SEAM: `connections` of the operator's file.
-        let what = format!("the operator's file has no Graph connection `{}`", inert(name));
-        Err(Fault::new(FaultKind::Refused, what))
-    }
-
-    /// Returns where deliveries go, by name.
+    /// Returns where deliveries go, by name. One whose address or token cannot be read is left
+    /// out and told of: what is meant for it waits in the outbox.
     pub fn destinations(&self) -> BTreeMap<Text, Arc<dyn Destination>> {
-        // SEAM: a webhook for each entry of `notify`.
-        BTreeMap::new()
+        let mut destinations: BTreeMap<Text, Arc<dyn Destination>> = BTreeMap::new();
+        for notification in &self.settings.notify {
+            let name = destination_name(&notification.url);
+            match self.webhook(notification) {
+                Ok(webhook) => drop(destinations.insert(name, Arc::new(webhook))),
+                Err(fault) => tracing::error!(destination = %name, "no notifications: {}", fault.what),
+            }
+        }
+        destinations
+    }
+
+    fn webhook(&self, notification: &Notification) -> Result<WebhookDestination, Fault> {
+        let refused = |what: String| Fault::new(FaultKind::Refused, what);
+        let url =
+            notification.url.parse().map_err(|error| refused(format!("its address is no URL: {error}")))?;
+        let token = notification.token_from.as_ref().map(|from| self.secrets.resolve(Owner::Operator, from));
+        let token = token.transpose().map_err(|fault| refused(Failure::of("its token", &fault).what))?;
+        Ok(WebhookDestination::new(HttpClient::new()?, url, token))
     }
 }
 
@@ -134,11 +149,14 @@ impl Operator {
 /// # Errors
 /// If the tree itself cannot be read: no such folder, no permission.
 pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<CheckedTree, Failure> {
-    // SEAM: adapters::folder::read_tree(root), policy::check::check(&files, &limits).
-    let _ = (operator, coloured);
-    std::fs::read_dir(root)
-        .map_err(|error| Failure::of(&format!("cannot read the tree `{}`", root.display()), &error))?;
-    Err(not_yet("reader of policy files"))
+    let files = read_tree(root).map_err(|fault| Failure::of("", &fault))?;
+    let checked = check(&files, &operator.settings.limits);
+    let show = |problem: &Problem| ShownProblem {
+        line: problem.to_string(),
+        drawn: problem.render(coloured),
+        json: serde_json::to_value(problem).unwrap_or_default(),
+    };
+    Ok(CheckedTree { fleet: checked.fleet, problems: checked.problems.iter().map(show).collect() })
 }
 
 /// Opens the store for writing; makes it where there is none.
@@ -160,105 +178,7 @@ pub async fn open_reading(url: &str) -> Result<Arc<dyn RegisterReader>, Failure>
 
 /// Returns the JSON Schemas of policy files by file name.
 pub fn schemas() -> BTreeMap<&'static str, String> {
-    // SEAM: policy::schema::schemas()
-    BTreeMap::new()
-}
-
-// END OF SEAM. What follows holds as it is.
-
-/// Opens the sources of customers: the one place that knows which adapter reads what.
-struct WiredSources {
-    operator: Operator,
-    root: PathBuf,
-    patience: Duration,
-    http: Result<HttpClient, Fault>,
-    tokens: TokenCache,
-}
-
-impl WiredSources {
-    /// Returns how messages name a file of the tree.
-    fn shown(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
-    }
-
-    fn graph(&self, customer: &Customer, location: &GraphLocation) -> Result<GraphTenant, Fault> {
-        let (client_id, endpoints, credential) = match &location.application {
-            GraphApplication::Connection(name) => self.operator.connection(name)?,
-            GraphApplication::Own { client_id, endpoints, credential } => {
-                (*client_id, endpoints.clone(), self.credential(customer, credential)?)
-            }
-        };
-        Ok(GraphTenant::new(
-            self.http.clone()?,
-            self.tokens.clone(),
-            &location.tenant_id,
-            client_id,
-            &endpoints,
-            credential,
-            self.patience,
-        ))
-    }
-
-    fn credential(&self, customer: &Customer, credential: &GraphCredential) -> Result<Credential, Fault> {
-        match credential {
-            GraphCredential::Secret(from) => Ok(Credential::Secret(self.operator.secret(customer, from)?)),
-            GraphCredential::Certificate { .. }
-            | GraphCredential::FederatedToken(_)
-            | GraphCredential::ManagedIdentity { .. } => {
-                Err(Fault::new(FaultKind::Refused, "this version of Intake can use only a client secret")
-                    .hint("give the application a client secret, and name it by clientSecretFrom"))
-            }
-        }
-    }
-}
-
-impl Sources for WiredSources {
-    fn directory(&self, customer: &Customer, source: &DirectorySource) -> Box<dyn DirectoryPort> {
-        let name = source.name.clone();
-        match &source.location {
-            DirectoryLocation::Ldif(path) => {
-                Box::new(LdifDirectory::new(name, path.clone(), self.shown(path)))
-            }
-            DirectoryLocation::Ldap(location) => {
-                let bind = location.bind.as_ref();
-                let password =
-                    bind.map(|bind| self.operator.secret(customer, &bind.password_from)).transpose();
-                match password {
-                    Ok(password) => {
-                        Box::new(LdapDirectory::new(name, location.clone(), password, self.patience))
-                    }
-                    Err(fault) => Box::new(Unopened(fault)),
-                }
-            }
-        }
-    }
-
-    fn tenant(&self, customer: &Customer, source: &TenantSource) -> Box<dyn TenantPort> {
-        match source {
-            TenantSource::Snapshot(path) => Box::new(SnapshotTenant::new(path.clone(), self.shown(path))),
-            TenantSource::Graph(location) => match self.graph(customer, location) {
-                Ok(tenant) => Box::new(tenant),
-                Err(fault) => Box::new(Unopened(fault)),
-            },
-        }
-    }
-}
-
-/// A source that cannot even be opened: its reading says why.
-struct Unopened(Fault);
-
-#[async_trait]
-impl DirectoryPort for Unopened {
-    async fn read(&self, _progress: &dyn Progress) -> Reading<Directory> {
-        Reading::Unavailable(self.0.clone())
-    }
-}
-
-#[async_trait]
-impl TenantPort for Unopened {
-    async fn read(&self, _progress: &dyn Progress) -> Reading<Tenant> {
-        Reading::Unavailable(self.0.clone())
-    }
+    schema::schemas()
 }
 
 /// A tree in a folder, as the controller reads it.
@@ -287,7 +207,7 @@ impl Tree for FolderTree {
                 .fleet
                 .customers
                 .iter()
-                .map(|(name, customer)| (name.clone(), fingerprint(customer)))
+                .map(|(name, customer)| (name.clone(), fingerprint(&root, customer)))
                 .collect();
             let problems = tree.problems.into_iter().map(|problem| problem.line).collect();
             Ok(TreeReading { fleet: tree.fleet, problems, fingerprints })
@@ -300,7 +220,7 @@ impl Tree for FolderTree {
 
 /// Returns a digest over all that a tree says about a customer. Files of people count by their
 /// length and time, so that a tree with a gigabyte of them is looked through in an instant.
-fn fingerprint(customer: &Customer) -> Digest {
+fn fingerprint(root: &Path, customer: &Customer) -> Digest {
     let mut digester = Digester::new("customer");
     // References to secrets are in it, secrets are not.
     digester.field(format!("{customer:?}"));
@@ -313,7 +233,8 @@ fn fingerprint(customer: &Customer) -> Digest {
         _ => None,
     };
     for path in directories.chain(tenant) {
-        let looked = std::fs::metadata(path).and_then(|found| Ok((found.len(), found.modified()?)));
+        let looked =
+            std::fs::metadata(root.join(path)).and_then(|found| Ok((found.len(), found.modified()?)));
         digester.optional(looked.ok().map(|(length, time)| format!("{length} {time:?}")));
     }
     digester.finish()

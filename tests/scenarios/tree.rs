@@ -22,8 +22,10 @@ pub(super) fn customer(scenario: &Scenario) -> Customer {
 
 /// Checks a tree: the one place that calls the policy check.
 fn checked(files: BTreeMap<String, String>) -> Customer {
-    let files: Vec<TreeFile> =
-        files.into_iter().map(|(path, text)| TreeFile { path: path.into(), text }).collect();
+    let files: Vec<TreeFile> = files
+        .into_iter()
+        .map(|(path, text)| TreeFile { path: path.into(), content: Ok(text.into_bytes()) })
+        .collect();
     let checked = check(&files, &Limits::default());
     assert!(checked.problems.is_empty(), "the scenario's documents are broken: {:#?}", checked.problems);
     checked.fleet.customers.get(CUSTOMER).expect("the customer").clone()

@@ -1,0 +1,163 @@
+//! Opens the sources of customers: the one place that knows which adapter reads what.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+use crate::adapters::folder::resolve;
+use crate::adapters::graph::GraphTenant;
+use crate::adapters::graph_token::{Credential, TokenCache};
+use crate::adapters::http::HttpClient;
+use crate::adapters::ldap::LdapDirectory;
+use crate::adapters::ldif::LdifDirectory;
+use crate::adapters::snapshot::SnapshotTenant;
+use crate::cli::exit::Failure;
+use crate::config::operator::{Connection, Operator};
+use crate::config::secrets::{Owner, Secrets};
+use crate::model::directory::Directory;
+use crate::model::guid::Guid;
+use crate::model::reading::{Fault, FaultKind, Reading};
+use crate::model::tenant::Tenant;
+use crate::model::text::inert;
+use crate::policy::fleet::{
+    Customer, DirectoryLocation, DirectorySource, GraphApplication, GraphCredential, GraphEndpoints,
+    GraphLocation, LdapLocation, SecretRef, TenantSource,
+};
+use crate::ports::source::{DirectoryPort, Progress, Sources, TenantPort};
+
+/// Opens sources with the operator's connections and secrets.
+pub struct AdapterSources {
+    operator: Arc<Operator>,
+    secrets: Arc<Secrets>,
+    /// The tree that the paths of documents are relative to.
+    root: PathBuf,
+    patience: Duration,
+    /// One client for all tenants, or why there is none.
+    http: Result<HttpClient, Fault>,
+    tokens: TokenCache,
+}
+
+impl AdapterSources {
+    /// Makes one. `patience` is how long throttling and faults may delay a reading.
+    pub fn new(operator: Arc<Operator>, secrets: Arc<Secrets>, root: PathBuf, patience: Duration) -> Self {
+        Self { operator, secrets, root, patience, http: HttpClient::new(), tokens: TokenCache::new() }
+    }
+
+    fn file(&self, path: &Path) -> Result<PathBuf, Fault> {
+        resolve(&self.root, path).map_err(|fault| {
+            Fault::new(FaultKind::Refused, Failure::of("its file cannot be used", &fault).what)
+        })
+    }
+
+    fn secret(&self, owner: Owner<'_>, from: &SecretRef) -> Result<SecretString, Fault> {
+        self.secrets.resolve(owner, from).map_err(|fault| {
+            Fault::new(FaultKind::Refused, Failure::of("its secret cannot be used", &fault).what)
+        })
+    }
+
+    fn ldif(&self, source: &DirectorySource, path: &Path) -> Result<LdifDirectory, Fault> {
+        Ok(LdifDirectory::new(source.name.clone(), self.file(path)?, path.display().to_string()))
+    }
+
+    fn ldap(
+        &self,
+        customer: &Customer,
+        source: &DirectorySource,
+        location: &LdapLocation,
+    ) -> Result<LdapDirectory, Fault> {
+        let owner = Owner::Customer(&customer.name);
+        let password =
+            location.bind.as_ref().map(|bind| self.secret(owner, &bind.password_from)).transpose()?;
+        let ca_file = location.ca_file.as_deref().map(|path| self.file(path)).transpose()?;
+        let location = LdapLocation { ca_file, ..location.clone() };
+        Ok(LdapDirectory::new(source.name.clone(), location, password, self.patience))
+    }
+
+    fn graph(&self, customer: &Customer, location: &GraphLocation) -> Result<GraphTenant, Fault> {
+        let (client_id, endpoints, credential): (Guid, &GraphEndpoints, Credential) =
+            match &location.application {
+                GraphApplication::Connection(name) => match self.operator.connections.get(name) {
+                    Some(Connection::Graph(connection)) => {
+                        let credential = self.credential(Owner::Operator, &connection.credential)?;
+                        (connection.client_id, &connection.endpoints, credential)
+                    }
+                    None => {
+                        let what = format!("the operator's file has no Graph connection `{}`", inert(name));
+                        return Err(Fault::new(FaultKind::Refused, what));
+                    }
+                },
+                GraphApplication::Own { client_id, endpoints, credential } => {
+                    (*client_id, endpoints, self.credential(Owner::Customer(&customer.name), credential)?)
+                }
+            };
+        Ok(GraphTenant::new(
+            self.http.clone()?,
+            self.tokens.clone(),
+            &location.tenant_id,
+            client_id,
+            endpoints,
+            credential,
+            self.patience,
+        ))
+    }
+
+    fn credential(&self, owner: Owner<'_>, credential: &GraphCredential) -> Result<Credential, Fault> {
+        match credential {
+            GraphCredential::Secret(from) => Ok(Credential::Secret(self.secret(owner, from)?)),
+            GraphCredential::Certificate { .. }
+            | GraphCredential::FederatedToken(_)
+            | GraphCredential::ManagedIdentity { .. } => {
+                Err(Fault::new(FaultKind::Refused, "this version of Intake can use only a client secret")
+                    .hint("give the application a client secret, and name it by clientSecretFrom"))
+            }
+        }
+    }
+}
+
+impl Sources for AdapterSources {
+    fn directory(&self, customer: &Customer, source: &DirectorySource) -> Box<dyn DirectoryPort> {
+        match &source.location {
+            DirectoryLocation::Ldif(path) => match self.ldif(source, path) {
+                Ok(directory) => Box::new(directory),
+                Err(fault) => Box::new(Unopened(fault)),
+            },
+            DirectoryLocation::Ldap(location) => match self.ldap(customer, source, location) {
+                Ok(directory) => Box::new(directory),
+                Err(fault) => Box::new(Unopened(fault)),
+            },
+        }
+    }
+
+    fn tenant(&self, customer: &Customer, source: &TenantSource) -> Box<dyn TenantPort> {
+        match source {
+            TenantSource::Snapshot(path) => match self.file(path) {
+                Ok(file) => Box::new(SnapshotTenant::new(file, path.display().to_string())),
+                Err(fault) => Box::new(Unopened(fault)),
+            },
+            TenantSource::Graph(location) => match self.graph(customer, location) {
+                Ok(tenant) => Box::new(tenant),
+                Err(fault) => Box::new(Unopened(fault)),
+            },
+        }
+    }
+}
+
+/// A source that cannot even be opened: its reading says why.
+struct Unopened(Fault);
+
+#[async_trait]
+impl DirectoryPort for Unopened {
+    async fn read(&self, _progress: &dyn Progress) -> Reading<Directory> {
+        Reading::Unavailable(self.0.clone())
+    }
+}
+
+#[async_trait]
+impl TenantPort for Unopened {
+    async fn read(&self, _progress: &dyn Progress) -> Reading<Tenant> {
+        Reading::Unavailable(self.0.clone())
+    }
+}
