@@ -38,7 +38,8 @@ const CRATES: [(&str, &str); 11] = [
 const OUTSIDE: [&str; 10] = [
     "std::fs",
     "std::env",
-    "std::net",
+    "TcpStream",
+    "ToSocketAddrs",
     "std::process",
     "tokio",
     "tracing",

@@ -18,6 +18,8 @@ use crate::policy::fleet::{Customer, MatchKey};
 pub struct Roster {
     /// Per candidate of the screen; [`Link::NotAsked`] where the directory alone decided.
     pub links: Vec<Link>,
+    /// The users of candidates whom the directory alone ruled out: in somebody's scope all the same.
+    pub ruled_out: Vec<u32>,
 }
 
 /// What came of looking for a candidate's tenant user. Users are positions in the tenant.
@@ -59,27 +61,39 @@ pub fn correlate(
     screened: &Screened<'_>,
     licences: &[Option<LicenceTest>],
 ) -> Roster {
-    let mut links = vec![Link::NotAsked; screened.candidates.len()];
-    let Some(tenant) = tenant else { return Roster { links } };
+    let mut roster = Roster { links: vec![Link::NotAsked; screened.candidates.len()], ruled_out: Vec::new() };
+    let Some(tenant) = tenant else { return roster };
     let matcher = Matcher::new(customer, directories, tenant, selected);
-    for (candidate, link) in screened.candidates.iter().zip(&mut links) {
+    for (candidate, link) in screened.candidates.iter().zip(&mut roster.links) {
         let import = selected.imports[candidate.import as usize].import;
-        let licence = licences[candidate.import as usize].as_ref();
-        if let (None, true, Some(licence)) = (candidate.verdict, import.password_sync, licence) {
-            let person = &directories[candidate.directory as usize].people[candidate.person as usize];
-            let key =
-                AccountKey { account_type: import.account_type, source: Source::Directory, id: person.guid };
-            *link = matcher.link(
-                person,
-                (candidate.directory, candidate.person),
-                known(&key),
-                &import.match_keys,
-                licence,
-            );
+        let Some(licence) = licences[candidate.import as usize].as_ref().filter(|_| import.password_sync)
+        else {
+            continue;
+        };
+        let person = &directories[candidate.directory as usize].people[candidate.person as usize];
+        let key =
+            AccountKey { account_type: import.account_type, source: Source::Directory, id: person.guid };
+        let place = (candidate.directory, candidate.person);
+        let found = matcher.link(person, place, known(&key), &import.match_keys, licence);
+        match candidate.verdict {
+            None => *link = found,
+            Some(_) => roster.ruled_out.extend(found.users()),
         }
     }
-    separate_claims(&mut links, screened, tenant.users.len());
-    Roster { links }
+    separate_claims(&mut roster.links, screened, tenant.users.len());
+    roster
+}
+
+impl Link {
+    /// Returns the users that are, or could be, the candidate's.
+    pub fn users(&self) -> impl Iterator<Item = u32> {
+        let (one, several) = match self {
+            Self::NotAsked | Self::Nobody => (None, &[][..]),
+            Self::One { user, .. } => (Some(*user), &[][..]),
+            Self::Ambiguous(rivals) | Self::Conflict(rivals) => (None, rivals.users.as_slice()),
+        };
+        one.into_iter().chain(several.iter().map(|(user, _)| *user))
+    }
 }
 
 /// Two accounts for one user: neither is the right one.

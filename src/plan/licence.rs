@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 
 use crate::model::guid::Guid;
 use crate::model::tenant::{Licence, Subscription, Tenant, TenantUser};
-use crate::model::text::{Text, same};
+use crate::model::text::{Text, inert, same};
 use crate::policy::fleet::{LicenceRule, SkuName};
 
 /// A policy's licence rule, read against what one tenant owns.
 pub struct LicenceTest {
+    any_of: Option<BTreeSet<Guid>>,
+    ignored: BTreeSet<Guid>,
+    /// `None` for a plan that the tenant does not own: it is enabled for nobody.
+    plans: Vec<(Option<Guid>, String)>,
     /// Per set of licences of the tenant.
     counts: Vec<bool>,
 }
@@ -29,28 +33,58 @@ impl LicenceTest {
     /// test must not be relied upon.
     pub fn of(rule: &LicenceRule, tenant: &Tenant) -> (Self, Vec<LicenceProblem>) {
         let mut problems = Vec::new();
-        let subscriptions = tenant.subscriptions.as_deref();
-        let any_of = resolve(&rule.any_of, subscriptions, sku_ids, &mut problems);
-        let ignored = resolve(&rule.ignore, subscriptions, sku_ids, &mut Vec::new());
-        let plans = resolve(&rule.require_plan, subscriptions, plan_ids, &mut problems);
-        let names = rule.any_of.iter().chain(&rule.ignore).chain(&rule.require_plan);
-        if subscriptions.is_none() && names.clone().any(|name| matches!(name, SkuName::Name(_))) {
+        let owned = Owned::of(tenant);
+        let any_of: Option<BTreeSet<Guid>> = (!rule.any_of.is_empty())
+            .then(|| owned.skus(&rule.any_of, &mut problems).into_iter().flatten().collect());
+        let ignored = owned.skus(&rule.ignore, &mut Vec::new()).into_iter().flatten().collect();
+        let plans = owned.plans(&rule.require_plan, &mut problems);
+        let plans = plans.into_iter().zip(rule.require_plan.iter().map(SkuName::to_string)).collect();
+        let mut names = rule.any_of.iter().chain(&rule.ignore).chain(&rule.require_plan);
+        if tenant.subscriptions.is_none() && names.any(|name| matches!(name, SkuName::Name(_))) {
             problems = vec![LicenceProblem::NamesUnknown];
-        } else if !rule.any_of.is_empty() && any_of.is_empty() {
+        } else if any_of.as_ref().is_some_and(BTreeSet::is_empty) {
             problems.push(LicenceProblem::NoneOwned);
         }
-        // A plan that the tenant does not own is enabled for nobody.
-        let wants_plan = !rule.require_plan.is_empty();
-        let counts = |licence: &Licence| {
-            let subscription =
-                subscriptions.and_then(|owned| owned.iter().find(|owned| owned.sku == licence.sku));
-            licence.effective
-                && subscription.is_none_or(|subscription| subscription.usable)
-                && (rule.any_of.is_empty() || any_of.contains(&licence.sku))
-                && !ignored.contains(&licence.sku)
-                && (!wants_plan || has_plans(licence, subscription, &plans, rule.require_plan.len()))
+        let mut test = Self { any_of, ignored, plans, counts: Vec::new() };
+        let counts = |licence: &Licence| test.objection(tenant, licence).is_none();
+        test.counts = tenant.licence_sets.iter().map(|set| set.0.iter().any(counts)).collect();
+        (test, problems)
+    }
+
+    /// Says why a licence does not count; `None` for one that does.
+    fn objection(&self, tenant: &Tenant, licence: &Licence) -> Option<String> {
+        let subscription = subscription_of(tenant, licence);
+        if !licence.effective {
+            return Some("its assignment is in error".to_owned());
+        }
+        if subscription.is_some_and(|subscription| !subscription.usable) {
+            return Some("its subscription is suspended".to_owned());
+        }
+        if self.ignored.contains(&licence.sku) {
+            return Some("ignored".to_owned());
+        }
+        if self.any_of.as_ref().is_some_and(|any_of| !any_of.contains(&licence.sku)) {
+            return Some("not among `anyOf`".to_owned());
+        }
+        let is_enabled = |plan: &Option<Guid>| {
+            plan.is_some_and(|plan| {
+                let is_part = |owned: &Subscription| owned.plans.iter().any(|(id, _)| *id == plan);
+                !licence.disabled_plans.contains(&plan) && subscription.is_none_or(is_part)
+            })
         };
-        (Self { counts: tenant.licence_sets.iter().map(|set| set.0.iter().any(counts)).collect() }, problems)
+        let missing = self.plans.iter().find(|(plan, _)| !is_enabled(plan));
+        missing.map(|(_, name)| format!("without the plan {name}"))
+    }
+
+    /// Says of each licence of a user why it does not count: `FLOW_FREE (ignored)`.
+    pub fn objections(&self, tenant: &Tenant, user: &TenantUser) -> Vec<String> {
+        let describe = |licence: &Licence| {
+            let objection = self.objection(tenant, licence)?;
+            Some(format!("{} ({objection})", inert(&name_of(tenant, licence))))
+        };
+        let mut objections: Vec<String> = tenant.licences_of(user).iter().filter_map(describe).collect();
+        objections.sort_unstable();
+        objections
     }
 
     /// Whether a user holds a licence that counts.
@@ -59,55 +93,68 @@ impl LicenceTest {
     }
 }
 
-/// Whether all required plans are part of this licence's SKU and enabled.
-fn has_plans(licence: &Licence, owned: Option<&Subscription>, plans: &BTreeSet<Guid>, wanted: usize) -> bool {
-    plans.len() == wanted
-        && plans.iter().all(|plan| {
-            !licence.disabled_plans.contains(plan)
-                && owned.is_none_or(|subscription| subscription.plans.iter().any(|(id, _)| id == plan))
-        })
+/// What a tenant owns, as far as it tells.
+struct Owned<'a> {
+    skus: Vec<(Guid, &'a str)>,
+    plans: Vec<(Guid, &'a str)>,
+    /// Whether it tells: without subscribedSkus an id can still be compared.
+    is_known: bool,
 }
 
-fn sku_ids(subscription: &Subscription) -> Vec<(Guid, &str)> {
-    vec![(subscription.sku, subscription.part_number.as_str())]
-}
+impl<'a> Owned<'a> {
+    fn of(tenant: &'a Tenant) -> Self {
+        let subscriptions = tenant.subscriptions.as_deref().unwrap_or_default();
+        let plans = subscriptions.iter().flat_map(|owned| &owned.plans);
+        Self {
+            skus: subscriptions.iter().map(|owned| (owned.sku, owned.part_number.as_str())).collect(),
+            plans: plans.map(|(id, name)| (*id, name.as_str())).collect(),
+            is_known: tenant.subscriptions.is_some(),
+        }
+    }
 
-fn plan_ids(subscription: &Subscription) -> Vec<(Guid, &str)> {
-    subscription.plans.iter().map(|(id, name)| (*id, name.as_str())).collect()
-}
+    fn skus(&self, names: &[SkuName], problems: &mut Vec<LicenceProblem>) -> Vec<Option<Guid>> {
+        names.iter().map(|name| self.find(name, &self.skus, problems)).collect()
+    }
 
-fn resolve(
-    names: &[SkuName],
-    subscriptions: Option<&[Subscription]>,
-    ids: fn(&Subscription) -> Vec<(Guid, &str)>,
-    problems: &mut Vec<LicenceProblem>,
-) -> BTreeSet<Guid> {
-    let owned: Vec<(Guid, &str)> = subscriptions.unwrap_or_default().iter().flat_map(ids).collect();
-    let mut resolved = BTreeSet::new();
-    for name in names {
+    fn plans(&self, names: &[SkuName], problems: &mut Vec<LicenceProblem>) -> Vec<Option<Guid>> {
+        names.iter().map(|name| self.find(name, &self.plans, problems)).collect()
+    }
+
+    fn find(
+        &self,
+        name: &SkuName,
+        owned: &[(Guid, &str)],
+        problems: &mut Vec<LicenceProblem>,
+    ) -> Option<Guid> {
         let found = owned.iter().find(|(id, owned)| match name {
             SkuName::Id(wanted) => id == wanted,
             SkuName::Name(wanted) => same(owned, wanted),
         });
         match (found, name) {
-            (Some((id, _)), _) => drop(resolved.insert(*id)),
-            // Without subscribedSkus an id can still be compared; whether it is owned is unknown.
-            (None, SkuName::Id(id)) if subscriptions.is_none() => drop(resolved.insert(*id)),
-            (None, SkuName::Id(id)) => problems.push(LicenceProblem::NotOwned(Text::from(id.to_string()))),
-            (None, SkuName::Name(name)) => problems.push(LicenceProblem::NotOwned(name.clone())),
+            (Some((id, _)), _) => Some(*id),
+            (None, SkuName::Id(id)) if !self.is_known => Some(*id),
+            (None, name) => {
+                problems.push(LicenceProblem::NotOwned(Text::from(name.to_string())));
+                None
+            }
         }
     }
-    resolved
+}
+
+fn subscription_of<'a>(tenant: &'a Tenant, licence: &Licence) -> Option<&'a Subscription> {
+    tenant.subscriptions.as_deref()?.iter().find(|owned| owned.sku == licence.sku)
+}
+
+/// Returns a licence's part number, or its id where names are not known.
+fn name_of(tenant: &Tenant, licence: &Licence) -> Text {
+    let owned = subscription_of(tenant, licence);
+    owned.map_or_else(|| Text::from(licence.sku.to_string()), |owned| owned.part_number.clone())
 }
 
 /// Returns what a user's licences are called: part numbers, or ids where names are not known.
 pub fn licence_names(tenant: &Tenant, user: &TenantUser) -> Vec<Text> {
-    let subscriptions = tenant.subscriptions.as_deref().unwrap_or_default();
-    let name = |licence: &Licence| {
-        let owned = subscriptions.iter().find(|owned| owned.sku == licence.sku);
-        owned.map_or_else(|| Text::from(licence.sku.to_string()), |owned| owned.part_number.clone())
-    };
-    let mut names: Vec<Text> = tenant.licences_of(user).iter().map(name).collect();
+    let mut names: Vec<Text> =
+        tenant.licences_of(user).iter().map(|licence| name_of(tenant, licence)).collect();
     names.sort_unstable();
     names
 }

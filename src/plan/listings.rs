@@ -22,6 +22,8 @@ pub struct Listings<'a> {
     pub roster: &'a Roster,
     /// The verdicts.
     pub desired: &'a Desired,
+    /// The licence test of each import that links.
+    pub licences: &'a [Option<LicenceTest>],
 }
 
 impl Listings<'_> {
@@ -87,10 +89,14 @@ impl Listings<'_> {
                         format!("sign-in of tenant user {} is blocked", inert(&user.user_principal_name))
                     }
                     (Verdict::Unlicensed, Some(tenant), Some(user)) => {
-                        let names = licence_names(tenant, user).join(", ");
-                        let holds =
-                            if names.is_empty() { "no licence".to_owned() } else { format!("only {names}") };
-                        format!("tenant user {} holds {holds}", inert(&user.user_principal_name))
+                        let user_name = inert(&user.user_principal_name);
+                        let licence = self.licences[candidate.import as usize].as_ref();
+                        match licence.map(|licence| licence.objections(tenant, user).join(", ")) {
+                            Some(objections) if !objections.is_empty() => {
+                                format!("tenant user {user_name} holds no licence that counts: {objections}")
+                            }
+                            _ => format!("tenant user {user_name} holds no licence"),
+                        }
                     }
                     (verdict, ..) => self.screened.screens[candidate.import as usize]
                         [candidate.directory as usize]
@@ -139,18 +145,13 @@ impl Listings<'_> {
     }
 
     /// Lists licensed people of the tenant whom no scope holds, by name.
-    pub fn licensed_outside_scope(&self, licences: &[Option<LicenceTest>]) -> Vec<TenantUserView> {
+    pub fn licensed_outside_scope(&self) -> Vec<TenantUserView> {
         let Some(tenant) = self.known.tenant else { return Vec::new() };
-        let Some(licence) = licences.iter().flatten().next() else { return Vec::new() };
+        let Some(licence) = self.licences.iter().flatten().next() else { return Vec::new() };
         let mut is_inside = vec![false; tenant.users.len()];
-        for link in &self.roster.links {
-            match link {
-                Link::One { user, .. } => is_inside[*user as usize] = true,
-                Link::Ambiguous(rivals) | Link::Conflict(rivals) => {
-                    rivals.users.iter().for_each(|(user, _)| is_inside[*user as usize] = true);
-                }
-                Link::NotAsked | Link::Nobody => {}
-            }
+        let linked = self.roster.links.iter().flat_map(Link::users);
+        for user in linked.chain(self.roster.ruled_out.iter().copied()) {
+            is_inside[user as usize] = true;
         }
         let mut list: Vec<TenantUserView> = tenant
             .users

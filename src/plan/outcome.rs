@@ -46,7 +46,7 @@ pub struct CustomerPlan {
     pub register_revision: u64,
     /// Counts.
     pub summary: Summary,
-    /// In the order in which they are applied: adds come before removals.
+    /// Sorted by name, then id.
     pub operations: Vec<Operation>,
     /// Known accounts that an unclear record or match leaves as they are.
     pub kept: Vec<Kept>,
@@ -367,6 +367,15 @@ impl Action {
             Self::Remove => "remove",
             Self::Hold => "hold",
         }
+    }
+}
+
+impl CustomerPlan {
+    /// Returns the operations in the order of application: adds come before removals.
+    pub fn in_order(&self) -> Vec<&Operation> {
+        let mut operations: Vec<&Operation> = self.operations.iter().collect();
+        operations.sort_by_key(|operation| operation.action);
+        operations
     }
 }
 

@@ -196,10 +196,11 @@ fn judge(
         screened: &screened,
         roster: &roster,
         desired: &desired,
+        licences: &licences.tests,
     };
     draft.plan.kept = listings.kept(&kept);
     draft.plan.not_imported = listings.not_imported(&left_out);
-    draft.plan.licensed_outside_scope = listings.licensed_outside_scope(&licences.tests);
+    draft.plan.licensed_outside_scope = listings.licensed_outside_scope();
     let held = unclear || approval.is_some();
     let consequences = &mut draft.plan.consequences;
     consequences.pins = resolver.into_pins(invalid_types.is_empty());

@@ -137,10 +137,10 @@ impl Report<'_> {
     }
 
     fn operations(&self, out: &mut dyn Write) -> fmt::Result {
-        let names: Vec<String> =
-            self.plan.operations.iter().map(|operation| name_of(&operation.account())).collect();
+        let operations = self.plan.in_order();
+        let names: Vec<String> = operations.iter().map(|operation| name_of(&operation.account())).collect();
         let width = width_of(&names);
-        for (operation, name) in self.plan.operations.iter().zip(&names) {
+        for (operation, name) in operations.into_iter().zip(&names) {
             self.operation(out, operation, name, width)?;
         }
         Ok(())
@@ -258,7 +258,9 @@ impl Report<'_> {
             return writeln!(out, "\n  Not imported: {} (-v lists them)", all.len());
         }
         writeln!(out, "\n  Not imported ({})", all.len())?;
-        let shown = self.short(all);
+        let mut by_verdict: Vec<&NotImported> = all.iter().collect();
+        by_verdict.sort_by_key(|left_out| left_out.verdict);
+        let shown = self.short(&by_verdict);
         let names: Vec<String> = shown.iter().map(|left_out| name_of(&left_out.account)).collect();
         let width = width_of(&names);
         for (NotImported { verdict, evidence, candidates, .. }, name) in shown.iter().zip(&names) {

@@ -1,6 +1,7 @@
 //! What a checked tree says: for every customer where its sources are and which imports apply.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 
 use jiff::civil::Date;
@@ -188,6 +189,15 @@ pub enum SkuName {
     Id(Guid),
     /// Its part number or plan name: readable only with the tenant's subscribedSkus.
     Name(Text),
+}
+
+impl fmt::Display for SkuName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(formatter),
+            Self::Name(name) => name.fmt(formatter),
+        }
+    }
 }
 
 /// By what an account and a tenant user are compared.

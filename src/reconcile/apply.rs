@@ -29,7 +29,7 @@ pub fn commit_of(
         register.accounts.iter().map(|account| (&account.key, account)).collect();
     let mut accounts = Vec::new();
     let mut events = Vec::new();
-    for operation in &plan.operations {
+    for operation in plan.in_order() {
         let before = known.get(&operation.key).copied();
         if let Some(after) = account_after(operation, before, plan, stamp) {
             events.push(account_event(operation, before, &after));
