@@ -243,20 +243,14 @@ fn removal_limit(account_type: AccountType, limits: &RemovalLimits, counts: &Cou
 }
 
 fn source_shrunk(watch: &Watch<'_>, account_type: AccountType, limits: &RemovalLimits) -> Option<Objection> {
-    let before = watch.before.directories.iter().map(|(name, ids)| {
-        (
-            format!("the directory `{name}`"),
-            ids.as_slice(),
-            watch.now.directories.get(name).map(Vec::as_slice),
-        )
+    // A source that the customer no longer has did not shrink: its accounts are orphaned.
+    let directories = watch.before.directories.iter().filter_map(|(name, before)| {
+        Some((format!("the directory `{name}`"), before, watch.now.directories.get(name)?))
     });
-    let tenant = watch
-        .before
-        .tenant
-        .iter()
-        .map(|ids| ("the tenant".to_owned(), ids.as_slice(), watch.now.tenant.as_deref()));
-    before.chain(tenant).find_map(|(source, before, now)| {
-        let vanished = count_missing(before, now.unwrap_or_default());
+    let tenants = watch.before.tenant.iter().zip(&watch.now.tenant);
+    let tenant = tenants.map(|(before, now)| ("the tenant".to_owned(), before, now));
+    directories.chain(tenant).find_map(|(source, before, now)| {
+        let vanished = count_missing(before, now);
         let share = (before.len() as u64).saturating_mul(u64::from(limits.max_shrink_percent)) / 100;
         let limit = share.max(u64::from(limits.min_count));
         (vanished > limit).then(|| Objection {

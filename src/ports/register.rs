@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::model::account::Account;
-use crate::model::register::{Commit, CustomerStatus, Event, Measures, RegisterState};
+use crate::model::register::{Commit, CustomerStatus, Event, Measures, NewDelivery, RegisterState};
 use crate::model::text::Text;
 
 /// What may be asked of the register by anybody, plans included.
@@ -35,8 +35,13 @@ pub trait Register: RegisterReader {
     /// [`RegisterFault::Stale`] if the register's revision is not the expected one: nothing is
     /// written, and the turn must be planned anew.
     async fn commit(&self, commit: Commit) -> Result<u64, RegisterFault>;
-    /// Records how a turn went. Bookkeeping: raises no revision, writes no event.
-    async fn record_status(&self, status: &CustomerStatus) -> Result<(), RegisterFault>;
+    /// Records how a turn went, and with it what tells of a change for the worse or the better, in
+    /// one transaction. Bookkeeping: raises no revision, writes no event.
+    async fn record_status(
+        &self,
+        status: &CustomerStatus,
+        deliveries: &[NewDelivery],
+    ) -> Result<(), RegisterFault>;
     /// Records the users of complete readings that led to no held removal. Bookkeeping.
     async fn record_measures(&self, customer: &str, measures: &Measures) -> Result<(), RegisterFault>;
     /// Forgets accounts that were removed before a moment; returns how many. Bookkeeping: their

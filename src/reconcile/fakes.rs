@@ -11,7 +11,7 @@ use crate::model::account::{Account, AccountKey, AccountState, AccountType, Prof
 use crate::model::digest::Digest;
 use crate::model::guid::Guid;
 use crate::model::observation::Observation;
-use crate::model::register::{Commit, CustomerStatus, Event, Measures, RegisterState};
+use crate::model::register::{Commit, CustomerStatus, Event, Measures, NewDelivery, RegisterState};
 use crate::model::text::Text;
 use crate::plan::outcome::{Action, Consequences, CustomerPlan, CustomerState, Operation, Summary};
 use crate::policy::fleet::{Customer, DirectorySource, TenantSource};
@@ -63,6 +63,7 @@ struct Inner {
     customers: BTreeMap<Text, RegisterState>,
     statuses: BTreeMap<Text, CustomerStatus>,
     interferences: u32,
+    deliveries: Vec<NewDelivery>,
 }
 
 impl FakeRegister {
@@ -83,6 +84,11 @@ impl FakeRegister {
     /// Returns how a customer's last turn went.
     pub fn status(&self, customer: &str) -> Option<CustomerStatus> {
         self.inner().statuses.get(customer).cloned()
+    }
+
+    /// Returns the notices that were recorded with statuses, each by its id.
+    pub fn notices(&self) -> Vec<Text> {
+        self.inner().deliveries.iter().map(|delivery| delivery.key.clone()).collect()
     }
 
     /// Puts an account there.
@@ -150,7 +156,12 @@ impl Register for FakeRegister {
         Ok(state.revision)
     }
 
-    async fn record_status(&self, status: &CustomerStatus) -> Result<(), RegisterFault> {
+    async fn record_status(
+        &self,
+        status: &CustomerStatus,
+        deliveries: &[NewDelivery],
+    ) -> Result<(), RegisterFault> {
+        self.inner().deliveries.extend_from_slice(deliveries);
         self.inner().statuses.insert(status.customer.clone(), status.clone());
         Ok(())
     }

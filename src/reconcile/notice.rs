@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::model::register::NewDelivery;
+use crate::model::register::{CustomerStatus, NewDelivery};
 use crate::model::text::Text;
-use crate::plan::outcome::{Action, CustomerPlan, Operation};
+use crate::plan::outcome::{Action, CustomerPlan, CustomerState, Operation};
 
 /// When a destination wants to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,18 +72,57 @@ pub fn deliveries(
     stamp: &Stamp,
     subscriptions: &[Subscription],
 ) -> Vec<NewDelivery> {
+    let id = format!("{}/{}/{}", plan.name, plan.register_revision.saturating_add(1), notice.code());
+    address(notice, &id, subscriptions, || event(notice, &id, plan, stamp))
+}
+
+/// Returns the deliveries that tell of a customer's change of state, for the worse or the better;
+/// none where it did not change.
+pub fn state_deliveries(
+    status: &CustomerStatus,
+    previous: Option<&CustomerStatus>,
+    subscriptions: &[Subscription],
+) -> Vec<NewDelivery> {
+    let is_failing = |status: &CustomerStatus| FAILING.iter().any(|state| state.code() == status.state);
+    let notice = match (previous.is_some_and(is_failing), is_failing(status)) {
+        (false, true) => Notice::Failed,
+        (true, false) => Notice::Recovered,
+        _ => return Vec::new(),
+    };
+    let id = format!("{}/{}/{}", status.customer, status.last_attempt, notice.code());
+    address(notice, &id, subscriptions, || {
+        let data = json!({
+            "state": status.state.as_str(),
+            "message": status.message,
+            "revision": status.tree_revision.as_str(),
+            "lastSuccess": status.last_success,
+            "nextAttempt": status.next_attempt,
+        });
+        cloud_event(notice, &id, &status.customer, status.last_attempt, data)
+    })
+}
+
+/// The states in which nothing happens to a customer until something outside changes.
+const FAILING: [CustomerState; 3] =
+    [CustomerState::Unreadable, CustomerState::Invalid, CustomerState::NotReady];
+
+fn address(
+    notice: Notice,
+    id: &str,
+    subscriptions: &[Subscription],
+    body: impl FnOnce() -> Value,
+) -> Vec<NewDelivery> {
     let interested: Vec<&Subscription> =
         subscriptions.iter().filter(|subscription| subscription.on.contains(&notice)).collect();
     if interested.is_empty() {
         return Vec::new();
     }
-    let id = format!("{}/{}/{}", plan.name, plan.register_revision.saturating_add(1), notice.code());
-    let body = event(notice, &id, plan, stamp);
+    let body = body();
     interested
         .into_iter()
         .map(|subscription| NewDelivery {
             destination: subscription.destination.clone(),
-            key: Text::from(id.as_str()),
+            key: Text::from(id),
             body: body.clone(),
         })
         .collect()
@@ -103,13 +142,17 @@ fn event(notice: Notice, id: &str, plan: &CustomerPlan, stamp: &Stamp) -> Value 
     if let (Notice::Held, Some(approval)) = (notice, plan.approval) {
         data["approval"] = json!(approval);
     }
+    cloud_event(notice, id, &plan.name, stamp.at, data)
+}
+
+fn cloud_event(notice: Notice, id: &str, customer: &Text, at: Timestamp, data: Value) -> Value {
     json!({
         "specversion": "1.0",
         "id": id,
         "source": "intake",
         "type": format!("dev.intake.customer.{}", notice.code()),
-        "subject": plan.name.as_str(),
-        "time": stamp.at.to_string(),
+        "subject": customer.as_str(),
+        "time": at.to_string(),
         "datacontenttype": "application/json",
         "data": data,
     })

@@ -17,7 +17,7 @@ use crate::ports::register::{Register, RegisterFault};
 use crate::ports::source::Progress;
 use crate::reconcile::apply::{commit_of, may_write};
 use crate::reconcile::judge::{Job, Judge, Judged, TurnFault, Unread};
-use crate::reconcile::notice::{Stamp, Subscription};
+use crate::reconcile::notice::{Stamp, Subscription, state_deliveries};
 
 /// How often a turn is planned anew because somebody else wrote meanwhile.
 const TRIES: u32 = 3;
@@ -188,7 +188,8 @@ impl Reconciler {
         let outcome = TurnOutcome { plan, wrote, unread, failures };
         let next = next(&outcome).map(|wait| Seconds(wait.as_secs()).after(self.clock.now()));
         let status = status_of(&outcome, previous.as_ref(), observation.at, tree_revision, next);
-        self.register.record_status(&status).await?;
+        let deliveries = state_deliveries(&status, previous.as_ref(), &self.subscriptions);
+        self.register.record_status(&status, &deliveries).await?;
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(customer, status);
         Ok(outcome)
     }

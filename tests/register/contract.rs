@@ -513,11 +513,11 @@ async fn bookkeeping_raises_no_revision(register: &dyn Register, _: &dyn Outbox)
         message: "ldaps://dc1: refused\0".into(),
         ..ready.clone()
     };
-    register.record_status(&ready).await.unwrap();
-    register.record_status(&unreadable).await.unwrap();
+    register.record_status(&ready, &[]).await.unwrap();
+    register.record_status(&unreadable, &[]).await.unwrap();
     assert_eq!(register.statuses().await.unwrap(), [unreadable.clone(), ready.clone()]);
     let later = CustomerStatus { last_attempt: at(9), last_success: None, ..ready };
-    register.record_status(&later).await.unwrap();
+    register.record_status(&later, &[]).await.unwrap();
     assert_eq!(register.statuses().await.unwrap(), [unreadable, later]);
 
     let measures = Measures { tenant: Some(vec![Guid::from_u128(1)]), ..Measures::default() };

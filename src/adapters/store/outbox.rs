@@ -7,7 +7,7 @@ use sqlx::{Row as _, SqliteConnection};
 use crate::adapters::store::accounts::strange;
 use crate::adapters::store::connection::Store;
 use crate::adapters::store::fault::Mishap;
-use crate::model::register::{Commit, Delivery};
+use crate::model::register::{Delivery, NewDelivery};
 use crate::model::text::Text;
 use crate::ports::outbox::Outbox;
 use crate::ports::register::RegisterFault;
@@ -49,14 +49,19 @@ const FAILED: &str = "
 const KNOWN: &str = "SELECT 1 FROM outbox WHERE id = $1";
 
 /// Writes a commit's deliveries; one whose key its destination has already is the same delivery.
-pub(super) async fn write(connection: &mut SqliteConnection, commit: &Commit) -> Result<(), Mishap> {
-    for delivery in &commit.deliveries {
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    customer: &str,
+    deliveries: &[NewDelivery],
+    at: Timestamp,
+) -> Result<(), Mishap> {
+    for delivery in deliveries {
         sqlx::query(WRITE)
-            .bind(commit.customer.as_str())
+            .bind(customer)
             .bind(delivery.destination.as_str())
             .bind(delivery.key.as_str())
             .bind(delivery.body.to_string())
-            .bind(commit.at.as_microsecond())
+            .bind(at.as_microsecond())
             .execute(&mut *connection)
             .await?;
     }

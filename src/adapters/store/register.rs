@@ -8,7 +8,7 @@ use crate::adapters::store::connection::{NO_CHAIN, Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::{accounts, audit, bookkeeping, customers, outbox};
 use crate::model::account::Account;
-use crate::model::register::{Commit, CustomerStatus, Event, Measures, RegisterState};
+use crate::model::register::{Commit, CustomerStatus, Event, Measures, NewDelivery, RegisterState};
 use crate::model::text::Text;
 use crate::ports::register::{ChainCheck, Register, RegisterFault, RegisterReader};
 
@@ -87,10 +87,19 @@ impl Register for Store {
         self.write(|connection| Box::pin(write(connection, commit))).await
     }
 
-    async fn record_status(&self, status: &CustomerStatus) -> Result<(), RegisterFault> {
-        let status = status.clone();
-        self.write(|connection| Box::pin(async move { bookkeeping::write_status(connection, &status).await }))
-            .await
+    async fn record_status(
+        &self,
+        status: &CustomerStatus,
+        deliveries: &[NewDelivery],
+    ) -> Result<(), RegisterFault> {
+        let (status, deliveries) = (status.clone(), deliveries.to_vec());
+        self.write(|connection| {
+            Box::pin(async move {
+                bookkeeping::write_status(connection, &status).await?;
+                outbox::write(connection, &status.customer, &deliveries, status.last_attempt).await
+            })
+        })
+        .await
     }
 
     /// A source that is not among the measures keeps the one it had.
@@ -128,7 +137,7 @@ async fn write(connection: &mut SqliteConnection, commit: Commit) -> Result<u64,
     let revision = customers::pass(connection, &commit, row.revision, &head).await?;
     accounts::write(connection, &commit.customer, &commit.accounts).await?;
     audit::append(connection, links).await?;
-    outbox::write(connection, &commit).await?;
+    outbox::write(connection, &commit.customer, &commit.deliveries, commit.at).await?;
     customers::write_holds(connection, &commit.customer, &commit.holds).await?;
     Ok(revision)
 }
