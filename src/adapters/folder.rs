@@ -10,6 +10,8 @@ use crate::policy::source::shown;
 
 /// A tree holds no more files than these, of any name.
 const MAX_FILES: usize = 100_000;
+/// All files of a tree together are no larger than this, in bytes.
+const MAX_TREE: usize = 256 * 1024 * 1024;
 /// Folders are no deeper than this.
 const MAX_DEPTH: usize = 64;
 
@@ -33,7 +35,7 @@ pub enum FolderFault {
     },
     /// It holds too much to be one.
     #[error(
-        "{path} holds more than {MAX_FILES} files, or folders more than {MAX_DEPTH} deep; name the folder that holds the policy files"
+        "{path} is too large for a policy tree (at most {MAX_FILES} files, 256 MiB and {MAX_DEPTH} levels of folders); name the folder that holds the policy files"
     )]
     TooMuch {
         /// Which.
@@ -60,6 +62,7 @@ pub fn read_tree(root: &Path) -> Result<Vec<TreeFile>, FolderFault> {
     }
     let mut files = Vec::new();
     let mut seen = 0;
+    let mut size = 0;
     let mut folders = vec![(PathBuf::new(), 0)];
     while let Some((folder, depth)) = folders.pop() {
         let entries = match fs::read_dir(real_root.join(&folder)) {
@@ -94,6 +97,10 @@ pub fn read_tree(root: &Path) -> Result<Vec<TreeFile>, FolderFault> {
                 Ok(Entry::Folder) => folders.push((path, depth + 1)),
                 Ok(Entry::File) if is_yaml(&path) => {
                     let content = read_bounded(&real_root.join(&path));
+                    size += content.as_ref().map_or(0, Vec::len);
+                    if size > MAX_TREE {
+                        return Err(FolderFault::TooMuch { path: shown(root) });
+                    }
                     files.push(TreeFile { path, content });
                 }
                 Ok(Entry::File | Entry::Other) => {}

@@ -145,7 +145,7 @@ pub fn check(path: &Path, content: Vec<u8>) -> Result<Operator, Vec<Problem>> {
         ledger.report(Place { source, start, end: start }, what);
         return Err(ledger.finish());
     }
-    let documents = parse(source, &mut ledger);
+    let documents = parse(source, 0, &mut ledger);
     if let [_, second, ..] = documents.as_slice() {
         ledger.report(second.at, "the operator's file holds one document").help("remove the others");
     }
@@ -163,8 +163,8 @@ pub fn check(path: &Path, content: Vec<u8>) -> Result<Operator, Vec<Problem>> {
 }
 
 fn build(spec: &OperatorSpec, folder: &Path, ledger: &mut Ledger) -> Operator {
-    let mut operator = Operator::default();
-    operator.state = spec.state.as_ref().map(|state| state.0.clone());
+    let state = spec.state.as_ref().map(|state| state.0.clone());
+    let mut operator = Operator { state, ..Operator::default() };
     if let Some(concurrency) = spec.concurrency {
         operator.concurrency = usize::try_from(concurrency.0).unwrap_or(operator.concurrency);
     }
@@ -188,14 +188,15 @@ fn build(spec: &OperatorSpec, folder: &Path, ledger: &mut Ledger) -> Operator {
         build_limits(limits, &mut operator.limits);
     }
     for (name, connection) in spec.connections.iter().flat_map(|connections| &connections.0) {
-        match Name::from_scalar(&Scalar { text: name.value.clone(), plain: false }) {
-            Ok(valid) => {
-                if let Some(connection) = build_connection(connection, folder, ledger) {
-                    operator.limits.connections.insert(valid.0.clone(), ConnectionKind::Graph);
-                    operator.connections.insert(valid.0, connection);
-                }
+        let valid = Name::from_scalar(&Scalar { text: name.value.clone(), plain: false });
+        let connection = build_connection(connection, folder, ledger);
+        match (valid, connection) {
+            (Ok(valid), Some(connection)) => {
+                operator.limits.connections.insert(valid.0.clone(), ConnectionKind::Graph);
+                operator.connections.insert(valid.0, connection);
             }
-            Err(wrong) => {
+            (Ok(_), None) => {}
+            (Err(wrong), _) => {
                 ledger.report(name.at, wrong.what).maybe_help(wrong.help);
             }
         }

@@ -24,10 +24,13 @@ pub enum Owner<'a> {
     Customer(&'a str),
 }
 
+/// Looks an environment variable up.
+type Environment = dyn Fn(&str) -> Option<OsString> + Send + Sync;
+
 /// Reads secrets. Holds none.
 pub struct Secrets {
     limits: Limits,
-    environment: Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+    environment: Box<Environment>,
 }
 
 /// Why a secret was not read. Never holds any of it.

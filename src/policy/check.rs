@@ -18,7 +18,7 @@ use crate::policy::document_options::{Choices, OptionsSpec};
 use crate::policy::fleet::{Customer, Exclusion, Fleet, Imports, Options};
 use crate::policy::limits::Limits;
 use crate::policy::problem::Problem;
-use crate::policy::reach::{Reach, Selector, TOP_KEYS};
+use crate::policy::reach::{Form, Reach, Selector, TOP_KEYS};
 use crate::policy::read::{Given, Placed, Read, Record, check_keys, nearest, suggest, wrong_word};
 use crate::policy::resolve::{Choice, Chooser, Offer, Offers};
 use crate::policy::source::{Ledger, Place, Source, shown};
@@ -155,8 +155,7 @@ fn read_file(file: &TreeFile, documents: &mut Vec<Document>, ledger: &mut Ledger
         }
     };
     let source = ledger.add(Source::new(&file.path, text));
-    ledger.own(None);
-    for parsed in parse(source, ledger) {
+    for parsed in parse(source, documents.len(), ledger) {
         let id = documents.len();
         documents.push(read_document(id, parsed, file.path.clone(), ledger));
     }
@@ -175,9 +174,6 @@ fn read_document(id: usize, parsed: Parsed, file: PathBuf, ledger: &mut Ledger) 
         root: root.clone(),
         spec: Spec::Broken,
     };
-    if !whole {
-        ledger.taint(id, format!("{}: this document is broken", ledger.at(at)));
-    }
     let Some(root) = root else { return document };
     document.at = root.at;
     if whole {
@@ -317,14 +313,14 @@ fn offer(
     document: &Document,
     reach: Option<Reach>,
     default_at: Option<Place>,
-    keys: &[&'static str],
+    form: &Form<'_>,
     ledger: &Ledger,
 ) -> Offer {
     let broken = ledger.broken(document.id).to_vec();
     let reach = match reach {
         Some(reach) if broken.is_empty() => reach,
         _ if document.kind.is_none() => Reach::unknown(),
-        _ => Reach::of_broken(document.root.as_ref(), keys),
+        _ => Reach::of_broken(document.root.as_ref(), form),
     };
     let name = document.name.as_ref().map(|name| name.value.clone());
     let at = document.name.as_ref().map_or(document.at, |name| name.at);
@@ -356,7 +352,7 @@ fn build_policies<'a>(
 ) -> Candidates<Policy<'a>> {
     let mut candidates =
         Candidates { by_document: HashMap::new(), by_name: BTreeMap::new(), offers: Vec::new() };
-    let keys = ImportSpec::keys();
+    let form = Form { keys: &ImportSpec::keys(), required: &["accountType", "selection"] };
     for document in documents {
         if !matches!(document.kind, None | Some(Kind::ImportPolicy)) {
             continue;
@@ -376,7 +372,7 @@ fn build_policies<'a>(
         if let (Some(name), Some(_)) = (&document.name, document.kind) {
             candidates.by_name.entry(name.value.clone()).or_insert(document.id);
         }
-        candidates.offers.push(offer(document, healthy, default, &keys, ledger));
+        candidates.offers.push(offer(document, healthy, default, &form, ledger));
     }
     candidates
 }
@@ -384,7 +380,7 @@ fn build_policies<'a>(
 fn build_options(documents: &[Document], limits: &Limits, ledger: &mut Ledger) -> Candidates<Options> {
     let mut candidates =
         Candidates { by_document: HashMap::new(), by_name: BTreeMap::new(), offers: Vec::new() };
-    let keys = OptionsSpec::keys();
+    let form = Form { keys: &OptionsSpec::keys(), required: &["accountType"] };
     for document in documents {
         if !matches!(document.kind, None | Some(Kind::ImportOptions)) {
             continue;
@@ -399,7 +395,7 @@ fn build_options(documents: &[Document], limits: &Limits, ledger: &mut Ledger) -
             default = default_at(spec.default.as_ref());
             candidates.by_document.insert(document.id, options);
         }
-        candidates.offers.push(offer(document, healthy, default, &keys, ledger));
+        candidates.offers.push(offer(document, healthy, default, &form, ledger));
     }
     candidates
 }
@@ -491,13 +487,9 @@ fn resolve(
                     Some(check_import::options(choices, own.at, limits, ledger))
                 }),
                 Choice::Documents(ids) => ids.first().and_then(|id| option_sets.by_document.get(id)).cloned(),
-                Choice::Nothing => None,
-                Choice::Unclear(why) => {
-                    // What is published could narrow, so nothing is done.
-                    valid.remove(&account_type);
-                    customer.imports.entry(account_type).or_insert(Imports::Invalid(why));
-                    None
-                }
+                // Options never say who is imported, so broken ones stop no import; what holds then
+                // writes nothing into other systems.
+                Choice::Nothing | Choice::Unclear(_) => None,
             };
             customer.options.insert(account_type, options.unwrap_or_else(|| built_in_options(limits)));
         }

@@ -113,6 +113,8 @@ pub fn customer(spec: &CustomerSpec, holder: Place, context: &mut Context<'_>) -
 
 fn directory(spec: &DirectorySpec, context: &mut Context<'_>) -> Option<(DirectoryLocation, Claim)> {
     let shared_with = shared_with(spec.shared_with.as_deref());
+    // Both are looked at where both are given, so that everything wrong is told at once.
+    let ldap = spec.ldap.as_ref().map(|ldap| (ldap, self::ldap(&ldap.value, context)));
     if let Some(file) = &spec.ldif {
         let path = tree_path(&file.file, context)?;
         let claim = Claim {
@@ -123,8 +125,8 @@ fn directory(spec: &DirectorySpec, context: &mut Context<'_>) -> Option<(Directo
         };
         return Some((DirectoryLocation::Ldif(path), claim));
     }
-    let ldap = spec.ldap.as_ref()?;
-    let location = self::ldap(&ldap.value, context)?;
+    let (ldap, location) = ldap?;
+    let location = location?;
     let keys = ldap.value.urls.0.iter().map(|url| {
         // One server answers on both ports.
         let port = match url.value.0.port {
@@ -172,15 +174,17 @@ fn ldap(spec: &LdapSpec, context: &mut Context<'_>) -> Option<LdapLocation> {
         Some(timeout) => timeout.value.0,
         None => Seconds(30),
     };
-    let ca_file = match &spec.ca_file {
-        Some(path) => Some(tree_path(path, context)?),
+    let ca_file = spec.ca_file.as_ref().map(|path| tree_path(path, context));
+    let bind = spec.bind.as_ref().map(|bind| {
+        let password_from = secret(&bind.password_from.value, bind.password_from.at, context)?;
+        Some(Bind { dn: bind.dn.value.0.to_string(), password_from })
+    });
+    let ca_file = match ca_file {
+        Some(path) => Some(path?),
         None => None,
     };
-    let bind = match &spec.bind {
-        Some(bind) => {
-            let reference = secret(&bind.password_from.value, bind.password_from.at, context)?;
-            Some(Bind { dn: bind.dn.value.0.to_string(), password_from: reference })
-        }
+    let bind = match bind {
+        Some(bind) => Some(bind?),
         None => None,
     };
     Some(LdapLocation {
@@ -196,6 +200,7 @@ fn ldap(spec: &LdapSpec, context: &mut Context<'_>) -> Option<LdapLocation> {
 
 fn tenant(spec: &TenantSpec, context: &mut Context<'_>) -> Option<(TenantSource, Claim)> {
     let shared_with = shared_with(spec.shared_with.as_deref());
+    let graph = spec.graph.as_ref().map(|graph| (graph, application(&graph.value, graph.at, context)));
     if let Some(file) = &spec.snapshot {
         let path = tree_path(&file.file, context)?;
         let keys = vec![format!("the file {}", path.display())];
@@ -204,8 +209,7 @@ fn tenant(spec: &TenantSpec, context: &mut Context<'_>) -> Option<(TenantSource,
             Claim { at: file.file.at, keys, base: None, shared_with },
         ));
     }
-    let graph = spec.graph.as_ref()?;
-    let application = application(&graph.value, graph.at, context);
+    let (graph, application) = graph?;
     let tenant_id = graph.value.tenant_id.value.0.clone();
     let claim = Claim {
         at: graph.value.tenant_id.at,

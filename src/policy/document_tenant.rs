@@ -37,11 +37,7 @@ record! {
 }
 
 record! {
-    /// An application of the operator's.
-    #[schemars(extend("required" = ["clientId"], "oneOf" = [
-        {"required": ["clientSecretFrom"]}, {"required": ["certificate"]},
-        {"required": ["federatedTokenFrom"]}, {"required": ["managedIdentity"]}
-    ], "not" = {"required": ["cloud", "endpoints"]}))]
+    /// An application; [`ApplicationSpec::check`] says which fields go together.
     pub struct ApplicationSpec = "`graph`";
     /// The application's id.
     "clientId" => client_id: Option<Given<GuidValue>>,

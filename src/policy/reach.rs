@@ -63,23 +63,31 @@ impl Reach {
 
     /// Returns what a broken document is for. Whatever cannot be read for sure counts as "any":
     /// a broken policy must never let another one take over.
-    pub fn of_broken(root: Option<&Rc<Node>>, spec_keys: &[&'static str]) -> Self {
-        let Some(spec) = root.and_then(|root| only(root, "spec", &TOP_KEYS)).flatten() else {
-            return Self::unknown();
-        };
+    pub fn of_broken(root: Option<&Rc<Node>>, form: &Form<'_>) -> Self {
+        let Some(root) = root else { return Self::unknown() };
+        let mut specs = root.entries().iter().filter(|(name, _)| name.text() == Some("spec"));
+        let (Some((_, spec)), None) = (specs.next(), specs.next()) else { return Self::unknown() };
         if !matches!(spec.content, Content::Mapping(_)) {
             return Self::unknown();
         }
-        let types = match only(spec, "accountType", spec_keys).flatten().and_then(|node| clean(node)) {
+        // A key that means nothing at the top may be one that lost its indentation.
+        let astray = root.entries().iter().any(|(name, _)| is_unknown(name, &TOP_KEYS));
+        let look = |key: &str| match only(spec, key, form) {
+            Found::Surely(value) => Some(Some(value)),
+            Found::Nothing if astray || mentions(root, key) => None,
+            Found::Nothing => Some(None),
+            Found::Unsure => None,
+        };
+        let types = match look("accountType").flatten().and_then(|node| clean(node)) {
             Some(account_type) => vec![account_type],
             None => AccountType::ALL.to_vec(),
         };
-        let customers = match only(spec, "customers", spec_keys) {
+        let customers = match look("customers") {
             Some(Some(node)) => clean::<Customers>(node).map(|customers| Selector::of(Some(&customers))),
             Some(None) => Some(Selector::default()),
             None => None,
         };
-        let may_be_default = match only(spec, "default", spec_keys) {
+        let may_be_default = match look("default") {
             Some(Some(node)) => clean(node).unwrap_or(true),
             Some(None) => false,
             None => true,
@@ -88,22 +96,52 @@ impl Reach {
     }
 }
 
-/// Returns the one value of a key, or that there surely is none (`Some(None)`). `None`: the key
-/// is there twice, an unknown key may have meant it, or the mapping was cut.
-fn only<'a>(node: &'a Node, key: &str, keys: &[&'static str]) -> Option<Option<&'a Rc<Node>>> {
-    let Content::Mapping(entries) = &node.content else { return None };
-    let mut values = entries.iter().filter(|(name, _)| name.text() == Some(key));
-    let unsure = entries.iter().any(|(name, _)| match name.text() {
-        Some(name) if keys.contains(&name) => false,
-        Some(name) => nearest(name, keys.iter().copied()).is_none_or(|meant| meant == key),
-        None => true,
-    });
-    match (values.next(), values.next()) {
-        (Some(_), Some(_)) => None,
-        // An unknown key beside the real one changes nothing about it.
-        (Some((_, value)), None) => Some(Some(value)),
-        (None, _) if unsure || !node.whole => None,
-        (None, _) => Some(None),
+/// Which keys a mapping has.
+pub struct Form<'a> {
+    /// All of them.
+    pub keys: &'a [&'static str],
+    /// Those without which it may be the beginning of a longer one: a file that was cut is often
+    /// still YAML.
+    pub required: &'a [&'static str],
+}
+
+/// What is known of a key in a broken mapping.
+enum Found<'a> {
+    /// It has this one value.
+    Surely(&'a Rc<Node>),
+    /// It is not there, and no other key seems to mean it.
+    Nothing,
+    /// It is there twice, or may have been cut or mistyped.
+    Unsure,
+}
+
+fn only<'a>(node: &'a Node, key: &str, form: &Form<'_>) -> Found<'a> {
+    let entries = node.entries();
+    let mut found = entries.iter().enumerate().filter(|(_, (name, _))| name.text() == Some(key));
+    let cut = !node.whole || form.required.iter().any(|required| node.get(required).is_none());
+    match (found.next(), found.next()) {
+        (Some(_), Some(_)) => Found::Unsure,
+        // The last value of what was cut may be cut itself: `stand` of `standard`.
+        (Some((index, _)), None) if cut && index + 1 == entries.len() => Found::Unsure,
+        (Some((_, (_, value))), None) => Found::Surely(value),
+        (None, _) if cut || entries.iter().any(|(name, _)| is_unknown(name, form.keys)) => Found::Unsure,
+        (None, _) => Found::Nothing,
+    }
+}
+
+/// Whether a key is none of some keys, nor looks like one of them.
+fn is_unknown(name: &Node, keys: &[&'static str]) -> bool {
+    name.text().is_none_or(|name| nearest(name, keys.iter().copied()).is_none())
+}
+
+/// Whether a key, or one that looks like it, stands anywhere: it may have slipped by indentation.
+fn mentions(node: &Node, key: &str) -> bool {
+    match &node.content {
+        Content::Mapping(entries) => entries.iter().any(|(name, value)| {
+            name.text().is_some_and(|name| nearest(name, [key]).is_some()) || mentions(value, key)
+        }),
+        Content::List(items) => items.iter().any(|item| mentions(item, key)),
+        _ => false,
     }
 }
 

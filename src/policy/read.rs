@@ -92,20 +92,31 @@ impl Wrong {
     }
 }
 
-/// Returns the valid word that somebody most likely meant.
+/// Returns the valid word that somebody most likely meant: one a few letters away, or the only one
+/// that begins with it.
 pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LONGEST_WORD {
         return None;
     }
     let folded = word.to_lowercase();
     let reach = (word.chars().count() / 3).max(1);
-    valid
-        .into_iter()
-        .filter(|candidate| candidate.len() <= LONGEST_WORD)
-        .map(|candidate| (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= reach)
-        .min_by_key(|(distance, candidate)| (*distance, *candidate))
-        .map(|(_, candidate)| candidate)
+    let mut closest: Option<(usize, &str)> = None;
+    let mut begun: Vec<&str> = Vec::new();
+    for candidate in valid.into_iter().filter(|candidate| candidate.len() <= LONGEST_WORD) {
+        let lower = candidate.to_lowercase();
+        let found = (strsim::damerau_levenshtein(&folded, &lower), candidate);
+        if found.0 <= reach && closest.is_none_or(|closest| found < closest) {
+            closest = Some(found);
+        }
+        if folded.len() > 2 && lower.starts_with(&folded) {
+            begun.push(candidate);
+        }
+    }
+    match (closest, begun.as_slice()) {
+        (Some((_, candidate)), _) => Some(candidate),
+        (None, [only]) => Some(only),
+        _ => None,
+    }
 }
 
 /// Returns what to try in place of a word that is not known: the nearest one, or all.

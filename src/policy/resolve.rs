@@ -98,7 +98,7 @@ impl Offers {
                 .filter_map(|offer| Some((offer, offer.default_at?)))
                 .collect();
             if let [(first, first_at), others @ ..] = written.as_slice() {
-                for (other, at) in others {
+                for (_, at) in others {
                     ledger.own(None);
                     let name = first.name.as_deref().unwrap_or("another one");
                     ledger
@@ -107,7 +107,6 @@ impl Offers {
                             "at most one {what} per account type says `default: true`; `{name}` does"
                         ))
                         .label(*first_at, "the first default");
-                    ledger.taint(other.document, "a second default".to_owned());
                 }
             }
         }

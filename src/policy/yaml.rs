@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use serde_saphyr::granit_parser::{
-    Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag,
+    ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag,
 };
 
 use crate::policy::source::{Ledger, Place};
@@ -154,15 +154,16 @@ fn is_number(text: &str) -> bool {
         && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent))
 }
 
-/// Reads all documents of a file. What is no YAML is reported, and the documents behind it are
-/// read all the same.
-pub fn parse(source: u32, ledger: &mut Ledger) -> Vec<Parsed> {
+/// Reads all documents of a file, numbered from `first`. What is no YAML is reported, and the
+/// documents behind it are read all the same.
+pub fn parse(source: u32, first: usize, ledger: &mut Ledger) -> Vec<Parsed> {
     let Some(text) = ledger.source(source).map(|source| source.text.clone()) else {
         return Vec::new();
     };
     let mut documents = Vec::new();
     for (start, end) in slices(&text) {
-        parse_slice(&text[start..end], start, source, ledger, &mut documents);
+        let slice = Slice { text: &text[start..end], base: start, source, first };
+        parse_slice(&slice, ledger, &mut documents);
     }
     documents
 }
@@ -228,7 +229,16 @@ struct Builder<'a> {
 /// Why reading a document ends early; reported already.
 struct Cut;
 
-fn parse_slice(text: &str, base: usize, source: u32, ledger: &mut Ledger, documents: &mut Vec<Parsed>) {
+/// The part of a file that one document stands in.
+struct Slice<'a> {
+    text: &'a str,
+    base: usize,
+    source: u32,
+    first: usize,
+}
+
+fn parse_slice(slice: &Slice<'_>, ledger: &mut Ledger, documents: &mut Vec<Parsed>) {
+    let Slice { text, base, source, first } = *slice;
     let mut options = Options::default();
     options.emit_comments = false;
     options.flow_nesting_limit = usize::from(MAX_DEPTH);
@@ -246,6 +256,7 @@ fn parse_slice(text: &str, base: usize, source: u32, ledger: &mut Ledger, docume
     };
     let mut at = builder.place_at(text.len() - text.trim_start().len());
     while let Some(next) = parser.next_event() {
+        builder.ledger.own(Some(first + documents.len()));
         let step = match next {
             Ok((Event::DocumentStart(..), span)) => {
                 at = builder.place(&span);
@@ -256,8 +267,9 @@ fn parse_slice(text: &str, base: usize, source: u32, ledger: &mut Ledger, docume
                 builder.values = 0;
                 let whole = !std::mem::take(&mut builder.faulty);
                 // `---` alone is no document: there is nothing in it.
-                if let Some(root) = root.filter(|root| !matches!(root.content, Content::Nothing)) {
-                    documents.push(Parsed { root: Some(root), whole, at });
+                let nothing = root.as_ref().is_none_or(|root| matches!(root.content, Content::Nothing));
+                if !(whole && nothing) {
+                    documents.push(Parsed { root, whole, at });
                 }
                 Ok(())
             }
@@ -289,6 +301,9 @@ impl Builder<'_> {
     fn syntax(&mut self, error: &ScanError, text: &str) -> Cut {
         let offset = error.marker().byte_offset().unwrap_or(0).min(text.len());
         let place = self.place_at(offset);
+        if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+            return self.too_deep(place);
+        }
         let line_start = text[..text.floor_char_boundary(offset)].rfind('\n').map_or(0, |at| at + 1);
         let line = text[line_start..].lines().next().unwrap_or("");
         let indent = &line[..line.len() - line.trim_start().len()];
@@ -410,7 +425,7 @@ impl Builder<'_> {
             && at.start == at.end
             && let Some(first) = children.first()
         {
-            at = first.at;
+            at.end = first.at.end.max(at.end);
         } else if !open.block
             && let Some(end) = end
         {
