@@ -19,6 +19,7 @@ use crate::ports::clock::Clock;
 use crate::ports::register::{ChainCheck, Register, RegisterFault, RegisterReader};
 use crate::ports::source::{DirectoryPort, Sources, TenantPort};
 use crate::reconcile::judge::{Judge, Rules};
+use crate::reconcile::notice::{Notice, Subscription};
 use crate::reconcile::observe::Observer;
 use crate::reconcile::turn::Reconciler;
 
@@ -289,13 +290,19 @@ pub fn judge(register: &Arc<FakeRegister>, listed: fn(&Customer, &Observation) -
     Judge::with_rules(observer, Rules { listed, absent })
 }
 
+/// A destination that wants to be told of everything.
+pub fn everything() -> Vec<Subscription> {
+    let on = [Notice::Changed, Notice::Held, Notice::Failed, Notice::Recovered].into();
+    vec![Subscription { destination: Text::from("everything"), on }]
+}
+
 /// A reconciler that plans by a function of the test.
 pub async fn reconciler(
     register: &Arc<FakeRegister>,
     listed: fn(&Customer, &Observation) -> CustomerPlan,
 ) -> Reconciler {
     let new_run = || Text::from("run-1");
-    Reconciler::open(judge(register, listed), register.clone(), Arc::new(FixedClock), Vec::new(), new_run)
+    Reconciler::open(judge(register, listed), register.clone(), Arc::new(FixedClock), everything(), new_run)
         .await
         .expect("a reconciler")
 }

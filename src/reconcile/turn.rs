@@ -331,6 +331,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_failure_and_its_end_are_told_once_each() {
+        let register = Arc::new(FakeRegister::default());
+        let failing = reconciler(&register, |customer, seen| {
+            let mut plan = plan(&customer.name, seen.register.revision, vec![]);
+            plan.state = CustomerState::Unreadable;
+            plan
+        });
+        let failing = failing.await;
+        for _ in 0..3 {
+            run(&failing, &listed("contoso"), &CancellationToken::new()).await.expect("a turn");
+        }
+        let well =
+            reconciler(&register, |customer, seen| plan(&customer.name, seen.register.revision, vec![]));
+        let well = well.await;
+        for _ in 0..2 {
+            run(&well, &listed("contoso"), &CancellationToken::new()).await.expect("a turn");
+        }
+        let told: Vec<Text> = register.notices();
+        let kinds: Vec<&str> = told.iter().filter_map(|id| id.rsplit('/').next()).collect();
+        assert_eq!(kinds, ["failed", "recovered"]);
+    }
+
+    #[tokio::test]
     async fn failures_are_counted_and_the_last_success_is_kept() {
         let register = Arc::new(FakeRegister::default());
         let reconciler = reconciler(&register, |customer, seen| {
