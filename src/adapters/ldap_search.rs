@@ -1,15 +1,15 @@
 //! One paged search that proves itself whole, or says why it does not.
 
 use lber::parse::parse_tag;
-use lber::structure::{PL, StructureTag};
+use lber::structure::PL;
 use ldap3::controls::{MakeCritical as _, PagedResults, RawControl};
 use ldap3::{LdapError, LdapResult, ResultEntry, Scope, SearchStream};
-use url::Url;
 
-use crate::adapters::directory_object::{ATTRIBUTES, CLASSES, Entry, Obstacle, PartialGroup, shown};
-use crate::adapters::ldap_connection::{Connection, RootDse, entry_parts};
+use crate::adapters::directory_object::{ATTRIBUTES, CLASSES, shown};
+use crate::adapters::ldap_connection::{Connection, RootDse};
 use crate::adapters::ldap_fault::{Failure, code, lost, refused, search_failure};
-use crate::model::directory::{Directory, DirectoryBuilder};
+use crate::adapters::ldap_harvest::{Harvest, Harvester, entry_of, is_object};
+use crate::model::directory::Directory;
 use crate::model::dn::Dn;
 use crate::model::reading::Shortfall;
 use crate::model::text::Text;
@@ -45,8 +45,6 @@ pub struct Search<'a> {
     is_paged: bool,
     has_domain_scope: bool,
     read: usize,
-    saw_base: bool,
-    partial: Vec<PartialGroup>,
 }
 
 impl<'a> Search<'a> {
@@ -60,38 +58,34 @@ impl<'a> Search<'a> {
             connection,
             base,
             read: 0,
-            saw_base: false,
-            partial: Vec::new(),
         }
     }
 
-    /// Reads page after page. While a page is taken apart, the server prepares the next one.
+    /// Reads page after page. While one is taken apart, the next one arrives.
     ///
     /// # Errors
     /// Whatever keeps the reading from being whole.
     pub async fn run(mut self, name: Text, progress: &dyn Progress) -> Result<Directory, Failure> {
-        let mut builder = DirectoryBuilder::new(name, self.base.clone(), self.naming_context.clone());
+        let harvest =
+            Harvest::new(name, self.connection.url.clone(), self.base.clone(), self.naming_context.clone());
+        let mut harvester = Harvester::start(harvest);
         let mut stream = self.start(Vec::new()).await?;
         let mut empty_pages = 0;
         loop {
             let page = self.receive(&mut stream).await;
             self.read += page.entries.iter().filter(|entry| is_object(entry)).count();
             empty_pages = if page.entries.is_empty() { empty_pages + 1 } else { 0 };
-            let cookie = match &page.end {
-                Ok(result) if result.rc == code::SUCCESS => self.cookie(result)?,
-                _ => Vec::new(),
-            };
-            let next = if cookie.is_empty() { None } else { Some(self.start(cookie).await?) };
-            self.take(&page.entries, &mut builder)?;
-            progress.read(self.read);
-            match page.end {
-                Ok(result) if result.rc == code::SUCCESS => {}
+            let cookie = match page.end {
+                Ok(result) if result.rc == code::SUCCESS => self.cookie(&result)?,
                 Ok(result) => {
                     return Err(search_failure(&self.connection.url, self.base.as_str(), &result, self.read));
                 }
                 Err(LdapError::Timeout { .. }) => return Err(self.lost("no answer in time")),
                 Err(_) => return Err(self.lost(self.connection.cause())),
-            }
+            };
+            let next = if cookie.is_empty() { None } else { Some(self.start(cookie).await?) };
+            harvester.take(page.entries).await?;
+            progress.read(self.read);
             if empty_pages > MAX_EMPTY_PAGES || self.read > MAX_ENTRIES {
                 return Err(self.incomplete("the server sends pages without end".to_owned()));
             }
@@ -100,12 +94,13 @@ impl<'a> Search<'a> {
                 None => break,
             }
         }
-        self.fetch_members(&mut builder).await?;
+        let mut harvest = harvester.finish().await?;
+        self.fetch_members(&mut harvest).await?;
         if self.read == 0 {
             let what = format!("the server showed nothing below {}", shown(self.base.as_str()));
             return Err(self.incomplete(what));
         }
-        if !self.saw_base {
+        if !harvest.saw_base {
             let what = format!(
                 "the server did not show {} itself: may the reader see it?",
                 shown(self.base.as_str())
@@ -113,9 +108,9 @@ impl<'a> Search<'a> {
             return Err(self.incomplete(what));
         }
         if self.base != self.naming_context {
-            self.describe_domain(&mut builder).await?;
+            self.describe_domain(&mut harvest).await?;
         }
-        Ok(builder.finish())
+        Ok(harvest.builder.finish())
     }
 
     async fn start(&mut self, cookie: Vec<u8>) -> Result<Stream, Failure> {
@@ -185,53 +180,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn take(&mut self, entries: &[ResultEntry], builder: &mut DirectoryBuilder) -> Result<(), Failure> {
-        for entry in entries {
-            if entry.is_ref() {
-                self.follow(&entry.0)?;
-                continue;
-            }
-            if !is_object(entry) {
-                continue;
-            }
-            let entry = entry_of(&entry.0).map_err(|obstacle| self.stopped(&obstacle))?;
-            self.saw_base = self.saw_base || *entry.dn() == self.base;
-            let added = if entry.range().is_some_and(|range| !range.is_whole()) {
-                entry.into_partial_group().map(|group| self.partial.push(group))
-            } else {
-                entry.add_to(builder, &self.naming_context)
-            };
-            added.map_err(|obstacle| self.stopped(&obstacle))?;
-        }
-        Ok(())
-    }
-
-    /// Judges a reference to another server: the forest's own partitions hold no people, any other
-    /// does.
-    fn follow(&self, reference: &StructureTag) -> Result<(), Failure> {
-        let PL::C(urls) = &reference.payload else {
-            return Err(self.incomplete("the server sent a reference that cannot be read".to_owned()));
-        };
-        for url in urls {
-            let url = match &url.payload {
-                PL::P(octets) => String::from_utf8_lossy(octets).into_owned(),
-                PL::C(_) => String::new(),
-            };
-            if !is_own_partition(&url, &self.naming_context) {
-                let what = format!(
-                    "a part of {} is held by another server: {}",
-                    shown(self.base.as_str()),
-                    shown(&url)
-                );
-                return Err(self.incomplete(what));
-            }
-        }
-        Ok(())
-    }
-
     /// Fetches the members of groups that the server sends in portions.
-    async fn fetch_members(&mut self, builder: &mut DirectoryBuilder) -> Result<(), Failure> {
-        for mut group in std::mem::take(&mut self.partial) {
+    async fn fetch_members(&mut self, harvest: &mut Harvest) -> Result<(), Failure> {
+        for mut group in std::mem::take(&mut harvest.partial) {
             let mut portions = 0;
             while let Some(first) = group.next() {
                 portions += 1;
@@ -242,25 +193,27 @@ impl<'a> Search<'a> {
                     let what = format!("the group {} vanished while its members were read", shown(&base));
                     return Err(self.incomplete(what));
                 };
-                let entry = entry_of(&entry.0).map_err(|obstacle| self.stopped(&obstacle))?;
-                group.extend(&entry).map_err(|obstacle| self.stopped(&obstacle))?;
+                let entry = entry_of(&entry.0).map_err(|obstacle| harvest.stopped(&obstacle))?;
+                group.extend(&entry).map_err(|obstacle| harvest.stopped(&obstacle))?;
                 if portions > MAX_PORTIONS {
                     let what = format!("the members of {} have no end", shown(&base));
                     return Err(self.incomplete(what));
                 }
             }
-            group.add_to(builder).map_err(|obstacle| self.stopped(&obstacle))?;
+            let added = group.add_to(&mut harvest.builder);
+            added.map_err(|obstacle| harvest.stopped(&obstacle))?;
         }
         Ok(())
     }
 
     /// Reads the domain object for its SID, where the reading begins below it. A reader that may not
     /// see it reads without.
-    async fn describe_domain(&mut self, builder: &mut DirectoryBuilder) -> Result<(), Failure> {
+    async fn describe_domain(&mut self, harvest: &mut Harvest) -> Result<(), Failure> {
         let base = self.naming_context.as_str().to_owned();
         let (entries, _) = self.read_object(&base, ATTRIBUTES.map(str::to_owned).to_vec()).await?;
         if let Some(entry) = entries.first() {
-            entry_of(&entry.0).map_err(|obstacle| self.stopped(&obstacle))?.describe_domain(builder);
+            let entry = entry_of(&entry.0).map_err(|obstacle| harvest.stopped(&obstacle))?;
+            entry.describe_domain(&mut harvest.builder);
         }
         Ok(())
     }
@@ -289,25 +242,10 @@ impl<'a> Search<'a> {
         lost(&self.connection.url, self.read, why)
     }
 
-    fn stopped(&self, obstacle: &Obstacle) -> Failure {
-        let what = match obstacle {
-            Obstacle::Contradiction(contradiction) => {
-                format!("the directory changed while it was read, or contradicts itself: {contradiction}")
-            }
-            Obstacle::Unreadable(what) => what.clone(),
-        };
-        self.incomplete(shown(&what))
-    }
-
     fn incomplete(&self, what: String) -> Failure {
         let what = format!("{}: {what}", self.connection.url);
         Failure::Incomplete { shortfall: Shortfall { what, read: self.read }, passing: false }
     }
-}
-
-/// Whether an answer is an entry, and neither a reference nor a remark.
-fn is_object(entry: &ResultEntry) -> bool {
-    !entry.is_ref() && !entry.is_intermediate()
 }
 
 /// Returns the filter for everything that is kept: one search reads it all. A class that a server does not know matches nothing there.
@@ -322,19 +260,6 @@ pub fn filter() -> String {
     filter
 }
 
-fn entry_of(tag: &StructureTag) -> Result<Entry<'_>, Obstacle> {
-    let (name, attributes) = entry_parts(tag).ok_or_else(|| {
-        Obstacle::Unreadable("the server sent an entry that breaks the protocol".to_owned())
-    })?;
-    let mut entry = Entry::new(name)?;
-    for (description, values) in attributes {
-        if let Ok(description) = std::str::from_utf8(description) {
-            entry.attribute(description, values)?;
-        }
-    }
-    Ok(entry)
-}
-
 /// Reads the value of a paged-results control (RFC 2696): a size, and the cookie.
 fn cookie_of(value: &[u8]) -> Option<Vec<u8>> {
     let (_, tag) = parse_tag(value).ok()?;
@@ -344,59 +269,9 @@ fn cookie_of(value: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Whether a reference leads to a partition that every domain of a forest has: its configuration and
-/// schema, and the zones of its DNS.
-fn is_own_partition(url: &str, naming_context: &Dn) -> bool {
-    let Ok(url) = Url::parse(url) else {
-        return false;
-    };
-    // RFC 4516: the name is the path, percent-encoded.
-    let path = url.path().trim_start_matches('/').to_owned();
-    let Some(dn) = percent_decoded(&path).and_then(|text| Dn::parse(&text).ok()) else {
-        return false;
-    };
-    let partitions = ["cn=configuration", "cn=schema", "dc=domaindnszones", "dc=forestdnszones"];
-    let parent = dn.parent_key().unwrap_or_default();
-    let in_forest = naming_context.key() == parent
-        || naming_context.key().ends_with(&format!(",{parent}"))
-        || parent.ends_with(&format!(",{}", naming_context.key()))
-        || parent.strip_prefix("cn=configuration,").is_some_and(|root| naming_context.key().ends_with(root));
-    partitions.contains(&dn.rdn_key()) && in_forest
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(octet) = rest.next() {
-        if octet == b'%' {
-            let high = char::from(rest.next()?).to_digit(16)?;
-            let low = char::from(rest.next()?).to_digit(16)?;
-            octets.push(u8::try_from(high << 4 | low).ok()?);
-        } else {
-            octets.push(octet);
-        }
-    }
-    String::from_utf8(octets).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_forests_own_partitions_hold_nobody_and_another_domain_does() {
-        let domain = Dn::parse("DC=contoso,DC=test").expect("a DN");
-        let own = |url: &str| is_own_partition(url, &domain);
-        assert!(own("ldap://contoso.test/CN=Configuration,DC=contoso,DC=test"));
-        assert!(own("ldap://DomainDnsZones.contoso.test/DC=DomainDnsZones,DC=contoso,DC=test"));
-        assert!(own("ldap://ForestDnsZones.contoso.test/DC=ForestDnsZones,DC=contoso,DC=test??base"));
-        assert!(own("ldap://contoso.test/CN%3DConfiguration,DC=contoso,DC=test"));
-        assert!(own("ldap://contoso.test/CN=Schema,CN=Configuration,DC=contoso,DC=test"));
-        assert!(!own("ldap://berlin.contoso.test/DC=berlin,DC=contoso,DC=test"));
-        assert!(!own("ldap://other.test/CN=Configuration,DC=other,DC=test"));
-        assert!(!own("ldap://contoso.test/"));
-        assert!(!own("nonsense"));
-    }
 
     #[test]
     fn a_cookie_that_cannot_be_read_is_not_an_empty_one() {

@@ -12,6 +12,7 @@ pub mod http_patience;
 pub mod ldap;
 pub mod ldap_connection;
 pub mod ldap_fault;
+pub mod ldap_harvest;
 pub mod ldap_search;
 pub mod ldif;
 pub mod ldif_record;
