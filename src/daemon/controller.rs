@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::daemon::schedule::{End, Moment, Schedule, Wanted, wait_after};
 use crate::daemon::turns::{Next, TurnResult, Turns, Went};
 use crate::model::digest::Digester;
-use crate::model::reading::Fault;
+use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::CustomerState;
 use crate::policy::fleet::Customer;
@@ -25,6 +26,9 @@ use crate::reconcile::judge::{Job, TurnFault};
 /// How often customers are reconciled that have no options.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(3 * 3_600);
 
+/// How many readings may differ from the one before until the tree counts as unreadable.
+const READINGS: usize = 30;
+
 /// How often the controller does things.
 #[derive(Debug, Clone)]
 pub struct Pace {
@@ -32,6 +36,8 @@ pub struct Pace {
     pub concurrency: usize,
     /// How long the tree must be quiet before it is read: an editor writes in several steps.
     pub settle: Duration,
+    /// How long after a reading another one must say the same before anybody acts on it.
+    pub confirm: Duration,
     /// When it is read although it is never quiet.
     pub settle_at_most: Duration,
     /// How often it is read unasked: watchers miss events.
@@ -48,8 +54,9 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             concurrency: 16,
-            settle: Duration::from_millis(300),
-            settle_at_most: Duration::from_secs(3),
+            settle: Duration::from_secs(2),
+            confirm: Duration::from_secs(1),
+            settle_at_most: Duration::from_secs(30),
             rescan: Duration::from_secs(60),
             deliver: Duration::from_secs(15),
             farewell: Duration::from_secs(8),
@@ -88,6 +95,8 @@ struct Loop {
     failures: BTreeMap<Text, u32>,
     jobs: BTreeMap<Text, Job>,
     states: BTreeMap<Text, CustomerState>,
+    /// What was last said about each customer.
+    messages: BTreeMap<Text, String>,
     revision: Text,
     problems: Vec<String>,
     /// Why the tree cannot be read, as long as it cannot.
@@ -113,6 +122,7 @@ impl Controller {
             failures: BTreeMap::new(),
             jobs: BTreeMap::new(),
             states: BTreeMap::new(),
+            messages: BTreeMap::new(),
             revision: Text::default(),
             problems: Vec::new(),
             unread: None,
@@ -121,7 +131,7 @@ impl Controller {
         let first = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            first = read(self.tree.clone(), state.turns.clone()) => first?,
+            first = read(self.tree.clone(), state.turns.clone(), state.pace.confirm) => first?,
         };
         state.take_over(first);
         let delivering = self.courier.map(|courier| {
@@ -131,7 +141,9 @@ impl Controller {
         let mut rescan = tokio::time::interval_at(Instant::now() + state.pace.rescan, state.pace.rescan);
         rescan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut settling: Option<Settling> = None;
-        let mut reading: Option<JoinHandle<Result<Known, Fault>>> = None;
+        let mut reading: Option<AbortOnDropHandle<Result<Known, Fault>>> = None;
+        // Until when changes may have the reading under way given up and begun anew.
+        let mut at_most: Option<Instant> = None;
         let mut read_again = false;
         loop {
             state.start_due(&stop);
@@ -141,16 +153,26 @@ impl Controller {
                 () = stop.cancelled() => break,
                 Some(ended) = state.running.join_next_with_id() => state.ended(ended),
                 read = finished(&mut reading) => {
-                    reading = None;
+                    (reading, at_most) = (None, None);
                     state.tree_read(read);
                 }
                 () = reload.notified() => {
                     tracing::info!("reading the tree again, as asked");
                     read_again = true;
                 }
-                () = self.watch.changed() => Settling::note(&mut settling, &state.pace),
-                () = until(settling.map(|settling| settling.due)) => {
-                    settling = None;
+                () = self.watch.changed() => {
+                    let patient = at_most.is_none_or(|at_most| Instant::now() < at_most);
+                    let since = if reading.is_some() && patient {
+                        // What it saw may be half of what somebody is writing.
+                        reading = None;
+                        at_most.take()
+                    } else {
+                        None
+                    };
+                    Settling::note(&mut settling, since, &state.pace);
+                }
+                () = until(settling.map(|settling| settling.due)), if reading.is_none() => {
+                    at_most = settling.take().map(|settling| settling.at_most);
                     read_again = true;
                 }
                 _ = rescan.tick() => {
@@ -159,14 +181,14 @@ impl Controller {
                 }
                 () = until(next) => {}
             }
-            if read_again && reading.is_none() {
+            // A tree that is being written is read once it is quiet, whoever asks.
+            if read_again && reading.is_none() && settling.is_none() {
                 read_again = false;
-                reading = Some(tokio::spawn(read(self.tree.clone(), state.turns.clone())));
+                let task = read(self.tree.clone(), state.turns.clone(), state.pace.confirm);
+                reading = Some(AbortOnDropHandle::new(tokio::spawn(task)));
             }
         }
-        if let Some(reading) = reading {
-            reading.abort();
-        }
+        drop(reading);
         state.farewell().await;
         if let Some(delivering) = delivering {
             // It holds nothing that must be finished: a delivery may always be repeated.
@@ -251,6 +273,10 @@ impl Loop {
             let summary = went.summary;
             tracing::info!(%customer, state, added = summary.add, updated = summary.update,
                 removed = summary.remove, held = summary.hold, again_in_seconds, "applied");
+        }
+        let told = self.messages.insert(name.clone(), went.message.clone()).unwrap_or_default();
+        if went.state == CustomerState::Ready && !went.message.is_empty() && told != went.message {
+            tracing::warn!(%customer, "{}", inert(&went.message));
         }
         match (before, went.state) {
             (Some(before), now) if before == now => {
@@ -349,9 +375,22 @@ struct Known {
     registered: Result<Vec<Text>, RegisterFault>,
 }
 
-async fn read(tree: Arc<dyn Tree>, turns: Arc<dyn Turns>) -> Result<Known, Fault> {
-    let reading = tree.read().await?;
-    Ok(Known { reading, registered: turns.known().await })
+/// Reads the tree until two readings in a row say the same: files may be half written, and half of
+/// a document may be a valid one.
+async fn read(tree: Arc<dyn Tree>, turns: Arc<dyn Turns>, confirm: Duration) -> Result<Known, Fault> {
+    let mut before = tree.read().await?;
+    for _ in 0..READINGS {
+        tokio::time::sleep(confirm).await;
+        let reading = tree.read().await?;
+        if reading.fleet.revision == before.fleet.revision {
+            return Ok(Known { reading, registered: turns.known().await });
+        }
+        before = reading;
+    }
+    Err(Fault::new(
+        FaultKind::Transient,
+        "the tree changes all the time, so no state of it can be relied upon",
+    ))
 }
 
 /// Returns what to do for whom and how often. A customer that the register knows and the tree
@@ -400,9 +439,11 @@ struct Settling {
 }
 
 impl Settling {
-    fn note(settling: &mut Option<Self>, pace: &Pace) {
+    /// Notes a change. `at_most` is what an earlier change, not acted on yet, allows.
+    fn note(settling: &mut Option<Self>, at_most: Option<Instant>, pace: &Pace) {
         let now = Instant::now();
-        let at_most = settling.map_or(now + pace.settle_at_most, |settling| settling.at_most);
+        let at_most = settling.map(|settling| settling.at_most).or(at_most);
+        let at_most = at_most.unwrap_or(now + pace.settle_at_most);
         *settling = Some(Self { due: (now + pace.settle).min(at_most), at_most });
     }
 }
@@ -416,7 +457,7 @@ async fn until(moment: Option<Instant>) {
 }
 
 /// Waits for a reading that is under way; for ever if there is none.
-async fn finished<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+async fn finished<T>(task: &mut Option<AbortOnDropHandle<T>>) -> Result<T, JoinError> {
     match task {
         Some(task) => task.await,
         None => std::future::pending().await,
@@ -451,26 +492,39 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
     use std::sync::Mutex;
 
     use async_trait::async_trait;
+    use tokio::task::JoinHandle;
 
     use super::*;
     use crate::model::digest::Digest;
-    use crate::model::reading::FaultKind;
     use crate::plan::outcome::Summary;
     use crate::policy::fleet::Fleet;
     use crate::reconcile::fakes::customer;
 
-    /// A tree that tests change: what each customer says, or nothing where it cannot be read.
+    /// A tree that tests change: what each customer says, or nothing where it cannot be read. What
+    /// comes next takes its place reading by reading.
     #[derive(Default)]
-    struct FakeTree(Mutex<Option<BTreeMap<Text, String>>>);
+    struct FakeTree(Mutex<Option<BTreeMap<Text, String>>>, Mutex<VecDeque<BTreeMap<Text, String>>>);
+
+    fn customers_of(customers: &[(&str, &str)]) -> BTreeMap<Text, String> {
+        customers.iter().map(|(name, content)| (Text::from(*name), (*content).to_owned())).collect()
+    }
 
     impl FakeTree {
         fn set(&self, customers: &[(&str, &str)]) {
-            let customers =
-                customers.iter().map(|(name, content)| (Text::from(*name), (*content).to_owned())).collect();
-            *self.0.lock().expect("a lock") = Some(customers);
+            *self.0.lock().expect("a lock") = Some(customers_of(customers));
+        }
+
+        /// What the next readings say, one each; the last one stays.
+        fn say(&self, readings: &[&[(&str, &str)]]) {
+            self.1.lock().expect("a lock").extend(readings.iter().map(|reading| customers_of(reading)));
+        }
+
+        fn is_said(&self) -> bool {
+            self.1.lock().expect("a lock").is_empty()
         }
 
         fn vanish(&self) {
@@ -481,6 +535,9 @@ mod tests {
     #[async_trait]
     impl Tree for FakeTree {
         async fn read(&self) -> Result<TreeReading, Fault> {
+            if let Some(next) = self.1.lock().expect("a lock").pop_front() {
+                *self.0.lock().expect("a lock") = Some(next);
+            }
             let customers = self.0.lock().expect("a lock").clone();
             let customers = customers.ok_or_else(|| Fault::new(FaultKind::Refused, "no such folder"))?;
             let fingerprints = customers
@@ -573,6 +630,7 @@ mod tests {
         let pace = Pace {
             concurrency: 2,
             settle: Duration::from_millis(20),
+            confirm: Duration::from_millis(5),
             farewell: Duration::from_millis(500),
             ..Pace::default()
         };
@@ -629,6 +687,44 @@ mod tests {
         running.reload.notify_one();
         running.log_reaches(&["a", "a", "b", "b", "c"]).await;
         running.end().await;
+    }
+
+    #[tokio::test]
+    async fn what_only_one_reading_says_is_acted_on_by_nobody() {
+        let running = start(&[("a", "1"), ("b", "1")], &["a", "b"]);
+        running.log_reaches(&["a", "b"]).await;
+        // `b` is missing, then half there, then changed: only the last one says the same twice.
+        running.tree.say(&[&[("a", "1")], &[("a", "1"), ("b", "")], &[("a", "1"), ("b", "2")]]);
+        running.changed.notify_one();
+        running.log_reaches(&["a", "b", "b"]).await;
+        assert!(running.tree.is_said());
+        running.end().await;
+    }
+
+    #[tokio::test]
+    async fn changes_that_go_on_put_a_reading_off_but_not_for_ever() {
+        let pace = Pace::default();
+        let mut settling = None;
+        Settling::note(&mut settling, None, &pace);
+        let first = settling.expect("a change");
+        Settling::note(&mut settling, None, &pace);
+        let second = settling.expect("a change");
+        assert_eq!(first.at_most, second.at_most);
+        assert!(second.due >= first.due && second.due <= second.at_most);
+        let mut again = None;
+        Settling::note(&mut again, Some(first.at_most), &pace);
+        assert_eq!(again.expect("a change").at_most, first.at_most);
+    }
+
+    #[tokio::test]
+    async fn a_tree_that_never_says_the_same_twice_is_a_fault() {
+        let tree = Arc::new(FakeTree::default());
+        let contents: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+        for content in &contents {
+            tree.say(&[&[("a", content)]]);
+        }
+        let fault = read(tree, Arc::new(FakeTurns::default()), Duration::from_millis(1)).await;
+        assert!(fault.err().expect("a fault").what.contains("changes all the time"));
     }
 
     #[tokio::test]

@@ -41,7 +41,7 @@ pub struct Went {
     pub failures: u32,
     /// How long a source asked to be left alone.
     pub retry_after: Option<Duration>,
-    /// Why the customer is not ready, for people.
+    /// Why the customer is not ready, or what somebody should know although it is.
     pub message: String,
 }
 
