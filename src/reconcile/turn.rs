@@ -11,7 +11,7 @@ use crate::model::account::AccountState;
 use crate::model::duration::Seconds;
 use crate::model::register::{Commit, CustomerStatus, RegisterState};
 use crate::model::text::Text;
-use crate::plan::outcome::{CustomerPlan, CustomerState, Severity};
+use crate::plan::outcome::{CustomerPlan, CustomerState, FindingCode, Severity};
 use crate::ports::clock::Clock;
 use crate::ports::register::{Register, RegisterFault};
 use crate::ports::source::Progress;
@@ -230,7 +230,8 @@ fn status_of(
     }
 }
 
-/// Says in a sentence why a customer is not `ready`; empty if it is.
+/// Says in a sentence why a customer is not `ready`, and of a ready one that accounts of it are
+/// orphaned; otherwise empty.
 pub fn why(plan: &CustomerPlan, unread: &Unread) -> String {
     let errors = || {
         let messages: Vec<&str> = plan
@@ -242,7 +243,10 @@ pub fn why(plan: &CustomerPlan, unread: &Unread) -> String {
         messages.join("; ")
     };
     match plan.state {
-        CustomerState::Ready => String::new(),
+        CustomerState::Ready => {
+            let orphaned = plan.findings.iter().filter(|finding| finding.code == FindingCode::Orphaned);
+            orphaned.map(|finding| finding.message.as_str()).collect::<Vec<_>>().join("; ")
+        }
         CustomerState::Suspended => "suspended: nothing is written".to_owned(),
         CustomerState::Unreadable if !unread.reasons.is_empty() => unread.reasons.join("; "),
         CustomerState::Held => {
