@@ -15,21 +15,20 @@ use crate::ports::source::Progress;
 pub struct Bar {
     bar: ProgressBar,
     objects: Arc<AtomicUsize>,
+    /// Whether it may be shown at all.
+    wanted: bool,
 }
 
 impl Bar {
     /// Makes one that is shown only where stderr is a terminal and `wanted`.
     pub fn new(wanted: bool) -> Self {
-        let target = if wanted && io::stderr().is_terminal() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
+        // Until there is something to count it is hidden: a log line written beside a line that is
+        // shown would draw it.
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} customers, {msg}") {
             bar.set_style(style);
         }
-        Self { bar, objects: Arc::default() }
+        Self { bar, objects: Arc::default(), wanted: wanted && io::stderr().is_terminal() }
     }
 
     /// Shows that reading so many customers begins.
@@ -38,7 +37,10 @@ impl Bar {
         self.bar.reset();
         self.bar.set_length(u64::try_from(customers).unwrap_or(u64::MAX));
         self.bar.set_message("0 objects");
-        self.bar.enable_steady_tick(Duration::from_millis(120));
+        if self.wanted && customers > 0 {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.bar.enable_steady_tick(Duration::from_millis(120));
+        }
     }
 
     /// Shows that one more customer is done.
@@ -50,6 +52,7 @@ impl Bar {
     pub fn end(&self) {
         self.bar.disable_steady_tick();
         self.bar.finish_and_clear();
+        self.bar.set_draw_target(ProgressDrawTarget::hidden());
     }
 
     /// Returns who listens to the reading of one customer.
