@@ -46,6 +46,8 @@ impl Exit {
     /// Returns what a customer's state means for the whole run.
     pub fn of(plan: &CustomerPlan) -> Self {
         match plan.state {
+            // Suspending a customer does not make its held removals anybody else's.
+            CustomerState::Suspended if plan.summary.hold > 0 => Self::Held,
             CustomerState::Ready | CustomerState::Suspended => Self::Done,
             CustomerState::Held | CustomerState::Unreadable | CustomerState::NotReady => Self::Held,
             CustomerState::Invalid => Self::Error,
@@ -143,6 +145,17 @@ mod tests {
         assert_eq!(Exit::Changes.max(Exit::Held).code(), 3);
         assert_eq!(Exit::Done.max(Exit::Changes).code(), 2);
         assert_eq!(Exit::Done.code(), 0);
+    }
+
+    #[test]
+    fn a_suspended_customer_with_held_removals_counts_as_held() {
+        let mut plan = crate::reconcile::fakes::plan("contoso", 1, Vec::new());
+        plan.state = CustomerState::Suspended;
+        assert_eq!(Exit::of(&plan), Exit::Done);
+        plan.summary.hold = 1;
+        assert_eq!(Exit::of(&plan), Exit::Held);
+        plan.state = CustomerState::Invalid;
+        assert_eq!(Exit::of(&plan), Exit::Error);
     }
 
     #[test]
