@@ -89,7 +89,7 @@ pub enum OperatorFault {
         source: std::io::Error,
     },
     /// It is broken.
-    #[error("the operator's file {path} has {} problems", problems.len())]
+    #[error("the operator's file {path} has {} {}", problems.len(), if problems.len() == 1 { "problem" } else { "problems" })]
     Broken {
         /// Which.
         path: String,
