@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::selection::named;
 use crate::cli::session::Session;
-use crate::model::account::Account;
+use crate::model::account::{Account, AccountState};
 use crate::model::text::Text;
 use crate::plan::outcome::AccountView;
 
@@ -66,11 +66,18 @@ fn form(customer: &Text, account: &Account) -> Value {
 
 fn row(customer: &Text, account: &Account) -> [String; 7] {
     let profile = &account.profile;
+    let state = match &account.state {
+        AccountState::PendingRemoval { until, reason, .. } => {
+            let until = until.strftime("%Y-%m-%d %H:%M:%SZ");
+            format!("{} until {until} ({})", account.state.code(), reason.code())
+        }
+        state => state.code().to_owned(),
+    };
     let name = profile.user_principal_name.as_ref().unwrap_or(&profile.sam_account_name);
     [
         customer.to_string(),
         account.key.account_type.to_string(),
-        account.state.code().to_owned(),
+        state,
         name.to_string(),
         profile.display_name.to_string(),
         profile.email.as_deref().unwrap_or("-").to_owned(),

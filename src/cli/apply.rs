@@ -7,14 +7,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::arguments::ApplyArguments;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::plan::show;
+use crate::cli::plan::{show, text};
 use crate::cli::round::{Round, exit_of, writes};
 use crate::cli::saved_plan::{self, SavedPlan};
 use crate::cli::selection::{approve, choose};
 use crate::cli::session::Session;
 use crate::cli::wiring::{self, SystemClock};
+use crate::daemon::signals::listen_to_stop;
 use crate::model::text::Text;
 use crate::plan::outcome::{Plan, Summary};
+use crate::plan::report::of_these;
 use crate::ports::clock::Clock;
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::reconcile::deliver::Courier;
@@ -34,6 +36,8 @@ pub async fn run(session: &mut Session, arguments: &ApplyArguments) -> Result<Ex
         return Err(Failure::new("there is no terminal to ask on whether to apply")
             .hint("`--yes` applies without asking; `--plan FILE` applies what `plan --out FILE` saved"));
     }
+    let stop = CancellationToken::new();
+    listen_to_stop(stop.clone()).map_err(|error| Failure::of("cannot listen for signals", &error))?;
     let saved = arguments.plan.as_deref().map(saved_plan::load).transpose()?;
     let operator = session.operator()?;
     let tree = session.tree(&arguments.tree.tree, &operator)?;
@@ -60,39 +64,82 @@ pub async fn run(session: &mut Session, arguments: &ApplyArguments) -> Result<Ex
     .await?;
 
     // Everybody is judged and shown before the first write.
-    let round = Round::judge(reconciler.judge(), jobs, operator.concurrency, &session.bar).await;
+    let round = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Err(interrupted_before()),
+        round = Round::judge(reconciler.judge(), jobs, operator.concurrency, &session.bar) => round,
+    };
     let plan = round.plan(&revision);
     if let Some(saved) = &saved {
         expect_same(saved, &plan)?;
     }
-    show(session, &plan)?;
-    if asks && plan.customers.iter().any(writes) && !is_agreed(session) {
-        return Err(Failure::new("not applied: nothing was written"));
+    let root = &arguments.tree.tree;
+    show(session, &plan, root)?;
+    if asks && plan.customers.iter().any(writes) {
+        if !io::stdout().is_terminal() {
+            // Nobody can agree to what went into a file.
+            session.bar.write_err(text(session, &plan, root, session.colours.err)?.as_bytes());
+        }
+        if !is_agreed(session, &stop).await? {
+            return Err(Failure::new("not applied: nothing was written"));
+        }
     }
     let Round { judged, failed } = round;
     failed.iter().for_each(|failure| session.complain(failure));
     let mut exit = exit_of(&plan, !tree.problems.is_empty() || !failed.is_empty());
     let run = wiring::new_run();
     let mut applied = Summary::default();
-    for (job, judged) in judged {
+    let mut operations = Vec::new();
+    let customers = judged.len();
+    let tried = until_stopped(judged, &stop, async |(job, judged)| {
         match write(&reconciler, session, &job, judged, &run, &revision).await {
-            Ok(outcome) if outcome.wrote.is_some() => applied.add(&outcome.plan.summary),
+            Ok(outcome) if outcome.wrote.is_some() => {
+                applied.add(&outcome.plan.summary);
+                operations.extend(outcome.plan.operations);
+            }
             Ok(_) => {}
             Err(failure) => {
                 session.complain(&failure);
                 exit = Exit::Error;
             }
         }
-    }
+    })
+    .await;
     let courier = Courier { outbox: store.outbox.clone(), destinations: operator.destinations(), clock };
-    session.deliver(&courier, &CancellationToken::new()).await;
+    session.deliver(&courier, &stop).await;
     if !session.is_json() {
         let Summary { add, update, remove, hold, .. } = applied;
         session
             .out
             .text(&format!("Applied: {add} added, {update} updated, {remove} removed, {hold} held.\n"))?;
+        let of_these = of_these(&operations);
+        if !of_these.is_empty() {
+            session.out.text(&format!("{of_these}\n"))?;
+        }
+    }
+    if tried < customers {
+        return Err(Failure::new(format!("interrupted: {tried} of {customers} customers applied"))
+            .hint("what was begun is whole; apply again for the others"));
     }
     Ok(exit)
+}
+
+/// Writes one after the other until it is told to stop; what was begun is finished. Returns how many
+/// had their turn.
+async fn until_stopped<T>(all: Vec<T>, stop: &CancellationToken, mut write: impl AsyncFnMut(T)) -> usize {
+    let mut tried = 0;
+    for one in all {
+        if stop.is_cancelled() {
+            break;
+        }
+        write(one).await;
+        tried += 1;
+    }
+    tried
+}
+
+fn interrupted_before() -> Failure {
+    Failure::new("interrupted: nothing was applied")
 }
 
 /// Returns the customers that are meant: as typed, or those of the saved plan.
@@ -118,11 +165,24 @@ fn expect_same(saved: &SavedPlan, plan: &Plan) -> Result<(), Failure> {
 }
 
 /// Asks. Only `yes` is one.
-fn is_agreed(session: &Session) -> bool {
+///
+/// # Errors
+/// If it is told to stop in place of an answer.
+async fn is_agreed(session: &Session, stop: &CancellationToken) -> Result<bool, Failure> {
     session.bar.write_err(b"Apply this plan? Only `yes` is taken: ");
-    let mut answer = String::new();
-    let answered = io::stdin().lock().read_line(&mut answer);
-    answered.is_ok() && answer.trim() == "yes"
+    // A terminal cannot be asked to stop waiting; the end of the program ends it.
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).map(|_| answer)
+    });
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {
+            session.bar.write_err(b"\n");
+            Err(interrupted_before())
+        }
+        answer = answer => Ok(matches!(answer, Ok(Ok(answer)) if answer.trim() == "yes")),
+    }
 }
 
 /// Writes one customer. Where somebody else wrote meanwhile it is read and planned once more, and
@@ -152,4 +212,24 @@ async fn write(
         }
     }
     Ok(reconciler.apply(judged, run, revision).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_in_hand_when_it_is_told_to_stop_is_finished_and_nothing_else_begun() {
+        let stop = CancellationToken::new();
+        let mut finished = Vec::new();
+        let tried = until_stopped(vec![1, 2, 3, 4, 5], &stop, async |number| {
+            if number == 3 {
+                stop.cancel();
+                tokio::task::yield_now().await;
+            }
+            finished.push(number);
+        })
+        .await;
+        assert_eq!((tried, finished), (3, vec![1, 2, 3]));
+    }
 }

@@ -17,6 +17,9 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// Runs the program with its arguments, its own name first, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let program =
+        arguments.first().map_or_else(|| "intake".into(), |name| name.to_string_lossy().into_owned());
     let Arguments { common, command } = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -29,7 +32,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let colours = Colours::decide(common.color);
     let bar = Bar::new(!common.quiet);
     logging::start(&common, &command, colours.err, &bar);
-    let mut session = Session { common, out: Output::new(std::io::stdout()), bar, colours };
+    let mut session = Session { common, out: Output::new(std::io::stdout()), bar, colours, program };
     let exit = match start(&mut session, &command) {
         Ok(exit) => exit,
         Err(failure) => {

@@ -103,13 +103,13 @@ async fn verify(
         let check = register.verify(customer).await?;
         let (form, line) = match check {
             ChainCheck::Whole { events } => (
-                json!({"customer": name, "whole": true, "events": events}),
+                json!({"customer": customer, "whole": true, "events": events}),
                 format!("{name}: whole, {events} events\n"),
             ),
             ChainCheck::Broken { sequence, what } => {
                 exit = Exit::Error;
                 (
-                    json!({"customer": name, "whole": false, "sequence": sequence, "what": what}),
+                    json!({"customer": customer, "whole": false, "sequence": sequence, "what": what}),
                     format!("{name}: broken at event {sequence}: {}\n", inert(&what)),
                 )
             }

@@ -1,11 +1,14 @@
 //! `plan`: what `apply` would do. Holds nothing that writes to the register.
 
+use std::path::Path;
+
 use crate::cli::arguments::PlanArguments;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::round::{Round, exit_of};
 use crate::cli::saved_plan::save;
 use crate::cli::selection::choose;
-use crate::cli::session::Session;
+use crate::cli::session::{Session, quoted};
+use crate::model::text::inert;
 use crate::plan::outcome::Plan;
 use crate::plan::report::{self, Style};
 use crate::reconcile::judge::Judge;
@@ -24,13 +27,12 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
     let failed = std::mem::take(&mut round.failed);
     let plan = round.into_plan(&tree.fleet.revision);
 
-    show(session, &plan)?;
+    show(session, &plan, &arguments.tree.tree)?;
     if let Some(path) = &arguments.out {
         save(path, &plan)?;
-        session.note(&format!(
-            "The plan is saved. To apply exactly this: intake apply --plan {}",
-            path.display()
-        ));
+        let apply = session.apply_command(&arguments.tree.tree);
+        let path = quoted(&path.display().to_string());
+        session.note(&inert(&format!("The plan is saved. To apply exactly this: {apply} --plan {path}")));
     }
     failed.iter().for_each(|failure| session.complain(failure));
     let mut exit = exit_of(&plan, !tree.problems.is_empty() || !failed.is_empty());
@@ -40,16 +42,26 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
     Ok(exit)
 }
 
-/// Writes a plan as it was asked for.
+/// Writes a plan of the tree at `root` as it was asked for.
 ///
 /// # Errors
 /// If stdout cannot be written.
-pub fn show(session: &mut Session, plan: &Plan) -> Result<(), Failure> {
+pub fn show(session: &mut Session, plan: &Plan, root: &Path) -> Result<(), Failure> {
     if session.is_json() {
         return session.out.json(plan);
     }
-    let style = Style { colour: session.colours.out, verbose: session.common.verbose > 0 };
+    let text = text(session, plan, root, session.colours.out)?;
+    session.out.text(&text)
+}
+
+/// Returns a plan of the tree at `root` for people.
+///
+/// # Errors
+/// None that can be met: memory takes all text.
+pub fn text(session: &Session, plan: &Plan, root: &Path, colour: bool) -> Result<String, Failure> {
+    let apply = session.apply_command(root);
+    let style = Style { colour, verbose: session.common.verbose > 0, apply: &apply };
     let mut text = String::new();
     report::write(&mut text, plan, style).map_err(|error| Failure::of("cannot write the plan", &error))?;
-    session.out.text(&text)
+    Ok(text)
 }

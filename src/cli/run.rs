@@ -11,11 +11,12 @@ use crate::cli::arguments::RunArguments;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::selection::choose;
 use crate::cli::session::Session;
-use crate::cli::wiring::{self, FolderTree, Operator, Store, SystemClock};
+use crate::cli::wiring::{self, CheckedTree, FolderTree, Operator, Store, SystemClock};
 use crate::daemon::controller::{Controller, Pace};
 use crate::daemon::signals::listen;
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::Summary;
+use crate::plan::report::of_these;
 use crate::ports::clock::Clock;
 use crate::reconcile::deliver::Courier;
 use crate::reconcile::judge::{Job, Judge, TurnFault};
@@ -30,6 +31,9 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
     let reload = Arc::new(Notify::new());
     listen(stop.clone(), reload.clone()).map_err(|error| Failure::of("cannot listen for signals", &error))?;
     let operator = session.operator()?;
+    let root = arguments.tree.tree.clone();
+    // A wrong path is an error before anything is made or watched.
+    let tree = wiring::check_tree(&root, &operator, session.colours.err)?;
     let store = wiring::open_store(session.state(&operator)).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let reconciler = Reconciler::open(
@@ -43,12 +47,10 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
     let courier =
         Arc::new(Courier { outbox: store.outbox.clone(), destinations: operator.destinations(), clock });
     if arguments.once {
-        return once(session, arguments, &operator, &store, &reconciler, &courier, &stop).await;
+        return once(session, tree, &operator, &store, &reconciler, &courier, &stop).await;
     }
-    let root = arguments.tree.tree.clone();
     if !session.common.customers.is_empty() {
         // A mistyped name must not become a controller that does nothing for ever.
-        let tree = wiring::check_tree(&root, &operator, false)?;
         choose(&tree.fleet, &store.register.customers().await?, &session.common.customers)?;
     }
     let pace = Pace {
@@ -71,14 +73,14 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
 /// Does one round: every customer has its turn, and none waits for another one's.
 async fn once(
     session: &mut Session,
-    arguments: &RunArguments,
+    tree: CheckedTree,
     operator: &Operator,
     store: &Store,
     reconciler: &Reconciler,
     courier: &Courier,
     stop: &CancellationToken,
 ) -> Result<Exit, Failure> {
-    let tree = session.tree(&arguments.tree.tree, operator)?;
+    session.tell_problems(&tree);
     let registered = store.register.customers().await?;
     let jobs = choose(&tree.fleet, &registered, &session.common.customers)?;
     let bar = session.bar.clone();
@@ -146,6 +148,10 @@ fn tell(session: &mut Session, outcomes: &[TurnOutcome]) -> Result<(), Failure> 
         let why = why(&outcome.plan, &outcome.unread);
         let separator = if why.is_empty() { "" } else { ": " };
         session.out.text(&format!("{name}: {state}: {done}{separator}{}\n", inert(&why)))?;
+        let of_these = of_these(&outcome.plan.operations);
+        if outcome.wrote.is_some() && !of_these.is_empty() {
+            session.out.text(&format!("  {of_these}\n"))?;
+        }
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
 use crate::cli::exit::Failure;
+use crate::cli::output::json_text;
 use crate::model::digest::Digest;
 use crate::plan::outcome::{FORMAT_VERSION, Plan};
 
@@ -35,10 +36,9 @@ pub fn save(path: &Path, plan: &Plan) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| {
         Failure::of(&format!("cannot save the plan to `{}`", path.display()), error)
     };
-    let mut json = serde_json::to_vec_pretty(plan).map_err(|error| failed(&error))?;
-    json.push(b'\n');
+    let json = json_text(plan).map_err(|error| failed(&error))?;
     let temporary = beside(path).map_err(|error| failed(&error))?;
-    let written = write_new(&temporary, &json).and_then(|()| fs::rename(&temporary, path));
+    let written = write_new(&temporary, json.as_bytes()).and_then(|()| fs::rename(&temporary, path));
     written.map_err(|error| {
         let _ = fs::remove_file(&temporary);
         failed(&error)

@@ -29,12 +29,35 @@ pub struct Session {
     pub bar: Bar,
     /// Where there is colour.
     pub colours: Colours,
+    /// The program's name as it was typed.
+    pub program: String,
 }
 
 impl Session {
     /// Whether results are for programs.
     pub fn is_json(&self) -> bool {
         self.common.format == Format::Json
+    }
+
+    /// Returns what is typed to apply a tree with the same register and operator's file, quoted for
+    /// a shell.
+    pub fn apply_command(&self, tree: &Path) -> String {
+        let mut words = vec![self.program.clone(), "apply".to_owned()];
+        if tree != Path::new(".") {
+            words.push(tree.display().to_string());
+        }
+        if let Some(config) = &self.common.config {
+            words.extend(["--config".to_owned(), config.display().to_string()]);
+        }
+        // What the environment says it says again, and it may be a secret.
+        let of_environment = std::env::var("INTAKE_STATE").ok();
+        if let Some(state) =
+            self.common.state.as_ref().filter(|state| of_environment.as_ref() != Some(*state))
+        {
+            words.extend(["--state".to_owned(), state.clone()]);
+        }
+        let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        words.join(" ")
     }
 
     /// Tells people something that is no result.
@@ -82,10 +105,15 @@ impl Session {
     /// If the tree itself cannot be read.
     pub fn tree(&self, root: &Path, operator: &Operator) -> Result<CheckedTree, Failure> {
         let tree = wiring::check_tree(root, operator, self.colours.err)?;
+        self.tell_problems(&tree);
+        Ok(tree)
+    }
+
+    /// Tells the problems of a tree.
+    pub fn tell_problems(&self, tree: &CheckedTree) {
         for problem in &tree.problems {
             self.bar.write_err(problem.drawn.as_bytes());
         }
-        Ok(tree)
     }
 
     /// Delivers what is in the outbox, for no longer than a source may delay a customer. What does
@@ -111,5 +139,27 @@ impl Session {
             clock: Arc::new(SystemClock),
             stall: STALL.saturating_add(self.common.max_wait.to_std()),
         }
+    }
+}
+
+/// Quotes a word for a POSIX shell, where that is needed.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_read_them_otherwise() {
+        assert_eq!(quoted("sqlite:/var/lib/a-b.db"), "sqlite:/var/lib/a-b.db");
+        assert_eq!(quoted("my tree"), "'my tree'");
+        assert_eq!(quoted("it's $HOME"), "'it'\\''s $HOME'");
+        assert_eq!(quoted(""), "''");
     }
 }

@@ -22,7 +22,7 @@ use crate::model::digest::{Digest, Digester};
 use crate::model::duration::Seconds;
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::Text;
-use crate::policy::check::check;
+use crate::policy::check::{TreeFile, check};
 use crate::policy::fleet::{Customer, DirectoryLocation, Fleet, TenantSource};
 use crate::policy::problem::Problem;
 use crate::policy::schema;
@@ -147,9 +147,14 @@ impl Operator {
 /// Reads and checks a tree. `coloured` is about how problems are drawn.
 ///
 /// # Errors
-/// If the tree itself cannot be read: no such folder, no permission.
+/// If the tree itself cannot be read: no such folder, no permission, or not a single document in it,
+/// as in a folder that is none of policies. Nobody may be orphaned by a mistyped path.
 pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<CheckedTree, Failure> {
     let files = read_tree(root).map_err(|fault| Failure::of("", &fault))?;
+    if !files.iter().any(has_document) {
+        return Err(Failure::new(format!("no policy files in `{}`", root.display()))
+            .hint("name the folder that holds the YAML files of customers and policies"));
+    }
     let checked = check(&files, &operator.settings.limits);
     let show = |problem: &Problem| ShownProblem {
         line: problem.to_string(),
@@ -157,6 +162,15 @@ pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<Ch
         json: serde_json::to_value(problem).unwrap_or_default(),
     };
     Ok(CheckedTree { fleet: checked.fleet, problems: checked.problems.iter().map(show).collect() })
+}
+
+/// Whether a file holds more than comments and separators. What cannot be read may.
+fn has_document(file: &TreeFile) -> bool {
+    let says_something = |line: &[u8]| {
+        let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line).trim_ascii();
+        !(line.is_empty() || line.starts_with(b"#") || line == b"---" || line == b"...")
+    };
+    file.content.as_ref().map_or(true, |content| content.split(|byte| *byte == b'\n').any(says_something))
 }
 
 /// Opens the store for writing; makes it where there is none.

@@ -43,3 +43,26 @@ pub fn listen(stop: CancellationToken, reload: Arc<Notify>) -> io::Result<()> {
     });
     Ok(())
 }
+
+/// Cancels `stop` on SIGTERM and SIGINT, from now on: for what begins, ends and may be interrupted.
+///
+/// # Errors
+/// If the operating system refuses; nothing is listened for then.
+pub fn listen_to_stop(stop: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            stop.cancel();
+        });
+        Ok(())
+    }
+    #[cfg(not(unix))]
+    listen(stop, Arc::default())
+}

@@ -1,9 +1,12 @@
 //! A plan for people: text with or without colour.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Write};
 
 use anstyle::{AnsiColor, Style as Ink};
+use jiff::Timestamp;
 
+use crate::model::account::Verdict;
 use crate::model::text::inert;
 use crate::plan::outcome::{
     AccountView, Action, CustomerPlan, CustomerState, FieldChange, Finding, Kept, NotImported, Operation,
@@ -11,16 +14,18 @@ use crate::plan::outcome::{
 };
 use crate::policy::fleet::MatchKey;
 
-/// How many entries of the lists that nobody has to act on are shown, unless all are asked for.
-const SHORT: usize = 20;
+/// How many entries of a customer's lists of people left out are shown, unless all are asked for.
+const SHORT: usize = 100;
 
 /// How a plan is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Style {
+pub struct Style<'a> {
     /// Whether with ANSI colours.
     pub colour: bool,
     /// Whether also customers without changes, and long lists whole.
     pub verbose: bool,
+    /// What somebody types to apply this very tree, quoted for a shell; `intake apply` if empty.
+    pub apply: &'a str,
 }
 
 const GREEN: Ink = AnsiColor::Green.on_default();
@@ -35,11 +40,15 @@ const BOLD: Ink = Ink::new().bold();
 ///
 /// # Errors
 /// Only those of `out`.
-pub fn write(out: &mut dyn Write, plan: &Plan, style: Style) -> fmt::Result {
+pub fn write(out: &mut dyn Write, plan: &Plan, style: Style<'_>) -> fmt::Result {
     for customer in &plan.customers {
         write_customer(out, customer, style)?;
     }
     write_summary(out, &plan.summary, style)?;
+    let of_these = of_these(plan.customers.iter().flat_map(|customer| &customer.operations));
+    if !of_these.is_empty() {
+        writeln!(out, "{of_these}")?;
+    }
     writeln!(out, "Digest: {}", plan.digest)
 }
 
@@ -47,7 +56,7 @@ pub fn write(out: &mut dyn Write, plan: &Plan, style: Style) -> fmt::Result {
 ///
 /// # Errors
 /// Only those of `out`.
-pub fn write_customer(out: &mut dyn Write, plan: &CustomerPlan, style: Style) -> fmt::Result {
+pub fn write_customer(out: &mut dyn Write, plan: &CustomerPlan, style: Style<'_>) -> fmt::Result {
     let report = Report { plan, style };
     if !report.has_something_to_tell() {
         return Ok(());
@@ -66,7 +75,7 @@ pub fn write_customer(out: &mut dyn Write, plan: &CustomerPlan, style: Style) ->
 ///
 /// # Errors
 /// Only those of `out`.
-pub fn write_summary(out: &mut dyn Write, summary: &Summary, style: Style) -> fmt::Result {
+pub fn write_summary(out: &mut dyn Write, summary: &Summary, style: Style<'_>) -> fmt::Result {
     let Summary { add, update, remove, hold, unchanged } = summary;
     writeln!(
         out,
@@ -75,7 +84,55 @@ pub fn write_summary(out: &mut dyn Write, summary: &Summary, style: Style) -> fm
     )
 }
 
-impl Style {
+/// Says in words what the totals do not tell apart: returns among the adds, orphaned accounts among
+/// the updates, and removals that only begin to wait. Empty if there is nothing of it.
+pub fn of_these<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> String {
+    let (mut returns, mut orphaned, mut pends) = (0_u64, 0_u64, 0_u64);
+    let mut ends: BTreeSet<Timestamp> = BTreeSet::new();
+    for operation in operations {
+        match operation.action {
+            Action::Return => returns += 1,
+            Action::Update if is_orphaned(operation) => orphaned += 1,
+            Action::Pend => {
+                pends += 1;
+                ends.extend(operation.until);
+            }
+            _ => {}
+        }
+    }
+    let until = match (ends.first(), ends.len()) {
+        (Some(end), 1) => format!(" (until {})", moment(*end)),
+        (Some(end), _) => format!(" (the first until {})", moment(*end)),
+        (None, _) => String::new(),
+    };
+    let parts: Vec<String> = [
+        (returns, "added again that was known before", "added again that were known before", ""),
+        (orphaned, "orphaned", "orphaned", ""),
+        (
+            pends,
+            "not removed yet but waiting for its grace",
+            "not removed yet but waiting for their grace",
+            &*until,
+        ),
+    ]
+    .into_iter()
+    .filter(|(count, ..)| *count > 0)
+    .map(|(count, one, many, until)| format!("{count} {}{until}", if count == 1 { one } else { many }))
+    .collect();
+    if parts.is_empty() { String::new() } else { format!("Of these: {}.", parts.join(", ")) }
+}
+
+fn is_orphaned(operation: &Operation) -> bool {
+    let is = |change: &FieldChange| change.field == "state" && change.after.as_deref() == Some("orphaned");
+    operation.changes.iter().any(is)
+}
+
+/// Shows a time to the second, as every text output does.
+fn moment(at: Timestamp) -> impl Display {
+    at.strftime("%Y-%m-%d %H:%M:%SZ")
+}
+
+impl Style<'_> {
     fn paint<T: Display>(self, ink: Ink, text: T) -> Painted<T> {
         Painted { ink: if self.colour { ink } else { Ink::new() }, text }
     }
@@ -94,7 +151,7 @@ impl<T: Display> Display for Painted<T> {
 
 struct Report<'a> {
     plan: &'a CustomerPlan,
-    style: Style,
+    style: Style<'a>,
 }
 
 impl Report<'_> {
@@ -166,7 +223,7 @@ impl Report<'_> {
             }
             Action::Update => format!("({account_type}, {policy})"),
             Action::Pend => match operation.until {
-                Some(until) => format!("{because}, until {until}  ({account_type}, {policy})"),
+                Some(until) => format!("{because}, until {}  ({account_type}, {policy})", moment(until)),
                 None => format!("{because}  ({account_type}, {policy})"),
             },
             Action::Remove => format!("{because}  ({account_type}, {policy})"),
@@ -206,7 +263,8 @@ impl Report<'_> {
         writeln!(out, "    To let it go ahead, add to `spec` in the file of customer `{name}`:")?;
         writeln!(out, "      approve: [\"{approval}\"]")?;
         writeln!(out, "    or, for one run:")?;
-        writeln!(out, "      intake apply --customer {name} --approve {approval}")
+        let apply = if self.style.apply.is_empty() { "intake apply" } else { self.style.apply };
+        writeln!(out, "      {} --customer {name} --approve {approval}", inert(apply))
     }
 
     fn findings(&self, out: &mut dyn Write) -> fmt::Result {
@@ -244,7 +302,8 @@ impl Report<'_> {
         let width = width_of(&names);
         for (Kept { verdict, candidates, .. }, name) in self.plan.kept.iter().zip(&names) {
             let padding = width.saturating_sub(name.chars().count());
-            writeln!(out, "    {:21} {name}{:padding$}  {}", verdict.code(), "", either(candidates))?;
+            let why = if candidates.is_empty() { meaning(*verdict).to_owned() } else { either(candidates) };
+            writeln!(out, "    {:21} {name}{:padding$}  {why}", verdict.code(), "")?;
         }
         Ok(())
     }
@@ -338,6 +397,21 @@ fn either(candidates: &[String]) -> String {
     candidates.join(" or ")
 }
 
+/// Says why an account is kept where no candidates say it.
+fn meaning(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::InvalidRecord => {
+            "the directory's record is broken: no objectGUID, no logon name, or values that are no text"
+        }
+        Verdict::AmbiguousMatch => "several tenant users fit, or several accounts claim one",
+        Verdict::MatchConflict => {
+            "a stronger key points elsewhere than a weaker one, or the tenant user belongs to another account"
+        }
+        // Nobody is kept for another reason.
+        _ => "",
+    }
+}
+
 fn key_word(key: MatchKey) -> &'static str {
     match key {
         MatchKey::ImmutableId => "immutableId",
@@ -350,7 +424,7 @@ fn key_word(key: MatchKey) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::account::{AccountKey, AccountType, Profile, Source, Verdict};
+    use crate::model::account::{AccountKey, AccountType, Profile, Source};
     use crate::model::digest::Digest;
     use crate::model::guid::Guid;
     use crate::model::text::Text;
@@ -400,7 +474,7 @@ mod tests {
         }
     }
 
-    fn text(customer: CustomerPlan, style: Style) -> String {
+    fn text(customer: CustomerPlan, style: Style<'_>) -> String {
         let plan = Plan {
             format_version: FORMAT_VERSION,
             digest: Digest::of(b"plan"),
@@ -432,7 +506,7 @@ mod tests {
             vec![FieldChange { field: "displayName", before: Some(Text::from("B")), after: None }];
         let mut pend = operation(Action::Pend, "carl");
         pend.reason = Some(Verdict::NotInScope);
-        pend.until = Some("2026-12-01T00:00:00Z".parse().expect("a moment"));
+        pend.until = Some("2026-12-01T00:00:00.123456789Z".parse().expect("a moment"));
         let mut remove = operation(Action::Remove, "eve");
         remove.reason = Some(Verdict::Unlicensed);
         let shown = text(customer(vec![add, update, pend, remove]), Style::default());
@@ -441,10 +515,11 @@ contoso
   + add    jane@contoso.test  Somebody  (EndUser, staff, by immutableId)
   ~ update bob@contoso.test   (EndUser, staff)
              displayName: \"B\" → (none)
-  ~ pend   carl@contoso.test  not-in-scope, until 2026-12-01T00:00:00Z  (EndUser, staff)
+  ~ pend   carl@contoso.test  not-in-scope, until 2026-12-01 00:00:00Z  (EndUser, staff)
   - remove eve@contoso.test   unlicensed  (EndUser, staff)
 
 Plan: 1 to add, 1 to update, 2 to remove, 0 held; 120 unchanged.
+Of these: 1 not removed yet but waiting for its grace (until 2026-12-01 00:00:00Z).
 ";
         assert_eq!(shown, format!("{expected}Digest: {}\n", Digest::of(b"plan")));
     }
@@ -479,13 +554,57 @@ Plan: 1 to add, 1 to update, 2 to remove, 0 held; 120 unchanged.
     }
 
     #[test]
+    fn what_to_type_for_a_hold_is_what_was_typed_for_the_plan() {
+        let mut held = customer(vec![operation(Action::Hold, "fay")]);
+        held.approval = Some(Digest::of(b"held"));
+        let shown =
+            text(held, Style { apply: "./intake apply 'my tree' --config o.yaml", ..Style::default() });
+        let line = format!(
+            "      ./intake apply 'my tree' --config o.yaml --customer contoso --approve {}",
+            Digest::of(b"held")
+        );
+        assert!(shown.lines().any(|found| found == line), "{shown}");
+    }
+
+    #[test]
+    fn totals_are_told_apart_in_words() {
+        let mut first = operation(Action::Pend, "a");
+        first.until = Some("2026-12-01T00:00:00Z".parse().expect("a moment"));
+        let mut second = operation(Action::Pend, "b");
+        second.until = Some("2026-12-02T00:00:00Z".parse().expect("a moment"));
+        let mut orphan = operation(Action::Update, "c");
+        orphan.changes =
+            vec![FieldChange { field: "state", before: None, after: Some(Text::from("orphaned")) }];
+        let operations = [first, second, orphan, operation(Action::Return, "d"), operation(Action::Add, "e")];
+        assert_eq!(
+            of_these(&operations),
+            "Of these: 1 added again that was known before, 1 orphaned, 2 not removed yet but waiting for their \
+             grace (the first until 2026-12-01 00:00:00Z)."
+        );
+        assert_eq!(of_these(&operations[4..]), "");
+    }
+
+    #[test]
+    fn who_is_kept_is_told_why() {
+        let mut kept = customer(Vec::new());
+        kept.kept = vec![Kept {
+            verdict: Verdict::InvalidRecord,
+            account_type: AccountType::EndUser,
+            account: operation(Action::Add, "gil").account(),
+            candidates: Vec::new(),
+        }];
+        let shown = text(kept, Style::default());
+        assert!(shown.contains("gil@contoso.test  the directory's record is broken"), "{shown}");
+    }
+
+    #[test]
     fn hostile_names_are_inert_and_colour_is_only_ours() {
         let mut add = operation(Action::Add, "x\u{1b}[2J\u{202e}");
         add.profile.display_name = Text::from("a\nPlan: 0 to add");
         let plain = text(customer(vec![add.clone()]), Style::default());
         assert!(!plain.contains('\u{1b}') && !plain.contains('\u{202e}'), "{plain:?}");
         assert_eq!(plain.lines().filter(|line| line.starts_with("Plan:")).count(), 1);
-        let coloured = text(customer(vec![add]), Style { colour: true, verbose: false });
+        let coloured = text(customer(vec![add]), Style { colour: true, ..Style::default() });
         assert!(coloured.contains("\u{1b}[32m+ add"), "{coloured:?}");
         assert!(!coloured.contains("\u{1b}[2J"), "{coloured:?}");
     }
@@ -493,12 +612,12 @@ Plan: 1 to add, 1 to update, 2 to remove, 0 held; 120 unchanged.
     #[test]
     fn long_lists_of_people_left_out_are_cut_with_a_count() {
         let mut many = customer(vec![operation(Action::Add, "jane")]);
-        many.not_imported = (0..25).map(left_out).collect();
+        many.not_imported = (0..105).map(left_out).collect();
         let short = text(many.clone(), Style::default());
-        assert_eq!(short.matches("unlicensed").count(), 20);
+        assert_eq!(short.matches("unlicensed").count(), 100);
         assert!(short.contains("… and 5 more (-v shows all)"), "{short}");
-        let whole = text(many, Style { colour: false, verbose: true });
-        assert_eq!(whole.matches("unlicensed").count(), 25);
+        let whole = text(many, Style { verbose: true, ..Style::default() });
+        assert_eq!(whole.matches("unlicensed").count(), 105);
         assert!(!whole.contains("more (-v"), "{whole}");
     }
 
