@@ -198,6 +198,27 @@ fn plan_makes_no_store_and_leaves_one_as_it_is() {
 }
 
 #[test]
+fn whoever_copies_the_store_after_a_command_has_all_of_it() {
+    for command in [&["apply", "--yes"][..], &["run", "--once"]] {
+        for _ in 0..10 {
+            let here = of_contoso(&[1, 2, 3]);
+            here.run(command).expect(0);
+            let log = format!("{}-wal", here.state().display());
+            assert!(!fs::exists(&log).expect("a folder"), "{command:?} left {log}");
+            let copy = of_contoso(&[1, 2, 3]);
+            fs::copy(here.state(), copy.state()).expect("copied");
+            assert_eq!(copy.names("contoso", "active"), persons(&[1, 2, 3]), "{command:?}");
+        }
+    }
+    let here = of_contoso(&[1]);
+    let mut controller = here.start(&["run"]);
+    controller.logs("applied");
+    controller.signal("TERM");
+    controller.end().expect(0);
+    assert!(!fs::exists(format!("{}-wal", here.state().display())).expect("a folder"));
+}
+
+#[test]
 fn a_store_that_is_none_is_an_error_and_left_as_it_is() {
     let here = of_contoso(&[1]);
     fs::write(here.state(), "these are notes, and no database at all\n".repeat(40)).expect("written");
