@@ -31,10 +31,23 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
     let reload = Arc::new(Notify::new());
     listen(stop.clone(), reload.clone()).map_err(|error| Failure::of("cannot listen for signals", &error))?;
     let operator = session.operator()?;
-    let root = arguments.tree.tree.clone();
     // A wrong path is an error before anything is made or watched.
-    let tree = wiring::check_tree(&root, &operator, session.colours.err)?;
+    let tree = wiring::check_tree(&arguments.tree.tree, &operator, session.colours.err)?;
     let store = wiring::open_store(session.state(&operator)).await?;
+    let ran = reconcile(session, arguments, tree, operator, &store, stop, reload).await;
+    store.close().await;
+    ran
+}
+
+async fn reconcile(
+    session: &mut Session,
+    arguments: &RunArguments,
+    tree: CheckedTree,
+    operator: Operator,
+    store: &Store,
+    stop: CancellationToken,
+    reload: Arc<Notify>,
+) -> Result<Exit, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let reconciler = Reconciler::open(
         Judge::new(session.observer(&arguments.tree.tree, &operator, store.register.clone())),
@@ -47,12 +60,13 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
     let courier =
         Arc::new(Courier { outbox: store.outbox.clone(), destinations: operator.destinations(), clock });
     if arguments.once {
-        return once(session, tree, &operator, &store, &reconciler, &courier, &stop).await;
+        return once(session, tree, &operator, store, &reconciler, &courier, &stop).await;
     }
     if !session.common.customers.is_empty() {
         // A mistyped name must not become a controller that does nothing for ever.
         choose(&tree.fleet, &store.register.customers().await?, &session.common.customers)?;
     }
+    let root = arguments.tree.tree.clone();
     let pace = Pace {
         concurrency: operator.concurrency,
         only: session.common.customers.iter().map(|name| Text::from(name.as_str())).collect(),

@@ -31,7 +31,7 @@ fn two_that_apply_at_once_do_it_once() {
         let (first, second) = (here.start(&["apply", "--yes"]), here.start(&["apply", "--yes"]));
         let runs = [first.end(), second.end()];
         runs.iter().for_each(expect_done_or_stale);
-        assert!(runs.iter().any(|run| run.code == Some(0)), "{runs:?}");
+        // Each may have lost a customer to the other; between them they did everything.
         expect_each_added_once(&here, 200);
         here.run(&["plan", "--detailed-exitcode"]).expect(0);
     }

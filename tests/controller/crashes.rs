@@ -1,6 +1,7 @@
 //! The program is killed at any moment: nothing is lost, and nothing happens twice.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,12 +11,23 @@ use crate::support::receiver::Receiver;
 
 const CUSTOMERS: [&str; 3] = ["contoso", "fabrikam", "northwind"];
 
+/// Tells the seed when the test fails.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "the same moments again: INTAKE_SEED={}", self.0);
+        }
+    }
+}
+
 /// Kills the program while it does what the arguments say, again and again, with two more people to
 /// import in each customer each time; then lets it run once.
 fn killed_at_random(arguments: &[&str], kills: u32) {
     let seed = std::env::var("INTAKE_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("seed: INTAKE_SEED={seed}");
+    let _told = Seed(seed);
     let mut random = fastrand::Rng::with_seed(seed);
 
     let receiver = Receiver::start();

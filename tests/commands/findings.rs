@@ -1,0 +1,302 @@
+//! What somebody found who used the program: each was so, and is not any more.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::graph::{ALWAYS, At, Fault, GraphFake, Place};
+use crate::support::intake::{Installation, Running, ldif_source, persons, snapshot_source, until};
+
+/// An installation with one customer of files whose people are imported.
+fn imported(people: &[u32]) -> Installation {
+    let here = Installation::new();
+    here.policy(&["contoso"]);
+    here.customer_of_files("contoso", people);
+    here.run(&["apply", "--yes"]).expect(0);
+    here
+}
+
+/// Writes the policy with a grace of a week.
+fn with_grace(here: &Installation) {
+    here.policy(&["contoso"]);
+    let policy = fs::read_to_string(here.tree().join("staff.yaml")).expect("a policy");
+    let selection = "  selection: {securityGroups: [Intake Users]}\n";
+    here.write("staff.yaml", &policy.replace(selection, &format!("{selection}  removal: {{grace: 7d}}\n")));
+}
+
+/// Runs a command line on a terminal of its own, types, and returns what the terminal showed and the
+/// exit code.
+fn on_a_terminal(here: &Installation, line: &str, wait_for: &str, keys: &str) -> (String, Option<i32>) {
+    let shown = here.folder().join("terminal.txt");
+    let mut child = Command::new("script")
+        .args(["--quiet", "--flush", "--return", "--command", line])
+        .arg(&shown)
+        .env("PATH", path_with_intake())
+        .env_remove("INTAKE_STATE")
+        .env("TERM", "xterm")
+        .current_dir(here.folder())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("`script` starts");
+    let mut typed = child.stdin.take().expect("a pipe");
+    let read = || String::from_utf8_lossy(&fs::read(&shown).unwrap_or_default()).into_owned();
+    until(wait_for, || read().contains(wait_for) || child.try_wait().expect("a child").is_some());
+    typed.write_all(keys.as_bytes()).expect("typed");
+    let code = child.wait().expect("an end").code();
+    (read(), code)
+}
+
+fn path_with_intake() -> std::ffi::OsString {
+    let folder = Path::new(env!("CARGO_BIN_EXE_intake")).parent().expect("a folder").to_owned();
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&others))).expect("a PATH")
+}
+
+#[test]
+fn a_file_that_is_half_saved_for_a_moment_orphans_nobody() {
+    let here = imported(&[1, 2, 3]);
+    let mut controller = here.start(&["run"]);
+    controller.logs("tree read");
+    let policy = fs::read(here.tree().join("staff.yaml")).expect("a policy");
+    fs::write(here.tree().join("staff.yaml"), "").expect("cut");
+    // A customer's file changes meanwhile, so that there is a turn to wait for.
+    here.customer("contoso", "Renamed", &ldif_source("contoso"), &snapshot_source("contoso"));
+    let before = here.status("contoso")["revision"].clone();
+    fs::write(here.tree().join("staff.yaml"), policy).expect("saved");
+    until("the change is acted on", || here.status("contoso")["revision"] != before);
+    controller.signal("TERM");
+    controller.end().expect(0);
+    assert!(here.events().iter().all(|event| event["kind"] != "account.orphaned"));
+    assert_eq!(here.names("contoso", "active"), persons(&[1, 2, 3]));
+}
+
+#[test]
+fn a_tree_without_a_document_is_an_error_and_orphans_nobody() {
+    let here = imported(&[1, 2]);
+    let empty = here.folder().join("empty");
+    fs::create_dir(&empty).expect("a folder");
+    fs::write(empty.join("notes.yaml"), "# nothing yet\n---\n").expect("written");
+    for arguments in [&["validate"][..], &["plan"], &["apply", "--yes"], &["run", "--once"], &["run"]] {
+        let run = Running::of(here.command(arguments).arg(&empty)).end().expect(1);
+        assert!(run.stderr.contains("no policy files in"), "{arguments:?}: {run:?}");
+    }
+    assert_eq!(here.names("contoso", "active"), persons(&[1, 2]));
+}
+
+#[test]
+fn a_tree_that_is_emptied_under_the_controller_stays_in_force() {
+    let here = imported(&[1, 2]);
+    let mut controller = here.start(&["run"]);
+    controller.logs("tree read");
+    here.delete("staff.yaml");
+    here.delete("contoso.yaml");
+    controller.logs("the last good tree stays in force");
+    controller.signal("TERM");
+    let run = controller.end().expect(0);
+    assert!(run.stderr.contains("no policy files in"), "{run:?}");
+    assert_eq!(here.names("contoso", "active"), persons(&[1, 2]));
+}
+
+#[test]
+fn a_controller_on_a_missing_folder_says_so_and_nothing_else() {
+    let here = Installation::new();
+    let run = Running::of(here.command(&["run"]).arg("no-such-folder")).end().expect(1);
+    assert!(run.stderr.starts_with("error: "), "{run:?}");
+    assert!(!run.stderr.contains("WARN"), "{run:?}");
+    assert!(!here.state().exists(), "no register is made for it");
+}
+
+#[test]
+fn the_line_that_lets_a_hold_go_works_as_it_is_printed() {
+    let here = imported(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    here.people("contoso", &[1, 2]);
+    let tree = here.folder().join("it's a tree");
+    fs::rename(here.tree(), &tree).expect("renamed");
+    let run = Running::of(here.command(&["plan"]).arg("it's a tree")).end().expect(3);
+    let mut lines = run.stdout.lines().skip_while(|line| !line.contains("or, for one run:"));
+    let line = lines.nth(1).expect("a line to type").trim().to_owned();
+    let output = Command::new("sh")
+        .args(["-c", &format!("{line} --yes")])
+        .env_remove("INTAKE_STATE")
+        .current_dir(here.folder())
+        .output()
+        .expect("a shell");
+    assert_eq!(output.status.code(), Some(0), "{line}\n{output:?}");
+    assert_eq!(here.names("contoso", "removed"), persons(&[3, 4, 5, 6, 7, 8]));
+}
+
+#[test]
+fn the_line_that_applies_a_saved_plan_works_as_it_is_printed() {
+    let here = Installation::new();
+    here.policy(&["contoso"]);
+    here.customer_of_files("contoso", &[1, 2]);
+    let state = "sqlite:other register.db";
+    let run = here.run(&["plan", "--state", state, "--out", "the plan.json"]).expect(0);
+    let line = run.stderr.lines().find_map(|line| line.split_once("exactly this: ")).expect("a line").1;
+    let output = Command::new("sh").args(["-c", line]).current_dir(here.folder()).output().expect("a shell");
+    assert_eq!(output.status.code(), Some(0), "{line}\n{output:?}");
+    assert!(here.folder().join("other register.db").exists());
+}
+
+#[test]
+fn who_only_waits_is_not_told_as_removed_and_who_returns_not_as_new() {
+    let here = imported(&[1, 2, 3]);
+    with_grace(&here);
+    here.people("contoso", &[1, 2]);
+    let plan = here.run(&["plan"]).expect(0).stdout;
+    assert!(plan.contains("Plan: 0 to add, 0 to update, 1 to remove, 0 held; 2 unchanged."), "{plan}");
+    let waits = "Of these: 1 not removed yet but waiting for its grace (until ";
+    assert!(plan.contains(waits), "{plan}");
+    let applied = here.run(&["apply", "--yes"]).expect(0).stdout;
+    let last = applied.split_once("Applied: ").expect("the last lines").1;
+    assert!(last.contains(waits), "{applied}");
+    let accounts = here.run(&["accounts"]).expect(0).stdout;
+    let waiting = accounts.lines().find(|line| line.contains("person3")).expect("person3");
+    assert!(waiting.contains("pendingRemoval until 20") && waiting.contains("(not-in-scope)"), "{waiting}");
+    for text in [&plan, &applied, &accounts] {
+        let times: Vec<&str> = text.split("until ").skip(1).collect();
+        assert!(!times.is_empty() && times.iter().all(|time| time[19..].starts_with('Z')), "{text}");
+    }
+    here.people("contoso", &[1, 2, 3]);
+    let returned = here.run(&["apply", "--yes"]).expect(0).stdout;
+    assert!(returned.contains("Of these: 1 added again that was known before."), "{returned}");
+}
+
+#[test]
+fn orphaned_accounts_are_told_by_the_log_and_by_status() {
+    let here = imported(&[1, 2]);
+    here.customer_of_files("fabrikam", &[3]);
+    here.policy(&["fabrikam"]);
+    let controller = here.start(&["run"]);
+    until("they are orphaned", || here.names("contoso", "orphaned") == persons(&[1, 2]));
+    until("its turn is recorded", || here.status("contoso")["message"] != "");
+    controller.signal("TERM");
+    let run = controller.end().expect(0);
+    let told = "2 accounts were imported by `staff`";
+    assert!(run.stderr.lines().any(|line| line.contains("WARN") && line.contains(told)), "{run:?}");
+    let status = here.status("contoso");
+    assert_eq!(status["state"], "ready");
+    assert!(status["message"].as_str().expect("a message").contains(told), "{status}");
+    assert!(here.run(&["status"]).expect(0).stdout.contains(told));
+}
+
+#[test]
+fn a_suspended_customer_with_held_removals_counts_as_held() {
+    let here = imported(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    here.people("contoso", &[1]);
+    let file = fs::read_to_string(here.tree().join("contoso.yaml")).expect("a customer");
+    here.write("contoso.yaml", &file.replace("spec:\n", "spec:\n  suspend: true\n"));
+    for arguments in [&["plan"][..], &["apply", "--yes"], &["run", "--once"]] {
+        here.run(arguments).expect(3);
+    }
+    assert_eq!(here.names("contoso", "active").len(), 8);
+}
+
+#[test]
+fn json_holds_hostile_names_exactly_and_inert() {
+    let here = Installation::new();
+    here.policy(&["contoso"]);
+    here.customer_of_files("contoso", &[1]);
+    let ldif = fs::read_to_string(here.tree().join("contoso.ldif")).expect("a directory");
+    // `a`, U+202E, `b` in base64.
+    here.write("contoso.ldif", &ldif.replace("cn: Person 1\n", "cn: Person 1\ndisplayName:: YeKArmI=\n"));
+    let plan = here.run(&["plan", "--format", "json", "--out", "plan.json"]).expect(0).stdout;
+    here.run(&["apply", "--yes"]).expect(0);
+    let accounts = here.run(&["accounts", "--format", "json"]).expect(0).stdout;
+    let history = here.run(&["history", "--format", "json"]).expect(0).stdout;
+    let saved = fs::read_to_string(here.folder().join("plan.json")).expect("a plan");
+    for text in [&plan, &accounts, &saved] {
+        assert!(text.contains("a\\u202eb"), "{text}");
+    }
+    for text in [&plan, &accounts, &saved, &history] {
+        assert!(!text.contains('\u{202e}'), "{text:?}");
+    }
+    assert_eq!(here.accounts()[0]["displayName"], "a\u{202e}b");
+}
+
+#[test]
+fn an_apply_that_is_interrupted_while_it_reads_says_that_nothing_was_applied() {
+    let graph = GraphFake::spawn();
+    graph.tenant("contoso.test").people(3);
+    let mut here = Installation::new();
+    here.policy(&["contoso"]);
+    here.people("contoso", &[1, 2, 3]);
+    let tenant = here.graph_source("contoso", &graph);
+    here.customer("contoso", "Contoso", &ldif_source("contoso"), &tenant);
+    graph.fault(At::users(), Fault::Hang, ALWAYS);
+    for signal in ["INT", "TERM"] {
+        let before = graph.count(Place::Users);
+        let apply = here.start(&["apply", "--yes"]);
+        until("it asks the tenant", || graph.count(Place::Users) > before);
+        apply.signal(signal);
+        let run = apply.end().expect(1);
+        assert!(run.stderr.contains("interrupted: nothing was applied"), "{run:?}");
+    }
+    assert!(here.accounts().is_empty());
+}
+
+#[test]
+fn an_apply_that_is_interrupted_before_it_writes_says_how_far_it_got() {
+    let here = Installation::new();
+    let people: Vec<u32> = (1..=900).collect();
+    here.policy(&["a", "b"]);
+    here.customer_of_files("a", &people);
+    here.customer_of_files("b", &people);
+    // More than a pipe holds, so that it stands still until somebody reads the plan.
+    let mut child = here.command(&["apply", "--yes"]).arg(here.tree()).spawn().expect("the program starts");
+    let mut stdout = child.stdout.take().expect("a pipe");
+    let mut first = [0; 1];
+    std::io::Read::read_exact(&mut stdout, &mut first).expect("it shows the plan");
+    let killed = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+    assert!(killed.expect("kill").success());
+    let caught = Path::new("/proc").join(child.id().to_string()).join("status");
+    until("the signal is taken", || {
+        let status = fs::read_to_string(&caught).expect("a process");
+        status
+            .lines()
+            .any(|line| line.starts_with("ShdPnd:") && line.trim_end().ends_with("0000000000000000"))
+    });
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut stdout, &mut rest).expect("the plan");
+    let output = child.wait_with_output().expect("an end");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("interrupted: ") && told.contains(" of 2 customers applied"), "{told}");
+}
+
+#[test]
+fn an_interrupt_at_the_question_says_that_nothing_was_applied() {
+    let here = Installation::new();
+    here.policy(&["contoso"]);
+    here.customer_of_files("contoso", &[1, 2]);
+    let line = "intake apply --config operator.yaml tree";
+    let (shown, code) = on_a_terminal(&here, line, "Only `yes` is taken", "\u{3}");
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("interrupted: nothing was applied"), "{shown}");
+    assert!(here.accounts().is_empty());
+}
+
+#[test]
+fn whoever_is_asked_sees_the_plan_also_where_stdout_is_a_file() {
+    let here = Installation::new();
+    here.policy(&["contoso"]);
+    here.customer_of_files("contoso", &[1, 2]);
+    let line = "intake apply --config operator.yaml tree >out.txt";
+    let (shown, code) = on_a_terminal(&here, line, "Only `yes` is taken", "yes\r");
+    assert_eq!(code, Some(0), "{shown}");
+    let (plan, _) = shown.split_once("Apply this plan?").expect("the question");
+    assert!(plan.contains("2 to add"), "{shown}");
+    assert!(!shown.contains("0/0 customers"), "{shown}");
+    assert_eq!(here.names("contoso", "active"), persons(&[1, 2]));
+}
+
+#[test]
+fn one_problem_of_the_operators_file_is_one() {
+    let here = Installation::new();
+    here.operator("concurency: 3\n");
+    let run = here.run(&["plan"]).expect(1);
+    assert!(run.stderr.contains("has 1 problem\n"), "{run:?}");
+}
