@@ -65,6 +65,8 @@ fn a_file_that_is_half_saved_for_a_moment_orphans_nobody() {
     // A customer's file changes meanwhile, so that there is a turn to wait for.
     here.customer("contoso", "Renamed", &ldif_source("contoso"), &snapshot_source("contoso"));
     let before = here.status("contoso")["revision"].clone();
+    // Somebody's slow editor: the time is what is tested.
+    std::thread::sleep(std::time::Duration::from_secs(1));
     fs::write(here.tree().join("staff.yaml"), policy).expect("saved");
     until("the change is acted on", || here.status("contoso")["revision"] != before);
     controller.signal("TERM");
@@ -299,4 +301,58 @@ fn one_problem_of_the_operators_file_is_one() {
     here.operator("concurency: 3\n");
     let run = here.run(&["plan"]).expect(1);
     assert!(run.stderr.contains("has 1 problem\n"), "{run:?}");
+}
+
+/// Returns the commands of the tutorial, a text for each block.
+fn tutorial() -> Vec<String> {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
+    let (_, tutorial) = readme.split_once("## Tutorial").expect("a tutorial");
+    let (tutorial, _) = tutorial.split_once("### Exit codes").expect("its end");
+    let blocks = tutorial.split("```sh\n").skip(1);
+    blocks.map(|block| block.split_once("```").expect("a block's end").0.to_owned()).collect()
+}
+
+#[test]
+fn the_tutorial_works_as_it_is_typed() {
+    let clone = tempfile::tempdir().expect("a folder");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    std::os::unix::fs::symlink(examples, clone.path().join("examples")).expect("a link");
+    let blocks = tutorial();
+    assert!(blocks[0].contains("cargo install"), "{blocks:?}");
+    let mut shown = Vec::new();
+    let mut approval = String::new();
+    for block in &blocks[1..] {
+        // There is no terminal to ask on, nobody to copy the digest, and nobody to end the controller.
+        let script = block
+            .replace("intake apply tree  ", "intake apply tree --yes  ")
+            .replace("--approve sha256:…", &format!("--approve {approval} --yes"))
+            .replace("intake run ", "timeout --signal=INT 5 intake run ");
+        let output = Command::new("sh")
+            .args(["-c", &script])
+            .env("PATH", path_with_intake())
+            .env_remove("INTAKE_STATE")
+            .current_dir(clone.path())
+            .output()
+            .expect("a shell");
+        let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(!stderr.contains("error") && !stderr.contains("not found"), "{script}\n{stdout}\n{stderr}");
+        if let Some((_, digest)) = stdout.split_once("--approve ") {
+            approval = digest.lines().next().expect("a digest").trim().to_owned();
+        }
+        shown.push(stdout + &stderr);
+    }
+    let find = |text: &str| shown.iter().any(|shown| shown.contains(text));
+    assert!(find("1 customer, no errors."), "{shown:#?}");
+    assert!(find("Plan: 0 to add, 0 to update, 0 to remove, 0 held;"), "{shown:#?}");
+    assert!(approval.starts_with("sha256:"), "{shown:#?}");
+    assert!(
+        shown
+            .iter()
+            .any(|shown| shown.contains("Applied: 0 added, 0 updated, ") && !shown.contains(" 0 removed")),
+        "{shown:#?}"
+    );
+    assert!(find("tree read") && find("stopped"), "{shown:#?}");
+    assert!(find("contoso: whole, "), "{shown:#?}");
 }
