@@ -4,6 +4,10 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+mod exit_codes;
+mod isolation;
+mod streams;
+
 fn intake(folder: &TempDir, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_intake"))
         .args(arguments)

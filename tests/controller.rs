@@ -23,6 +23,11 @@ use intake::ports::register::RegisterFault;
 use intake::ports::tree::{Tree, TreeReading};
 use intake::reconcile::judge::Job;
 
+mod company;
+mod crashes;
+mod stopping;
+mod story;
+
 /// A tree of one file for each customer; what the file says does not matter here.
 struct Files(PathBuf);
 

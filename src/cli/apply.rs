@@ -12,7 +12,7 @@ use crate::cli::round::{Round, exit_of, writes};
 use crate::cli::saved_plan::{self, SavedPlan};
 use crate::cli::selection::{approve, choose};
 use crate::cli::session::Session;
-use crate::cli::wiring::{self, SystemClock};
+use crate::cli::wiring::{self, CheckedTree, Operator, Store, SystemClock};
 use crate::model::text::Text;
 use crate::plan::outcome::{Plan, Summary};
 use crate::ports::clock::Clock;
@@ -29,27 +29,38 @@ const TRIES: u32 = 3;
 /// # Errors
 /// If nothing can be planned, the plan is stale, or nobody said yes: nothing is written then.
 pub async fn run(session: &mut Session, arguments: &ApplyArguments) -> Result<Exit, Failure> {
-    let asks = !arguments.yes && arguments.plan.is_none();
-    if asks && !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if asks(arguments) && !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(Failure::new("there is no terminal to ask on whether to apply")
             .hint("`--yes` applies without asking; `--plan FILE` applies what `plan --out FILE` saved"));
     }
     let saved = arguments.plan.as_deref().map(saved_plan::load).transpose()?;
     let operator = session.operator()?;
     let tree = session.tree(&arguments.tree.tree, &operator)?;
-    let revision = tree.fleet.revision.clone();
     let store = wiring::open_store(session.state(&operator)).await?;
+    let applied = apply(session, arguments, &operator, &tree, saved.as_ref(), &store).await;
+    store.close().await;
+    applied
+}
 
+async fn apply(
+    session: &mut Session,
+    arguments: &ApplyArguments,
+    operator: &Operator,
+    tree: &CheckedTree,
+    saved: Option<&SavedPlan>,
+    store: &Store,
+) -> Result<Exit, Failure> {
+    let revision = tree.fleet.revision.clone();
     let register: Arc<dyn RegisterReader> = store.register.clone();
     let registered = register.customers().await?;
-    let names = whom(session, saved.as_ref());
+    let names = whom(session, saved);
     let mut jobs = match choose(&tree.fleet, &registered, &names) {
         Err(failure) if saved.is_some() => return Err(stale(&failure.what)),
         jobs => jobs?,
     };
     approve(&mut jobs, &arguments.approve);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let judge = Judge::new(session.observer(&arguments.tree.tree, &operator, register));
+    let judge = Judge::new(session.observer(&arguments.tree.tree, operator, register));
     let reconciler = Reconciler::open(
         judge,
         store.register.clone(),
@@ -62,11 +73,11 @@ pub async fn run(session: &mut Session, arguments: &ApplyArguments) -> Result<Ex
     // Everybody is judged and shown before the first write.
     let round = Round::judge(reconciler.judge(), jobs, operator.concurrency, &session.bar).await;
     let plan = round.plan(&revision);
-    if let Some(saved) = &saved {
+    if let Some(saved) = saved {
         expect_same(saved, &plan)?;
     }
     show(session, &plan)?;
-    if asks && plan.customers.iter().any(writes) && !is_agreed(session) {
+    if asks(arguments) && plan.customers.iter().any(writes) && !is_agreed(session) {
         return Err(Failure::new("not applied: nothing was written"));
     }
     let Round { judged, failed } = round;
@@ -93,6 +104,10 @@ pub async fn run(session: &mut Session, arguments: &ApplyArguments) -> Result<Ex
             .text(&format!("Applied: {add} added, {update} updated, {remove} removed, {hold} held.\n"))?;
     }
     Ok(exit)
+}
+
+fn asks(arguments: &ApplyArguments) -> bool {
+    !arguments.yes && arguments.plan.is_none()
 }
 
 /// Returns the customers that are meant: as typed, or those of the saved plan.

@@ -31,6 +31,19 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
     listen(stop.clone(), reload.clone()).map_err(|error| Failure::of("cannot listen for signals", &error))?;
     let operator = session.operator()?;
     let store = wiring::open_store(session.state(&operator)).await?;
+    let ran = reconcile(session, arguments, operator, &store, stop, reload).await;
+    store.close().await;
+    ran
+}
+
+async fn reconcile(
+    session: &mut Session,
+    arguments: &RunArguments,
+    operator: Operator,
+    store: &Store,
+    stop: CancellationToken,
+    reload: Arc<Notify>,
+) -> Result<Exit, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let reconciler = Reconciler::open(
         Judge::new(session.observer(&arguments.tree.tree, &operator, store.register.clone())),
@@ -43,7 +56,7 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
     let courier =
         Arc::new(Courier { outbox: store.outbox.clone(), destinations: operator.destinations(), clock });
     if arguments.once {
-        return once(session, arguments, &operator, &store, &reconciler, &courier, &stop).await;
+        return once(session, arguments, &operator, store, &reconciler, &courier, &stop).await;
     }
     let root = arguments.tree.tree.clone();
     if !session.common.customers.is_empty() {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -71,6 +72,20 @@ pub struct Store {
     pub register: Arc<dyn Register>,
     /// The outbox.
     pub outbox: Arc<dyn Outbox>,
+    opened: Arc<connection::Store>,
+}
+
+/// How long closing a store may take. Without it nothing is lost: the next opener catches up.
+const CLOSING: Duration = Duration::from_secs(1);
+
+impl Store {
+    /// Closes the store at the end of a command, so that all of it lies in its one file: whoever
+    /// copies that file has everything, and a `plan` that follows finds nothing to tidy up.
+    pub async fn close(&self) {
+        if tokio::time::timeout(CLOSING, self.opened.close()).await.is_err() {
+            tracing::warn!("the store is still being written and was not closed");
+        }
+    }
 }
 
 /// Reads the operator's file; without one, its defaults hold.
@@ -165,7 +180,7 @@ pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<Ch
 /// The store's.
 pub async fn open_store(url: &str) -> Result<Store, Failure> {
     let store = Arc::new(connection::Store::open(url).await?);
-    Ok(Store { register: store.clone(), outbox: store })
+    Ok(Store { register: store.clone(), outbox: store.clone(), opened: store })
 }
 
 /// Opens the store for asking only; makes nothing.
