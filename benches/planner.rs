@@ -234,6 +234,7 @@ fn accounts(size: u32) -> Vec<Account> {
         state: AccountState::Active,
         provenance: Arc::clone(&provenance),
         imported_at: Timestamp::UNIX_EPOCH,
+        removal_began_at: None,
     };
     (0..size).filter(|number| !is_new(*number)).map(account).collect()
 }

@@ -1,8 +1,8 @@
 //! Directories: the LDAP and LDIF adapters against real servers and real files.
 
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use intake::adapters::ldap::LdapDirectory;
@@ -578,6 +578,8 @@ async fn portions_that_contradict_themselves_are_not_the_members() {
         _ => ("description".to_owned(), Vec::new()),
     });
     assert!(incomplete(none.await).what.contains("a portion is missing"));
+    let endless = read_portions(|_| ("member;range=0-18446744073709551615".to_owned(), Vec::new()));
+    assert!(incomplete(endless.await).what.contains("does not hold what it says"));
     let nonsense = read_portions(|_| ("member;range=3-0".to_owned(), names(0..4)));
     assert!(incomplete(nonsense.await).what.contains("is no range of members"));
 }
@@ -655,6 +657,94 @@ async fn one_object_on_two_pages_is_not_read_twice() {
     });
     let shortfall = incomplete(reading.await);
     assert!(shortfall.what.contains("changed while it was read"), "{}", shortfall.what);
+}
+
+#[tokio::test]
+async fn an_entry_that_hides_its_class_makes_the_reading_incomplete() {
+    let hidden = || Answer::Entry("CN=x,DC=contoso,DC=test".to_owned(), vec![texts("cn", &["x"])]);
+    let reading = read_script(move |_| vec![domain_entry(), hidden(), Answer::Done(0, Vec::new())]).await;
+    let shortfall = incomplete(reading);
+    assert!(shortfall.what.contains("CN=x,DC=contoso,DC=test shows no objectClass"), "{}", shortfall.what);
+
+    let database = "access to filter=(sAMAccountName=zoe) attrs=objectClass \
+                    by users search by anonymous auth\n\
+                    access to attrs=userPassword by anonymous auth by * none\n\
+                    access to * by users read by anonymous auth\n";
+    let options = SlapdOptions { database: database.to_owned(), ..SlapdOptions::default() };
+    let slapd = Slapd::start(&contoso::everything(), &options);
+    let shortfall = incomplete(read(location(&slapd.url())).await);
+    assert!(shortfall.what.contains("shows no objectClass"), "{}", shortfall.what);
+}
+
+/// Reads with a patience that allows for one more attempt, from a server that answers the first
+/// search of the subtree, and what belongs to it, in another way than later ones.
+async fn read_twice(
+    script: impl Fn(bool, &Request) -> Vec<Answer> + Send + Sync + Clone + 'static,
+    patience: Duration,
+) -> (Reading<Directory>, usize) {
+    let readings = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&readings);
+    let url = scripted_server::start(move |request| {
+        if request.scope == 2 && request.cookie.is_empty() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        script(counted.load(Ordering::SeqCst) == 1, request)
+    });
+    let password = SecretString::from(slapd::PASSWORD.to_owned());
+    let directory = LdapDirectory::new(Text::from("main"), location(&url), Some(password), patience);
+    (directory.read(&Unwatched).await, readings.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn what_changed_while_it_was_read_is_read_again_from_the_start() {
+    let moved = |first: bool, request: &Request| match (first, request.cookie.is_empty()) {
+        (_, true) => vec![domain_entry(), person_entry(1), Answer::Done(0, b"next".to_vec())],
+        (true, false) => vec![person_entry(1), Answer::Done(0, Vec::new())],
+        (false, false) => vec![person_entry(2), Answer::Done(0, Vec::new())],
+    };
+    let group = |attribute: &str, members: std::ops::Range<u64>| {
+        let attributes = vec![
+            texts("objectClass", &["group"]),
+            texts("cn", &["Big"]),
+            ("objectGUID".to_owned(), vec![guid(500).to_vec()]),
+            (attribute.to_owned(), names(members)),
+        ];
+        Answer::Entry("CN=Big,DC=contoso,DC=test".to_owned(), attributes)
+    };
+    let all = move || {
+        vec![
+            domain_entry(),
+            group("member;range=0-0", 1..2),
+            person_entry(1),
+            person_entry(2),
+            Answer::Done(0, Vec::new()),
+        ]
+    };
+    let vanished = move |first: bool, request: &Request| match (request.scope, first) {
+        (2, _) => all(),
+        (_, true) => vec![Answer::DoneUnpaged(32)],
+        (_, false) => vec![group("member;range=1-*", 2..3), Answer::DoneUnpaged(0)],
+    };
+    let changed = move |first: bool, request: &Request| match (request.scope, first) {
+        (2, _) => all(),
+        (_, true) => vec![group("member;range=2-*", 2..3), Answer::DoneUnpaged(0)],
+        (_, false) => vec![group("member;range=1-*", 2..3), Answer::DoneUnpaged(0)],
+    };
+    async fn survived(
+        what: &str,
+        said: &str,
+        script: impl Fn(bool, &Request) -> Vec<Answer> + Send + Sync + Clone + 'static,
+    ) {
+        let (reading, readings) = read_twice(script.clone(), Duration::from_secs(10)).await;
+        assert_eq!((complete(reading).people.len(), readings), (2, 2), "{what}");
+        let (reading, readings) = read_twice(script, Duration::ZERO).await;
+        let shortfall = incomplete(reading);
+        assert!(shortfall.what.contains(said), "{what}: {}", shortfall.what);
+        assert_eq!(readings, 1, "{what}: without patience once only");
+    }
+    survived("moved", "changed while it was read", moved).await;
+    survived("vanished", "vanished while its members were read", vanished).await;
+    survived("changed", "does not continue", changed).await;
 }
 
 // ---------------------------------------------------------------- Samba

@@ -34,6 +34,8 @@ CREATE TABLE accounts (
     tree_revision       TEXT    NOT NULL,
     run                 TEXT    NOT NULL,
     imported_at         INTEGER NOT NULL,
+    -- When a removal last began that nobody had approved: what the removal limit counts.
+    removal_began_at    INTEGER,
     PRIMARY KEY (customer, account_type, source, id),
     CHECK (CASE state
         WHEN 'active' THEN

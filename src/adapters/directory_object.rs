@@ -85,6 +85,10 @@ pub enum Obstacle {
     /// The entry contradicts one that was read before.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
+    /// The entry does not fit what was read of it before: it changed meanwhile, or the server
+    /// contradicts itself.
+    #[error("{0}")]
+    Changed(String),
     /// The entry is not a record that may be left out, and cannot be understood.
     #[error("{0}")]
     Unreadable(String),
@@ -330,7 +334,8 @@ impl<'a> Entry<'a> {
     /// Keeps a group of which more members are to be fetched.
     ///
     /// # Errors
-    /// [`Obstacle::Unreadable`] if it has no readable objectGUID, or if the portion is not the first.
+    /// [`Obstacle::Unreadable`] if it has no readable objectGUID, [`Obstacle::Changed`] if the portion is
+    /// not the first.
     pub fn into_partial_group(self) -> Result<PartialGroup, Obstacle> {
         let mut partial = PartialGroup { group: self.group()?, members: Vec::new(), whole: false };
         partial.extend(&self)?;
@@ -480,19 +485,20 @@ impl PartialGroup {
     /// Takes the next portion of members.
     ///
     /// # Errors
-    /// [`Obstacle::Unreadable`] if the portion does not continue the one before it, is empty, or
+    /// [`Obstacle::Changed`] if the portion does not continue the one before it, is empty, or
     /// does not hold what it says: the server then contradicts itself, or the group changed.
     pub fn extend(&mut self, entry: &Entry<'_>) -> Result<(), Obstacle> {
         let broken = |what: &str| {
             let name = shown(self.group.dn.as_str());
-            Obstacle::Unreadable(format!("the members of {name} did not arrive whole: {what}"))
+            Obstacle::Changed(format!("the members of {name} did not arrive whole: {what}"))
         };
         let range = entry.range.ok_or_else(|| broken("a portion is missing"))?;
         if range.first != self.members.len() {
             return Err(broken("a portion does not continue the one before it"));
         }
-        let expected = range.last.map(|last| last - range.first + 1);
-        if expected.is_some_and(|expected| expected != entry.members.len()) {
+        // The server chose the numbers: nothing is added to them, lest it be too much.
+        let after_the_first = entry.members.len().checked_sub(1);
+        if range.last.is_some_and(|last| after_the_first != Some(last.saturating_sub(range.first))) {
             return Err(broken("a portion does not hold what it says"));
         }
         self.members.extend(entry.members().map(|member| Text::from(member.as_ref())));

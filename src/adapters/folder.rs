@@ -27,6 +27,15 @@ pub enum FolderFault {
         #[source]
         source: std::io::Error,
     },
+    /// A file that a document names is not there, or may not be read.
+    #[error("the file {path} cannot be read")]
+    UnreadableFile {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// It is something else.
     #[error("{path} is no folder; name the folder that holds the policy files")]
     NoFolder {
@@ -175,9 +184,10 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
 pub fn resolve(root: &Path, path: &Path) -> Result<PathBuf, FolderFault> {
     let outside = || FolderFault::Outside { path: shown(path) };
     let inside = join(Path::new(""), path).ok_or_else(outside)?;
-    let unreadable = |path: &Path, source| FolderFault::Unreadable { path: shown(path), source };
-    let real_root = fs::canonicalize(root).map_err(|source| unreadable(root, source))?;
-    let real = fs::canonicalize(real_root.join(inside)).map_err(|source| unreadable(path, source))?;
+    let real_root =
+        fs::canonicalize(root).map_err(|source| FolderFault::Unreadable { path: shown(root), source })?;
+    let real = fs::canonicalize(real_root.join(inside))
+        .map_err(|source| FolderFault::UnreadableFile { path: shown(path), source })?;
     if real.starts_with(&real_root) { Ok(real) } else { Err(outside()) }
 }
 
@@ -233,6 +243,8 @@ mod tests {
         assert!(matches!(resolve(folder.path(), Path::new("../x")), Err(FolderFault::Outside { .. })));
         let real = fs::canonicalize(folder.path().join("b.yaml")).expect("a path");
         assert_eq!(resolve(folder.path(), Path::new("stays.yaml")).expect("a path"), real);
+        let missing = resolve(folder.path(), Path::new("customers/no.ldif")).expect_err("no file");
+        assert_eq!(missing.to_string(), "the file customers/no.ldif cannot be read");
     }
 
     #[test]

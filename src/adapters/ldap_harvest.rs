@@ -96,6 +96,12 @@ impl Harvest {
             }
             self.read += 1;
             let entry = entry_of(&entry.0).map_err(|obstacle| self.stopped(&obstacle))?;
+            if !entry.has_class() {
+                // A right may hide it alone. What the entry is, is then unknown: perhaps a person.
+                let what =
+                    format!("{} shows no objectClass: may the reader see it?", shown(entry.dn().as_str()));
+                return Err(self.stopped(&Obstacle::Unreadable(what)));
+            }
             self.saw_base = self.saw_base || *entry.dn() == self.base;
             let added = if entry.range().is_some_and(|range| !range.is_whole()) {
                 entry.into_partial_group().map(|group| self.partial.push(group))
@@ -130,20 +136,29 @@ impl Harvest {
         Ok(())
     }
 
-    /// Says what keeps a reading from being whole.
+    /// Says what keeps a reading from being whole. What changed while it was read may well hold still
+    /// for the next attempt.
     pub fn stopped(&self, obstacle: &Obstacle) -> Failure {
-        let what = match obstacle {
+        let (what, passing) = match obstacle {
             Obstacle::Contradiction(contradiction) => {
-                format!("the directory changed while it was read, or contradicts itself: {contradiction}")
+                let what = format!(
+                    "the directory changed while it was read, or contradicts itself: {contradiction}"
+                );
+                (what, true)
             }
-            Obstacle::Unreadable(what) => what.clone(),
+            Obstacle::Changed(what) => (what.clone(), true),
+            Obstacle::Unreadable(what) => (what.clone(), false),
         };
-        self.incomplete(shown(&what))
+        self.failed(shown(&what), passing)
     }
 
     fn incomplete(&self, what: String) -> Failure {
+        self.failed(what, false)
+    }
+
+    fn failed(&self, what: String, passing: bool) -> Failure {
         let what = format!("{}: {what}", self.url);
-        Failure::Incomplete { shortfall: Shortfall { what, read: self.read }, passing: false }
+        Failure::Incomplete { shortfall: Shortfall { what, read: self.read }, passing }
     }
 }
 

@@ -5,7 +5,7 @@ use lber::structure::PL;
 use ldap3::controls::{MakeCritical as _, PagedResults, RawControl};
 use ldap3::{LdapError, LdapResult, ResultEntry, Scope, SearchStream};
 
-use crate::adapters::directory_object::{ATTRIBUTES, CLASSES, shown};
+use crate::adapters::directory_object::{ATTRIBUTES, CLASSES, Obstacle, shown};
 use crate::adapters::ldap_connection::{Connection, RootDse};
 use crate::adapters::ldap_fault::{Failure, code, lost, refused, search_failure};
 use crate::adapters::ldap_harvest::{Harvest, Harvester, entry_of, is_object};
@@ -190,8 +190,8 @@ impl<'a> Search<'a> {
                 let base = group.dn().as_str().to_owned();
                 let (entries, _) = self.read_object(&base, vec![attribute]).await?;
                 let Some(entry) = entries.first() else {
-                    let what = format!("the group {} vanished while its members were read", shown(&base));
-                    return Err(self.incomplete(what));
+                    let what = format!("the group {base} vanished while its members were read");
+                    return Err(harvest.stopped(&Obstacle::Changed(what)));
                 };
                 let entry = entry_of(&entry.0).map_err(|obstacle| harvest.stopped(&obstacle))?;
                 group.extend(&entry).map_err(|obstacle| harvest.stopped(&obstacle))?;

@@ -134,7 +134,7 @@ impl LdifDirectory {
         let line = record.line;
         let first = match obstacle {
             Obstacle::Contradiction(contradiction) => self.first_with(contradiction, line),
-            Obstacle::Unreadable(_) => None,
+            Obstacle::Changed(_) | Obstacle::Unreadable(_) => None,
         };
         let also = first.map(|first| format!(" (the first is in line {first})")).unwrap_or_default();
         Failure::Refused(format!(":{line}: {}{also}", shown(&obstacle.to_string())))

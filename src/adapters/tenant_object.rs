@@ -189,9 +189,9 @@ pub fn subscription(row: SkuRow) -> Result<Subscription, RowFault> {
     Ok(Subscription {
         sku: guid("skuId", row.sku_id)?,
         part_number: filled(row.sku_part_number).ok_or(RowFault::Missing { property: "skuPartNumber" })?,
-        usable: row
-            .capability_status
-            .is_some_and(|status| same(&status, "Enabled") || same(&status, "Warning")),
+        // A snapshot may lack it. Only what says that it does not work does not.
+        usable: filled(row.capability_status)
+            .is_none_or(|status| same(&status, "Enabled") || same(&status, "Warning")),
         plans: row.service_plans.unwrap_or_default().into_iter().map(plan).collect::<Result<_, _>>()?,
     })
 }
@@ -580,15 +580,16 @@ mod tests {
 
     #[test]
     fn a_subscription_works_while_enabled_or_in_its_grace() {
-        let usable = |status: &str| {
+        let usable = |status: Option<&str>| {
             let row = json!({"skuId": E3, "skuPartNumber": "SPE_E3", "capabilityStatus": status,
                 "servicePlans": [{"servicePlanId": PLAN_A, "servicePlanName": "EXCHANGE_S_ENTERPRISE"}]});
             let read = subscription(serde_json::from_value(row).expect("a SKU")).expect("a subscription");
             assert_eq!(read.plans, [(guid(PLAN_A), Text::from("EXCHANGE_S_ENTERPRISE"))]);
             read.usable
         };
-        assert!(usable("Enabled") && usable("Warning"));
-        assert!(!usable("Suspended") && !usable("LockedOut") && !usable("Deleted"));
+        assert!(usable(Some("Enabled")) && usable(Some("Warning")));
+        assert!(!usable(Some("Suspended")) && !usable(Some("LockedOut")) && !usable(Some("Deleted")));
+        assert!(usable(None) && usable(Some("")), "what says nothing is not suspended");
     }
 
     #[test]

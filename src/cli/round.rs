@@ -72,6 +72,6 @@ pub fn exit_of(plan: &Plan, has_problems: bool) -> Exit {
 
 /// Whether carrying out a plan writes accounts.
 pub fn writes(plan: &CustomerPlan) -> bool {
-    crate::reconcile::apply::may_write(plan.state)
+    crate::reconcile::apply::may_write(plan)
         && plan.summary.add + plan.summary.update + plan.summary.remove > 0
 }

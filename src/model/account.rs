@@ -73,6 +73,9 @@ pub struct Account {
     pub provenance: Arc<Provenance>,
     /// When it was first imported; a return keeps it.
     pub imported_at: Timestamp,
+    /// When a removal of it last began that nobody had approved: what the removal limit counts. A
+    /// return keeps it, so that people who come and go do not make room for others.
+    pub removal_began_at: Option<Timestamp>,
 }
 
 /// Where an account comes from.

@@ -131,6 +131,15 @@ pub enum Member {
 }
 
 impl Directory {
+    /// Whether a SID is one of this domain's. A directory that does not tell its own SID (an export of
+    /// one OU, a reader that may not see the domain) is taken to hold its own groups.
+    pub fn is_of_domain(&self, sid: &Sid) -> bool {
+        match self.domain_sid {
+            Some(domain) => sid.domain() == Some(domain),
+            None => sid.is_of_a_domain(),
+        }
+    }
+
     /// Returns the full name of a person.
     pub fn dn_of(&self, person: &Person) -> String {
         format!("{},{}", person.rdn, self.container_of(person).dn)

@@ -59,6 +59,11 @@ impl Sid {
         Some(sid)
     }
 
+    /// Whether this is an account or group of some domain, `S-1-5-21-…`.
+    pub fn is_of_a_domain(&self) -> bool {
+        self.authority == [0, 0, 0, 0, 0, 5] && self.parts().first() == Some(&21) && self.parts().len() == 5
+    }
+
     /// Whether this is a built-in principal of every machine, `S-1-5-32-…`.
     pub fn is_builtin(&self) -> bool {
         self.authority == [0, 0, 0, 0, 0, 5] && self.parts().first() == Some(&32)

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::model::account::{AccountKey, Source};
 use crate::model::directory::{Directory, Person};
@@ -10,6 +11,7 @@ use crate::model::tenant::{Anchor, Tenant, TenantUser};
 use crate::model::text::{Text, fold, inert};
 use crate::plan::index::{Found, Index};
 use crate::plan::licence::LicenceTest;
+use crate::plan::patterns::Patterns;
 use crate::plan::screen::Screened;
 use crate::plan::select::Selected;
 use crate::policy::fleet::{Customer, MatchKey};
@@ -47,9 +49,16 @@ pub enum Link {
 pub struct Rivals {
     /// Users, with the key that found each; `None` for a link known from before or chosen.
     pub users: Vec<(u32, Option<MatchKey>)>,
-    /// Other accounts: directory and person.
-    pub people: Vec<(u32, u32)>,
+    /// How many more users there are than are listed.
+    pub more_users: usize,
+    /// The accounts that claim one of the users, perhaps this one among them: directory and person.
+    /// Shared: a thousand accounts with one address are each other's rivals.
+    pub people: Arc<[(u32, u32)]>,
 }
+
+/// How many rivals are told of by name. A person reads a handful; thousands of each other's names
+/// would be more text than memory.
+const TOLD: usize = 5;
 
 /// Ties the candidates that the directory alone did not decide about.
 pub fn correlate(
@@ -96,44 +105,39 @@ impl Link {
     }
 }
 
-/// Two accounts for one user: neither is the right one.
+/// Two accounts for one user: neither is the right one. One person under both account types, or
+/// under two administrator policies, is one person.
 fn separate_claims(links: &mut [Link], screened: &Screened<'_>, users: usize) {
     // Per user the first candidate that claims it, plus one.
-    let mut claims = vec![0_u32; users];
-    let mut rivals: Vec<(u32, u32)> = Vec::new();
+    let mut first = vec![0_u32; users];
+    let mut claimants: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (position, link) in (1_u32..).zip(links.iter()) {
         if let Link::One { user, .. } = link {
-            let first = &mut claims[*user as usize];
-            if *first == 0 {
-                *first = position;
-            } else {
-                rivals.push((*first - 1, position - 1));
+            match &mut first[*user as usize] {
+                unclaimed @ 0 => *unclaimed = position,
+                first => claimants.entry(*user).or_insert_with(|| vec![*first - 1]).push(position - 1),
             }
         }
     }
-    let person = |candidate: u32| {
-        let candidate = &screened.candidates[candidate as usize];
-        (candidate.directory, candidate.person)
-    };
-    let mut claimants: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (first, other) in rivals {
-        // One person under both account types, or under two administrator policies, is one person.
-        if person(first) != person(other) {
-            let all = claimants.entry(first).or_default();
-            all.push(other);
+    for (user, claimants) in claimants {
+        let place = |candidate: &u32| {
+            let candidate = &screened.candidates[*candidate as usize];
+            (candidate.directory, candidate.person)
+        };
+        let mut people: Vec<(u32, u32)> = claimants.iter().map(place).collect();
+        people.sort_unstable();
+        people.dedup();
+        if people.len() == 1 {
+            continue;
         }
-    }
-    for (first, others) in claimants {
-        let all: Vec<u32> = std::iter::once(first).chain(others).collect();
-        for claimant in &all {
-            if let Link::One { user, key } = links[*claimant as usize] {
-                let mut people: Vec<_> = all.iter().map(|rival| person(*rival)).collect();
-                people.retain(|rival| *rival != person(*claimant));
-                people.sort_unstable();
-                people.dedup();
-                let users = vec![(user, key)];
-                links[*claimant as usize] = Link::Ambiguous(Box::new(Rivals { users, people }));
-            }
+        let people: Arc<[(u32, u32)]> = people.into();
+        for claimant in claimants {
+            let key = match links[claimant as usize] {
+                Link::One { key, .. } => key,
+                _ => None,
+            };
+            let rivals = Rivals { users: vec![(user, key)], more_users: 0, people: Arc::clone(&people) };
+            links[claimant as usize] = Link::Ambiguous(Box::new(rivals));
         }
     }
 }
@@ -143,6 +147,8 @@ struct Matcher<'a> {
     customer: &'a Customer,
     directories: &'a [&'a Directory],
     tenant: &'a Tenant,
+    /// Choices of tenant users.
+    choices: Patterns<'a>,
     /// Whether any account carries a mS-DS-ConsistencyGuid, which may be a copy of another's.
     has_copied_anchors: bool,
     by_id: Index,
@@ -171,6 +177,12 @@ impl<'a> Matcher<'a> {
             customer,
             directories,
             tenant,
+            choices: Patterns::new(
+                (0..)
+                    .zip(&customer.matches)
+                    .filter(|(_, choice)| choice.system == "tenant")
+                    .map(|(position, choice)| (position, &choice.account)),
+            ),
             has_copied_anchors: directories
                 .iter()
                 .any(|directory| directory.people.iter().any(|person| person.consistency_guid.is_some())),
@@ -223,24 +235,27 @@ impl<'a> Matcher<'a> {
                     if *key == MatchKey::ImmutableId {
                         let people = self.sharing_anchor(person, place);
                         if !people.is_empty() {
-                            return Link::Ambiguous(Box::new(Rivals { users: users(), people }));
+                            let people = people.into();
+                            return Link::Ambiguous(Box::new(Rivals {
+                                users: users(),
+                                more_users: 0,
+                                people,
+                            }));
                         }
                     }
                     let people = self.named_elsewhere(user, person, place);
                     if !people.is_empty() {
-                        return Link::Conflict(Box::new(Rivals { users: users(), people }));
+                        let people = people.into();
+                        return Link::Conflict(Box::new(Rivals { users: users(), more_users: 0, people }));
                     }
                     decided = Some((user, *key));
                 }
-                (None, Found::Many(users)) => {
-                    let users = users.into_iter().map(|user| (user, Some(*key))).collect();
-                    return Link::Ambiguous(Box::new(Rivals { users, people: Vec::new() }));
+                (None, found @ Found::Many(_)) => {
+                    return Link::Ambiguous(Box::new(self.rivals(None, &found, *key)));
                 }
                 (Some((user, stronger)), found) => {
                     if !found.positions().contains(&user) {
-                        let mut users = vec![(user, Some(stronger))];
-                        users.extend(found.positions().iter().map(|other| (*other, Some(*key))));
-                        return Link::Conflict(Box::new(Rivals { users, people: Vec::new() }));
+                        return Link::Conflict(Box::new(self.rivals(Some((user, stronger)), &found, *key)));
                     }
                 }
             }
@@ -248,13 +263,25 @@ impl<'a> Matcher<'a> {
         decided.map_or(Link::Nobody, |(user, key)| Link::One { user, key: Some(key) })
     }
 
+    /// Lists the first of many users by their ids, after the one that a stronger key found.
+    fn rivals(&self, stronger: Option<(u32, MatchKey)>, found: &Found, key: MatchKey) -> Rivals {
+        let mut others: Vec<u32> = found.positions().to_vec();
+        let id = |position: &u32| self.tenant.users[*position as usize].id;
+        if others.len() > TOLD {
+            others.select_nth_unstable_by_key(TOLD, id);
+        }
+        let more_users = others.len().saturating_sub(TOLD);
+        others.truncate(TOLD);
+        let others = others.into_iter().map(|user| (user, Some(key)));
+        let users = stronger.map(|(user, key)| (user, Some(key))).into_iter().chain(others).collect();
+        Rivals { users, more_users, people: Arc::default() }
+    }
+
     /// The user that a person chose for this account, if it is in the reading.
     fn chosen(&self, person: &Person) -> Option<u32> {
-        let choices = self.customer.matches.iter().filter(|choice| choice.system == "tenant");
-        let mut chosen = choices.filter(|choice| {
-            choice.account.fits(person.guid, person.user_principal_name.as_deref(), &person.sam_account_name)
-        });
-        self.user_of_id(chosen.next()?.id.parse().ok()?)
+        let name = person.user_principal_name.as_deref();
+        let chosen = self.choices.first(person.guid, name, &person.sam_account_name)?;
+        self.user_of_id(self.customer.matches[chosen].id.parse().ok()?)
     }
 
     /// Keys make a link and never lose one: it holds while the user exists and no anchor of either
@@ -398,7 +425,12 @@ fn mail_addresses(user: &TenantUser) -> impl Iterator<Item = &str> {
 }
 
 /// Describes the users and accounts that an account could be tied to, each with its attribute.
-pub fn describe_rivals(rivals: &Rivals, directories: &[&Directory], tenant: &Tenant) -> Vec<String> {
+pub fn describe_rivals(
+    rivals: &Rivals,
+    place: (u32, u32),
+    directories: &[&Directory],
+    tenant: &Tenant,
+) -> Vec<String> {
     let users = rivals.users.iter().map(|(user, key)| {
         let user = &tenant.users[*user as usize];
         let attribute = match key {
@@ -410,18 +442,35 @@ pub fn describe_rivals(rivals: &Rivals, directories: &[&Directory], tenant: &Ten
         };
         format!("tenant user {} ({}) {attribute}", inert(&user.user_principal_name), user.id)
     });
-    let people = rivals.people.iter().map(|(directory, person)| {
-        let directory = directories[*directory as usize];
-        let person = &directory.people[*person as usize];
+    // Positions follow the order of pages and files, which no output may show.
+    let record = |(directory, person): (u32, u32)| {
+        let directory = directories[directory as usize];
+        (directory, &directory.people[person as usize])
+    };
+    let mut others: Vec<(u32, u32)> = rivals.people.iter().copied().filter(|other| *other != place).collect();
+    let id = |place: &(u32, u32)| record(*place).1.guid;
+    let more_people = others.len().saturating_sub(TOLD);
+    if more_people > 0 {
+        others.select_nth_unstable_by_key(TOLD, id);
+        others.truncate(TOLD);
+    }
+    let people = others.into_iter().map(|place| {
+        let (directory, person) = record(place);
         format!("directory account {} ({})", inert(&directory.dn_of(person)), person.guid)
     });
     let (mut users, mut people): (Vec<_>, Vec<_>) = (users.collect(), people.collect());
-    // Positions follow the order of pages and files, which no output may show.
     users.sort_unstable();
     people.sort_unstable();
     users.append(&mut people);
+    let more = rivals.more_users + more_people;
+    if more > 0 {
+        users.push(format!("and {more} more"));
+    }
     users
 }
+
+/// As many users have no name in common by chance.
+const MANY: usize = 100;
 
 /// Finds users that nearly fit: an alias, or the local part of a name, is the same. For people
 /// only; aliases are never a key.
@@ -469,6 +518,10 @@ impl<'a> Nearest<'a> {
             (names().map(by_address).fold(Found::None, Found::or), "has the same address"),
             (names().map(by_local_part).fold(Found::None, Found::or), "has the same name in another domain"),
         ] {
+            // A name that hundreds share says nothing, and describing them all takes its time.
+            if found.positions().len() > MANY {
+                continue;
+            }
             let new = found.positions().iter().filter(|position| known.insert(**position));
             let mut described: Vec<String> = new.map(|position| describe(*position, why)).collect();
             described.sort_unstable();

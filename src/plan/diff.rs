@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use crate::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Source, Verdict};
@@ -14,6 +14,7 @@ use crate::model::text::{Text, fold};
 use crate::plan::desire::{Decision, Desired};
 use crate::plan::index::Index;
 use crate::plan::outcome::{Action, FieldChange, Operation};
+use crate::plan::patterns::Patterns;
 use crate::plan::screen::{Candidate, Screened};
 use crate::plan::select::Selected;
 use crate::policy::fleet::{Customer, Import, Imports};
@@ -71,21 +72,25 @@ pub fn diff(
         selected,
         changes: Changes::default(),
         seen: vec![false; known.accounts.len()],
-        included: HashSet::new(),
-        told: HashSet::new(),
-        unidentified: unidentified_names(known.directories),
+        records: Unidentified::of(known.directories),
+        protected: Patterns::new(known.customer.protect.iter().enumerate()),
     };
-    let candidates = || screened.candidates.iter().zip(&desired.decisions).enumerate();
-    // A person whom one of several administrator policies includes is included.
-    for (_, (candidate, decision)) in
-        candidates().filter(|(_, (_, decision))| decision.verdict == Verdict::Included)
-    {
-        differ.include(candidate, decision);
-    }
-    for (position, (candidate, decision)) in
-        candidates().filter(|(_, (_, decision))| decision.verdict != Verdict::Included)
-    {
-        differ.leave_out(position, candidate, decision);
+    // Only where one person can be a candidate twice is there something to choose.
+    let may_repeat = known.directories.len() > 1
+        || known
+            .customer
+            .imports
+            .values()
+            .any(|imports| matches!(imports, Imports::Valid(all) if all.len() > 1));
+    let chosen = may_repeat.then(|| differ.choose(screened, desired));
+    let is_chosen = |position: usize| chosen.as_ref().is_none_or(|chosen| chosen.contains(&position));
+    for (position, (candidate, decision)) in screened.candidates.iter().zip(&desired.decisions).enumerate() {
+        if is_chosen(position) {
+            match decision.verdict {
+                Verdict::Included => differ.include(candidate, decision),
+                _ => differ.leave_out(position, candidate, decision),
+            }
+        }
     }
     differ.judge_unseen();
     differ.changes
@@ -97,12 +102,8 @@ struct Differ<'a, 'b> {
     changes: Changes,
     /// Per account: whether a candidate was found for it.
     seen: Vec<bool>,
-    /// Accounts that several policies may include: filled only where there are several.
-    included: HashSet<AccountKey>,
-    /// Accounts that several policies leave out: told of once.
-    told: HashSet<AccountKey>,
-    /// The names of records without an objectGUID, folded: each may be a known account.
-    unidentified: HashSet<String>,
+    records: Unidentified,
+    protected: Patterns<'a>,
 }
 
 impl<'a> Differ<'a, '_> {
@@ -123,6 +124,31 @@ impl<'a> Differ<'a, '_> {
         })
     }
 
+    /// Chooses among the candidates of one person, where several policies or directories have it:
+    /// one that is included before one that is unclear before one that is left out, and among those
+    /// the one of the policy recorded at the account. Imports are in the order of their names.
+    fn choose(&self, screened: &Screened<'_>, desired: &Desired) -> HashSet<usize> {
+        let mut chosen: HashMap<AccountKey, ((u8, bool), usize)> = HashMap::new();
+        for (position, (candidate, decision)) in
+            screened.candidates.iter().zip(&desired.decisions).enumerate()
+        {
+            let import = self.import(candidate);
+            let key = key_of(import, self.person(candidate).1);
+            let recorded = self.account(&key).map(|account| &self.known.accounts[account].provenance.policy);
+            let clarity = match decision.verdict {
+                Verdict::Included => 0,
+                verdict if verdict.keeps() => 1,
+                _ => 2,
+            };
+            let rank = (clarity, recorded != Some(&import.policy));
+            let best = chosen.entry(key).or_insert((rank, position));
+            if rank < best.0 {
+                *best = (rank, position);
+            }
+        }
+        chosen.into_values().map(|(_, position)| position).collect()
+    }
+
     fn include(&mut self, candidate: &Candidate, decision: &Decision) {
         let import = self.import(candidate);
         if self.known.blocked.contains(&import.account_type) {
@@ -130,9 +156,6 @@ impl<'a> Differ<'a, '_> {
         }
         let (directory, person) = self.person(candidate);
         let key = key_of(import, person);
-        if self.has_several_policies(import.account_type) && !self.included.insert(key) {
-            return;
-        }
         *self.changes.desired.entry(import.account_type).or_default() += 1;
         let user = decision.user.zip(self.known.tenant).map(|(user, tenant)| &tenant.users[user as usize]);
         let account = self.account(&key);
@@ -154,6 +177,7 @@ impl<'a> Differ<'a, '_> {
             reason: None,
             held_by: None,
             until: None,
+            approved: false,
         };
         let Some(account) = account.map(|position| &self.known.accounts[position]) else {
             self.changes.others.push(operation(Action::Add, profile, Vec::new()));
@@ -180,11 +204,6 @@ impl<'a> Differ<'a, '_> {
         let import = self.import(candidate);
         let (_, person) = self.person(candidate);
         let key = key_of(import, person);
-        if self.included.contains(&key)
-            || (self.has_several_policies(import.account_type) && !self.told.insert(key))
-        {
-            return;
-        }
         self.changes.left_out.push(position);
         if self.known.blocked.contains(&import.account_type) {
             return;
@@ -209,7 +228,7 @@ impl<'a> Differ<'a, '_> {
             .collect();
         for position in unseen {
             let account = &self.known.accounts[position];
-            let is_broken = broken.contains(&account.key.id) || self.is_unidentified(account);
+            let is_broken = broken.contains(&account.key.id) || self.records.may_be(account);
             let verdict = if is_broken { Verdict::InvalidRecord } else { Verdict::NotInScope };
             self.judge_left_out(position, None, verdict);
         }
@@ -220,12 +239,6 @@ impl<'a> Differ<'a, '_> {
         account.state.is_imported()
             && account.key.source == Source::Directory
             && !self.known.blocked.contains(&account.key.account_type)
-    }
-
-    /// Whether a record without an objectGUID may be this account.
-    fn is_unidentified(&self, account: &Account) -> bool {
-        let names = [Some(&account.profile.sam_account_name), account.profile.user_principal_name.as_ref()];
-        names.into_iter().flatten().any(|name| self.unidentified.contains(fold(name).as_ref()))
     }
 
     /// Decides what becomes of a known account that is not in the desired set.
@@ -255,6 +268,7 @@ impl<'a> Differ<'a, '_> {
             reason: Some(reason),
             held_by: None,
             until,
+            approved: false,
         };
         match account.state {
             AccountState::Active if import.removal.grace > Seconds(0) => {
@@ -298,14 +312,40 @@ impl<'a> Differ<'a, '_> {
     }
 
     fn is_protected(&self, account: &Account) -> bool {
-        let profile = &account.profile;
-        self.known.customer.protect.iter().any(|pattern| {
-            pattern.fits(account.key.id, profile.user_principal_name.as_deref(), &profile.sam_account_name)
-        })
+        let name = account.profile.user_principal_name.as_deref();
+        self.protected.first(account.key.id, name, &account.profile.sam_account_name).is_some()
+    }
+}
+
+/// Records without an objectGUID: each may be a known account.
+struct Unidentified {
+    /// Their names, folded.
+    names: HashSet<String>,
+    /// Directories with a record that has no name either: it may be anybody of theirs.
+    nameless: BTreeSet<Text>,
+}
+
+impl Unidentified {
+    fn of(directories: &[&Directory]) -> Self {
+        let records =
+            || directories.iter().flat_map(|one| one.unidentified.iter().map(move |record| (one, record)));
+        let names = records().flat_map(|(_, record)| [&record.sam_account_name, &record.user_principal_name]);
+        let nameless = records()
+            .filter(|(_, record)| record.sam_account_name.is_none() && record.user_principal_name.is_none());
+        Self {
+            names: names.flatten().map(|name| fold(name).into_owned()).collect(),
+            nameless: nameless.map(|(directory, _)| directory.name.clone()).collect(),
+        }
     }
 
-    fn has_several_policies(&self, account_type: AccountType) -> bool {
-        matches!(self.known.customer.imports.get(&account_type), Some(Imports::Valid(imports)) if imports.len() > 1)
+    fn may_be(&self, account: &Account) -> bool {
+        let names = [Some(&account.profile.sam_account_name), account.profile.user_principal_name.as_ref()];
+        names.into_iter().flatten().any(|name| self.names.contains(fold(name).as_ref()))
+            || account
+                .provenance
+                .directory
+                .as_ref()
+                .is_some_and(|directory| self.nameless.contains(directory))
     }
 }
 
@@ -322,6 +362,7 @@ pub fn orphan_operation(account: &Account) -> Operation {
         reason: None,
         held_by: None,
         until: None,
+        approved: false,
     }
 }
 
@@ -329,12 +370,6 @@ pub fn orphan_operation(account: &Account) -> Operation {
 pub fn find_account(accounts: &[Account], by_key: &Index, key: &AccountKey) -> Option<usize> {
     let found = by_key.key(key, |position| accounts[position as usize].key == *key);
     found.positions().first().map(|position| *position as usize)
-}
-
-fn unidentified_names(directories: &[&Directory]) -> HashSet<String> {
-    let records = directories.iter().flat_map(|directory| &directory.unidentified);
-    let names = records.flat_map(|record| [&record.sam_account_name, &record.user_principal_name]);
-    names.flatten().map(|name| fold(name).into_owned()).collect()
 }
 
 fn key_of(import: &Import, person: &Person) -> AccountKey {

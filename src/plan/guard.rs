@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hashbrown::HashSet;
 use jiff::Timestamp;
 
-use crate::model::account::{Account, AccountKey, AccountState, AccountType};
+use crate::model::account::{Account, AccountState, AccountType};
 use crate::model::digest::{Digest, Digester};
 use crate::model::duration::Seconds;
 use crate::model::guid::Guid;
@@ -32,8 +31,8 @@ pub struct Watch<'a> {
     pub now: &'a Measures,
     /// How many candidates are in the desired set, per account type.
     pub desired: &'a BTreeMap<AccountType, u64>,
-    /// Adds, updates and returns of the same plan.
-    pub others: &'a [Operation],
+    /// An approval that let another source in, in this plan.
+    pub source_approval: Option<Digest>,
     /// Account types with members of a selected group that nobody can read.
     pub hidden_members: &'a BTreeSet<AccountType>,
     /// When the observation was made.
@@ -49,8 +48,6 @@ pub struct Guarded {
     pub findings: Vec<Finding>,
     /// What approves the held ones.
     pub approval: Option<Digest>,
-    /// The approval that let removals go.
-    pub approved: Option<Digest>,
     /// The holds as they are from now on.
     pub holds: Vec<Hold>,
 }
@@ -83,25 +80,28 @@ pub fn guard(watch: &Watch<'_>, removals: Vec<Operation>) -> Guarded {
     let held: Vec<&Operation> =
         removals.iter().filter(|removal| objects(removal.key.account_type).is_some()).collect();
     if held.is_empty() {
-        let findings = unused_approvals(watch, None);
-        return Guarded { operations: removals, findings, ..Guarded::default() }
-            .with_holds(watch, None, &bases);
+        let guarded = Guarded { findings: unused_approvals(watch, None), ..Guarded::default() };
+        return Guarded { operations: removals, ..guarded }.with_holds(watch, None, None, &bases);
     }
     let approval = approval_digest(&held);
-    let hold = watch.holds.iter().find(|hold| hold.approval == approval);
-    let in_time = hold
-        .is_none_or(|hold| APPROVAL_LIFETIME.after(hold.recorded_at) > watch.at && hold.used_at.is_none());
-    if watch.customer.approve.contains(&approval) && in_time {
+    let is_held = |removal: &Operation| objects(removal.key.account_type);
+    if is_approved(watch.customer, watch.holds, approval, watch.at) {
         let findings = unused_approvals(watch, Some(approval));
-        return Guarded { operations: removals, findings, approved: Some(approval), ..Guarded::default() }
-            .with_holds(watch, None, &bases);
+        let approve = |removal: Operation| Operation { approved: is_held(&removal).is_some(), ..removal };
+        let operations = removals.iter().cloned().map(approve).collect();
+        return Guarded { operations, findings, ..Guarded::default() }.with_holds(
+            watch,
+            None,
+            Some(approval),
+            &bases,
+        );
     }
-    let mut findings = unused_approvals(watch, (in_time || hold.is_none()).then_some(approval));
+    let mut findings = unused_approvals(watch, None);
     findings
         .extend(objections.values().flatten().map(|objection| describe(objection, watch, &approval, &held)));
     let operations = removals
         .iter()
-        .map(|removal| match objects(removal.key.account_type) {
+        .map(|removal| match is_held(removal) {
             Some(objection) => Operation {
                 action: Action::Hold,
                 held_by: Some(objection.code),
@@ -114,39 +114,66 @@ pub fn guard(watch: &Watch<'_>, removals: Vec<Operation>) -> Guarded {
     Guarded { operations, findings, approval: Some(approval), ..Guarded::default() }.with_holds(
         watch,
         Some(approval),
+        None,
         &bases,
     )
 }
 
+/// Whether a customer's document approves a digest, and the approval still counts: once, and within
+/// 7 days after the hold was first recorded.
+pub fn is_approved(customer: &Customer, holds: &[Hold], digest: Digest, at: Timestamp) -> bool {
+    let hold = holds.iter().find(|hold| hold.approval == digest);
+    let counts = hold.is_none_or(|hold| hold.used_at.is_none() && !has_expired(hold, at));
+    customer.approve.contains(&digest) && counts
+}
+
+fn has_expired(hold: &Hold, at: Timestamp) -> bool {
+    APPROVAL_LIFETIME.after(hold.recorded_at) <= at
+}
+
+/// Carries the recorded holds on: one whose set is no longer held is void; one that was used is
+/// remembered as long as the customer's file still approves it, so that it counts once; one that
+/// expired begins anew when the file no longer approves it, so that it can be approved again.
+pub fn carry_holds(
+    customer: &Customer,
+    holds: &[Hold],
+    held: Option<Digest>,
+    approved: &[Digest],
+    bases: &BTreeMap<AccountType, u64>,
+    at: Timestamp,
+) -> Vec<Hold> {
+    let is_listed = |hold: &Hold| customer.approve.contains(&hold.approval);
+    let mut carried: BTreeMap<Digest, Hold> = BTreeMap::new();
+    for hold in holds {
+        let is_held = held == Some(hold.approval);
+        let mut hold = hold.clone();
+        if is_held && !is_listed(&hold) && (hold.used_at.is_some() || has_expired(&hold, at)) {
+            hold = Hold { recorded_at: at, used_at: None, ..hold };
+        }
+        if is_held || approved.contains(&hold.approval) || (hold.used_at.is_some() && is_listed(&hold)) {
+            carried.insert(hold.approval, hold);
+        }
+    }
+    for digest in held.iter().chain(approved) {
+        let new = || Hold { approval: *digest, recorded_at: at, used_at: None, bases: bases.clone() };
+        let hold = carried.entry(*digest).or_insert_with(new);
+        if approved.contains(digest) {
+            hold.used_at = Some(at);
+        }
+    }
+    carried.into_values().collect()
+}
+
 impl Guarded {
-    /// Carries the recorded holds on: a hold whose set is no longer held is void, one that was
-    /// used is remembered, so that it does not count again.
     fn with_holds(
         mut self,
         watch: &Watch<'_>,
         held: Option<Digest>,
+        approved: Option<Digest>,
         bases: &BTreeMap<AccountType, u64>,
     ) -> Self {
-        let approved = self.approved;
-        self.holds = watch
-            .holds
-            .iter()
-            .filter(|hold| {
-                hold.used_at.is_some() || Some(hold.approval) == held || Some(hold.approval) == approved
-            })
-            .cloned()
-            .collect();
-        if let Some(approval) = held.or(approved)
-            && self.holds.iter().all(|hold| hold.approval != approval)
-        {
-            self.holds.push(Hold { approval, recorded_at: watch.at, used_at: None, bases: bases.clone() });
-        }
-        for hold in &mut self.holds {
-            if Some(hold.approval) == approved {
-                hold.used_at = Some(watch.at);
-            }
-        }
-        self.holds.sort_by_key(|hold| hold.approval);
+        let approved: Vec<Digest> = approved.into_iter().chain(watch.source_approval).collect();
+        self.holds = carry_holds(watch.customer, watch.holds, held, &approved, bases, watch.at);
         self
     }
 }
@@ -183,7 +210,7 @@ fn empty_desired_set(
 struct Counts {
     /// Removals that this plan would begin.
     planned: u64,
-    /// Removals that earlier turns began within the window and that stand.
+    /// Removals that earlier turns began within the window, whatever became of the people.
     recent: u64,
     /// Accounts that the limit is a share of.
     base: u64,
@@ -191,29 +218,23 @@ struct Counts {
 
 impl Counts {
     fn of(watch: &Watch<'_>, removals: &[Operation]) -> BTreeMap<AccountType, Self> {
-        // Whoever comes back or is orphaned by this very plan is not gone any more.
-        let standing: HashSet<AccountKey> = watch.others.iter().map(|operation| operation.key).collect();
         let all: Vec<&Operation> = removals.iter().collect();
         let count = |account_type| {
-            let since = limits_of(watch.customer, account_type)
-                .map_or(watch.at, |limits| limits.window.before(watch.at));
+            let limits = limits_of(watch.customer, account_type);
+            let since = limits.map_or(watch.at, |limits| limits.window.before(watch.at));
+            let is_recent = |account: &Account| account.removal_began_at.is_some_and(|began| began > since);
             let of_type =
                 || watch.accounts.iter().filter(move |account| account.key.account_type == account_type);
-            let is_recent = |account: &&Account| match account.state {
-                AccountState::Removed { since: removed, approved, .. } => !approved && removed > since,
-                AccountState::PendingRemoval { since: pended, .. } => pended > since,
-                AccountState::Active | AccountState::Orphaned { .. } => false,
-            };
-            let recent =
-                of_type().filter(is_recent).filter(|account| !standing.contains(&account.key)).count() as u64;
-            let active = of_type().filter(|account| account.state == AccountState::Active).count() as u64;
+            let recent = of_type().filter(|account| is_recent(account)).count() as u64;
+            let counts = |account: &&Account| account.state == AccountState::Active || is_recent(account);
+            let now = of_type().filter(counts).count() as u64;
             let planned: Vec<&Operation> =
                 all.iter().copied().filter(|removal| removal.key.account_type == account_type).collect();
             let digests = [approval_digest(&planned), approval_digest(&all)];
             let held =
                 watch.holds.iter().filter(|hold| hold.used_at.is_none() && digests.contains(&hold.approval));
             let before = held.filter_map(|hold| hold.bases.get(&account_type)).min();
-            let base = before.map_or(active + recent, |before| (active + recent).min(*before));
+            let base = before.map_or(now, |before| now.min(*before));
             (account_type, Self { planned: planned.len() as u64, recent, base })
         };
         AccountType::ALL.into_iter().map(count).collect()
@@ -306,27 +327,36 @@ fn describe(objection: &Objection, watch: &Watch<'_>, approval: &Digest, held: &
 
 /// Tells of approvals that let nothing go in this plan.
 fn unused_approvals(watch: &Watch<'_>, current: Option<Digest>) -> Vec<Finding> {
-    let others = watch.customer.approve.iter().filter(|approval| Some(**approval) != current);
-    others
-        .map(|approval| {
-            let used = watch.holds.iter().find(|hold| hold.approval == *approval).and_then(|hold| hold.used_at);
-            let (code, severity, message) = match used {
-                Some(at) => (
-                    FindingCode::ApprovalUsed,
-                    Severity::Info,
-                    format!("it let removals go at {} and counts no more: delete it from the customer's file", at),
-                ),
-                None => (
-                    FindingCode::ApprovalUnknown,
-                    Severity::Warning,
-                    "it approves nothing that is held: the set of removals changed, the approval expired, or the \
-                     digest is another customer's; look at the plan again"
-                        .to_owned(),
-                ),
-            };
-            Finding { code, severity, subject: approval.to_string(), message }
-        })
-        .collect()
+    let counts_now = |digest: Digest| current == Some(digest) || watch.source_approval == Some(digest);
+    let others = watch.customer.approve.iter().filter(|approval| !counts_now(**approval));
+    others.map(|approval| unused_approval(watch.holds, *approval, watch.at)).collect()
+}
+
+/// Tells why an approval lets nothing go.
+pub fn unused_approval(holds: &[Hold], approval: Digest, at: Timestamp) -> Finding {
+    let hold = holds.iter().find(|hold| hold.approval == approval);
+    let (code, severity, message) = match hold.map(|hold| (hold.used_at, has_expired(hold, at))) {
+        Some((Some(used), _)) => (
+            FindingCode::ApprovalUsed,
+            Severity::Info,
+            format!("it counted at {used} and counts no more: delete it from the customer's file"),
+        ),
+        Some((None, true)) => (
+            FindingCode::ApprovalUnknown,
+            Severity::Warning,
+            "it came more than 7 days after the hold and counts no more: delete it from the customer's file, and \
+             approve what the next plan holds"
+                .to_owned(),
+        ),
+        _ => (
+            FindingCode::ApprovalUnknown,
+            Severity::Warning,
+            "it approves nothing that is held: the set of removals changed, or the digest is another customer's; \
+             look at the plan again"
+                .to_owned(),
+        ),
+    };
+    Finding { code, severity, subject: approval.to_string(), message }
 }
 
 /// The digest that approves exactly these removals: who and why, and nothing else, so that an
@@ -361,7 +391,7 @@ pub fn source_changed(customer: &Text, changes: &[(String, Text, Text)]) -> (Dig
             severity: Severity::Error,
             subject: source.clone(),
             message: format!(
-                "it was {before} and is {after} now: nobody is added, updated or removed. If that is right, write \
+                "the {source} was {before} and is {after} now: nobody is added, updated or removed. If that is right, write \
                  `approve: [\"{digest}\"]` into the customer's file"
             ),
         })

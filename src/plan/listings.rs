@@ -1,6 +1,10 @@
 //! The lists beside the operations: who is kept, who is not imported, who is licensed outside.
 
+use std::collections::BTreeSet;
+
 use crate::model::account::{AccountKey, Profile, Source, Verdict};
+use crate::model::directory::Unidentified;
+use crate::model::dn::Dn;
 use crate::model::text::{Text, fold, inert};
 use crate::plan::correlate::{Link, Nearest, Rivals, Roster, describe_rivals};
 use crate::plan::desire::Desired;
@@ -118,12 +122,16 @@ impl Listings<'_> {
 
     /// Adds records without an objectGUID that lie in a selected OU.
     fn add_unidentified(&self, list: &mut Vec<NotImported>) {
+        let mut told = BTreeSet::new();
         for one in &self.selected.imports {
             for (scope, directory) in one.scopes.iter().zip(self.known.directories) {
-                let records = directory.unidentified.iter().filter(|record| {
-                    crate::model::dn::Dn::parse(&record.dn).is_ok_and(|dn| scope.has_name(directory, &dn))
-                });
-                list.extend(records.map(|record| NotImported {
+                let records: Vec<&Unidentified> = directory
+                    .unidentified
+                    .iter()
+                    .filter(|record| Dn::parse(&record.dn).is_ok_and(|dn| scope.has_name(directory, &dn)))
+                    .filter(|record| told.insert((one.import.account_type, &record.dn)))
+                    .collect();
+                list.extend(records.into_iter().map(|record| NotImported {
                     verdict: Verdict::InvalidRecord,
                     account_type: one.import.account_type,
                     account: AccountView {
@@ -170,8 +178,10 @@ impl Listings<'_> {
     }
 
     fn rivals(&self, position: usize) -> Vec<String> {
+        let candidate = &self.screened.candidates[position];
+        let place = (candidate.directory, candidate.person);
         let describe = |rivals: &Rivals| match self.known.tenant {
-            Some(tenant) => describe_rivals(rivals, self.known.directories, tenant),
+            Some(tenant) => describe_rivals(rivals, place, self.known.directories, tenant),
             None => Vec::new(),
         };
         match &self.roster.links[position] {

@@ -1,5 +1,9 @@
 //! Who belongs to a group: directly, by nesting, or because it is the primary group.
 
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+
 use crate::model::directory::{Directory, Group, Member};
 
 /// The people of one directory that belong to some groups, and through which group each does.
@@ -11,34 +15,14 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Finds the direct members of one group; whose primary group it is, is one too.
-    pub fn direct(directory: &Directory, group: u32) -> Self {
-        let mut membership = Self::nobody(directory);
-        membership.root(group);
-        membership.add_people(directory, group);
-        membership
+    /// Finds the direct members of some groups; whose primary group one is, is its member too.
+    pub fn direct(directory: &Directory, groups: &[u32]) -> Self {
+        Self::find(directory, groups, false)
     }
 
     /// Finds everybody in some groups, also through groups within them.
-    pub fn nested(directory: &Directory, roots: impl IntoIterator<Item = u32>) -> Self {
-        let mut membership = Self::nobody(directory);
-        let mut open: Vec<u32> = roots.into_iter().collect();
-        open.sort_unstable();
-        open.dedup();
-        open.iter().for_each(|group| membership.root(*group));
-        // Groups may be nested in a circle: each is opened once.
-        while let Some(group) = open.pop() {
-            membership.add_people(directory, group);
-            for member in &directory.groups[group as usize].members {
-                if let Member::Group(inner) = member
-                    && membership.nested_in[*inner as usize] == 0
-                {
-                    membership.nested_in[*inner as usize] = group + 1;
-                    open.push(*inner);
-                }
-            }
-        }
-        membership
+    pub fn nested(directory: &Directory, groups: &[u32]) -> Self {
+        Self::find(directory, groups, true)
     }
 
     /// Whether a person belongs.
@@ -46,48 +30,77 @@ impl Membership {
         self.through.get(person as usize).is_some_and(|group| *group != 0)
     }
 
-    /// Returns how a person belongs, from the innermost group outwards: `CN=A → CN=B`.
-    pub fn path(&self, directory: &Directory, person: u32) -> String {
-        let mut names = Vec::new();
+    /// Returns the groups through which a person belongs, from the innermost outwards.
+    pub fn path(&self, person: u32) -> Vec<u32> {
+        let mut path = Vec::new();
         let mut group = self.through.get(person as usize).copied().unwrap_or(0);
-        while group != 0 && names.len() < self.nested_in.len() {
-            names.push(directory.groups[group as usize - 1].dn.to_string());
+        while group != 0 && path.len() < self.nested_in.len() {
+            path.push(group - 1);
             let outer = self.nested_in[group as usize - 1];
             if outer == group {
                 break;
             }
             group = outer;
         }
-        names.join(" → ")
+        path
     }
 
-    fn nobody(directory: &Directory) -> Self {
-        Self { through: vec![0; directory.people.len()], nested_in: vec![0; directory.groups.len()] }
-    }
-
-    fn root(&mut self, group: u32) {
-        self.nested_in[group as usize] = group + 1;
-    }
-
-    fn add_people(&mut self, directory: &Directory, position: u32) {
-        let group = &directory.groups[position as usize];
-        for member in &group.members {
-            if let Member::Person(person) = member {
-                self.through[*person as usize] = position + 1;
-            }
+    /// Groups are opened in the order of their names, and whoever is found first counts: the order
+    /// in which a directory sent them shows in no plan.
+    fn find(directory: &Directory, roots: &[u32], with_nested: bool) -> Self {
+        let mut membership =
+            Self { through: vec![0; directory.people.len()], nested_in: vec![0; directory.groups.len()] };
+        let in_order = |mut groups: Vec<u32>| {
+            groups.sort_unstable_by_key(|group| &directory.groups[*group as usize].dn);
+            groups.dedup();
+            groups
+        };
+        let primary_members = if roots.is_empty() { HashMap::new() } else { primary_members(directory) };
+        let mut open: VecDeque<u32> = in_order(roots.to_vec()).into();
+        for root in &open {
+            membership.nested_in[*root as usize] = root + 1;
         }
-        if let Some(rid) = primary_group_id(directory, group) {
-            for (through, person) in self.through.iter_mut().zip(&directory.people) {
-                if person.primary_group == Some(rid) {
+        // Groups may be nested in a circle: each is opened once.
+        while let Some(position) = open.pop_front() {
+            let group = &directory.groups[position as usize];
+            let listed = group.members.iter().filter_map(|member| match member {
+                Member::Person(person) => Some(*person),
+                Member::Group(_) | Member::Other => None,
+            });
+            let primary = primary_group_id(directory, group).and_then(|rid| primary_members.get(&rid));
+            for person in listed.chain(primary.into_iter().flatten().copied()) {
+                let through = &mut membership.through[person as usize];
+                if *through == 0 {
                     *through = position + 1;
                 }
             }
+            if with_nested {
+                let inner = group.members.iter().filter_map(|member| match member {
+                    Member::Group(inner) if membership.nested_in[*inner as usize] == 0 => Some(*inner),
+                    _ => None,
+                });
+                for inner in in_order(inner.collect()) {
+                    membership.nested_in[inner as usize] = position + 1;
+                    open.push_back(inner);
+                }
+            }
+        }
+        membership
+    }
+}
+
+fn primary_members(directory: &Directory) -> HashMap<u32, Vec<u32>> {
+    let mut members: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (position, person) in (0..).zip(&directory.people) {
+        if let Some(rid) = person.primary_group {
+            members.entry(rid).or_default().push(position);
         }
     }
+    members
 }
 
 /// Returns the number by which people name this group as their primary one: no list holds them.
 fn primary_group_id(directory: &Directory, group: &Group) -> Option<u32> {
     let sid = group.sid?;
-    (sid.domain() == directory.domain_sid).then(|| sid.rid()).flatten()
+    directory.is_of_domain(&sid).then(|| sid.rid()).flatten()
 }

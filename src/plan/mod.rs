@@ -9,6 +9,7 @@ pub mod licence;
 pub mod listings;
 pub mod membership;
 pub mod outcome;
+pub mod patterns;
 pub mod planner;
 pub mod report;
 

@@ -68,8 +68,8 @@ pub struct Consequences {
     pub pins: Pins,
     /// The holds as they are from then on.
     pub holds: Vec<Hold>,
-    /// The approval that let removals go, if one did.
-    pub approved: Option<Digest>,
+    /// Whether the customer is suspended: then nothing of the plan is written.
+    pub suspended: bool,
     /// What `source-shrunk` measures by next time; `None` where removals were held or a reading
     /// was not complete.
     pub measures: Option<Measures>,
@@ -131,6 +131,8 @@ pub struct Operation {
     pub held_by: Option<FindingCode>,
     /// When a pending account is removed; never part of a digest.
     pub until: Option<Timestamp>,
+    /// Whether this removal was held and a person approved it.
+    pub approved: bool,
 }
 
 /// What to do to an account. The order is the order of application.

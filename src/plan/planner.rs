@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::model::account::{AccountKey, AccountState, AccountType};
@@ -15,7 +16,7 @@ use crate::model::text::Text;
 use crate::plan::correlate::correlate;
 use crate::plan::desire::desire;
 use crate::plan::diff::{Changes, Known, by_name, diff, find_account, orphan_operation};
-use crate::plan::guard::{Guarded, Watch, guard, source_changed};
+use crate::plan::guard::{Guarded, Watch, carry_holds, guard, is_approved, source_changed, unused_approval};
 use crate::plan::index::Index;
 use crate::plan::licence::{LicenceProblem, LicenceTest};
 use crate::plan::listings::Listings;
@@ -30,6 +31,7 @@ use crate::policy::fleet::{Customer, Imports};
 /// Plans one customer of the tree.
 pub fn plan_customer(customer: &Customer, observation: &Observation) -> CustomerPlan {
     let mut draft = Draft::new(customer.name.clone(), &observation.register);
+    draft.plan.consequences.suspended = customer.suspend;
     let is_invalid = !customer.invalid.is_empty()
         || customer.imports.values().any(|imports| matches!(imports, Imports::Invalid(_)));
     if !customer.invalid.is_empty() {
@@ -46,19 +48,29 @@ pub fn plan_customer(customer: &Customer, observation: &Observation) -> Customer
             return draft.finish(stopped_as.unwrap_or(CustomerState::Unreadable));
         }
     };
-    let pins = match pin_sources(customer, &readings, &observation.register.pins) {
-        Pinned::Same(pins) => pins,
-        Pinned::Approved(pins, approved) => {
-            draft.plan.consequences.approved = Some(approved);
-            pins
-        }
-        Pinned::Changed(approval, findings) => {
-            draft.plan.findings = findings;
-            draft.plan.approval = Some(approval);
-            return draft.finish(stopped_as.unwrap_or(CustomerState::Held));
-        }
-    };
-    let judged = judge(customer, observation, &readings, pins, &mut draft);
+    let (pins, source_approval) =
+        match pin_sources(customer, &readings, &observation.register, observation.at) {
+            Pinned::Same(pins) => (pins, None),
+            Pinned::Approved(pins, approval) => (pins, Some(approval)),
+            Pinned::Changed(approval, findings) => {
+                let register = &observation.register;
+                let held = Some(approval);
+                draft.plan.consequences.holds =
+                    carry_holds(customer, &register.holds, held, &[], &BTreeMap::new(), observation.at);
+                draft.plan.findings = findings;
+                draft.plan.approval = Some(approval);
+                return draft.finish(stopped_as.unwrap_or(CustomerState::Held));
+            }
+            Pinned::Unknown(findings) => {
+                draft.plan.findings = findings;
+                return draft.finish(stopped_as.unwrap_or(CustomerState::Unreadable));
+            }
+        };
+    if let Some(findings) = same_domain_twice(&readings.directories) {
+        draft.plan.findings = findings;
+        return draft.finish(stopped_as.unwrap_or(CustomerState::Held));
+    }
+    let judged = judge(customer, observation, &readings, pins, source_approval, &mut draft);
     draft.finish(match stopped_as {
         Some(state) => state,
         None if judged.unreadable => CustomerState::Unreadable,
@@ -119,6 +131,7 @@ fn judge(
     observation: &Observation,
     readings: &Readings<'_>,
     pins: Pins,
+    source_approval: Option<Digest>,
     draft: &mut Draft,
 ) -> Judged {
     let register = &observation.register;
@@ -179,16 +192,18 @@ fn judge(
         before: &register.measures,
         now: &measures,
         desired: &counts,
-        others: &others,
+        source_approval,
         hidden_members: &selected.hidden_members,
         at: observation.at,
     };
-    let Guarded { operations, findings, approval, approved, holds } = guard(&watch, removals);
+    let Guarded { operations, findings, approval, holds } = guard(&watch, removals);
     draft.plan.findings.extend(findings);
     draft.plan.findings.extend(describe_orphans(&orphans, false));
     draft.plan.operations.extend(others);
     draft.plan.operations.extend(operations);
-    draft.plan.operations.extend(ended);
+    // The end of a grace needs proof that the account is still out.
+    let is_proven = |operation: &Operation| !selected.hidden_members.contains(&operation.key.account_type);
+    draft.plan.operations.extend(ended.into_iter().filter(is_proven));
     draft.plan.approval = approval;
     let listings = Listings {
         known: &known,
@@ -205,8 +220,9 @@ fn judge(
     let consequences = &mut draft.plan.consequences;
     consequences.pins = resolver.into_pins(invalid_types.is_empty());
     consequences.holds = holds;
-    consequences.approved = consequences.approved.or(approved);
-    consequences.measures = (!held && measures != register.measures).then_some(measures);
+    // A turn that judges only one account type does not move what the other is measured by.
+    let judges_all = !held && invalid_types.is_empty();
+    consequences.measures = (judges_all && measures != register.measures).then_some(measures);
     Judged { held, unreadable: !licences.unreadable.is_empty() }
 }
 
@@ -278,35 +294,95 @@ enum Pinned {
     Same(Pins),
     Approved(Pins, Digest),
     Changed(Digest, Vec<Finding>),
+    /// A pinned source no longer tells who it is.
+    Unknown(Vec<Finding>),
 }
 
 /// Compares each domain's SID and the tenant's id with the pinned ones; pins those seen first.
-fn pin_sources(customer: &Customer, readings: &Readings<'_>, pins: &Pins) -> Pinned {
-    let mut pinned = pins.clone();
+fn pin_sources(
+    customer: &Customer,
+    readings: &Readings<'_>,
+    register: &RegisterState,
+    at: Timestamp,
+) -> Pinned {
+    let mut pinned = register.pins.clone();
     let mut changes = Vec::new();
+    let mut unknown = Vec::new();
     for directory in &readings.directories {
-        let Some(sid) = directory.domain_sid else { continue };
-        let now = Text::from(sid.to_string());
-        if let Some(before) = pinned.domains.insert(directory.name.clone(), now.clone())
-            && before != now
-        {
-            changes.push((format!("directory {}", directory.name), before, now));
+        let before = pinned.domains.get(&directory.name).cloned();
+        match (before, directory.domain_sid.map(|sid| Text::from(sid.to_string()))) {
+            (Some(before), Some(now)) if before != now => {
+                changes.push((format!("directory {}", directory.name), before, now.clone()));
+                pinned.domains.insert(directory.name.clone(), now);
+            }
+            (None, Some(now)) => drop(pinned.domains.insert(directory.name.clone(), now)),
+            (Some(before), None) => unknown.push(no_identity(
+                FindingCode::DirectoryIncomplete,
+                format!("directory {}", directory.name),
+                &before,
+            )),
+            (Some(_), Some(_)) | (None, None) => {}
         }
     }
-    if let Some(now) = readings.tenant.and_then(|tenant| tenant.id.clone())
-        && let Some(before) = pinned.tenant.replace(now.clone())
-        && before != now
-    {
-        changes.push(("tenant".to_owned(), before, now));
+    if let Some(tenant) = readings.tenant {
+        match (pinned.tenant.clone(), tenant.id.clone()) {
+            (Some(before), Some(now)) if before != now => {
+                changes.push(("tenant".to_owned(), before, now.clone()));
+                pinned.tenant = Some(now);
+            }
+            (None, now) => pinned.tenant = now,
+            (Some(before), None) => {
+                unknown.push(no_identity(FindingCode::TenantIncomplete, "tenant".to_owned(), &before));
+            }
+            (Some(_), Some(_)) => {}
+        }
+    }
+    if !unknown.is_empty() {
+        return Pinned::Unknown(unknown);
     }
     if changes.is_empty() {
         return Pinned::Same(pinned);
     }
-    let (digest, findings) = source_changed(&customer.name, &changes);
-    if customer.approve.contains(&digest) {
+    let (digest, mut findings) = source_changed(&customer.name, &changes);
+    if is_approved(customer, &register.holds, digest, at) {
         return Pinned::Approved(pinned, digest);
     }
+    if customer.approve.contains(&digest) {
+        findings.push(unused_approval(&register.holds, digest, at));
+    }
     Pinned::Changed(digest, findings)
+}
+
+fn no_identity(code: FindingCode, subject: String, before: &str) -> Finding {
+    let message = format!(
+        "it was {before}, and this reading does not tell what it is, so nobody can say whether it is the same one; \
+         everything stays as it is"
+    );
+    Finding { code, severity: Severity::Error, subject, message }
+}
+
+/// One domain read as two directories would be two people for each of its people.
+fn same_domain_twice(directories: &[&Directory]) -> Option<Vec<Finding>> {
+    let pairs = directories
+        .iter()
+        .enumerate()
+        .flat_map(|(position, left)| directories[position + 1..].iter().map(move |right| (left, right)));
+    let overlaps = pairs.filter(|(left, right)| {
+        let same_domain = left.domain_sid.is_some() && left.domain_sid == right.domain_sid;
+        same_domain && (left.base.is_under(&right.base) || right.base.is_under(&left.base))
+    });
+    let findings: Vec<Finding> = overlaps
+        .map(|(left, right)| Finding {
+            code: FindingCode::ScopeOverlap,
+            severity: Severity::Error,
+            subject: format!("directories {} and {}", left.name, right.name),
+            message:
+                "they are the same domain: nobody is added or removed; write its servers into `urls` of one \
+                      directory"
+                    .to_owned(),
+        })
+        .collect();
+    (!findings.is_empty()).then_some(findings)
 }
 
 /// The licence rules of all imports, read against the tenant.

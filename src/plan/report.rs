@@ -454,6 +454,7 @@ mod tests {
             reason: None,
             held_by: None,
             until: None,
+            approved: false,
         }
     }
 

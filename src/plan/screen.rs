@@ -1,6 +1,6 @@
 //! Decides about candidates by the directory alone: container, exclusions, privilege, state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
@@ -9,6 +9,7 @@ use crate::model::directory::{Directory, Person};
 use crate::model::text::{inert, same};
 use crate::plan::membership::Membership;
 use crate::plan::outcome::{Finding, FindingCode, Severity};
+use crate::plan::patterns::Patterns;
 use crate::plan::select::{Resolution, Resolver, Selected, SelectedImport, container_dn, containers_under};
 use crate::policy::fleet::{AccountPattern, Excluded, Exclusion, Import};
 
@@ -40,14 +41,22 @@ pub struct Screen<'a> {
     directory: &'a Directory,
     import: &'a Import,
     unsupported: Vec<bool>,
-    exclusions: Vec<(&'a Exclusion, ExclusionTest<'a>)>,
+    excluded: ExclusionTests<'a>,
     privileged: Option<Membership>,
 }
 
-enum ExclusionTest<'a> {
-    Account(&'a AccountPattern),
-    Containers(Vec<bool>),
-    Members(Membership),
+/// The exclusions of one import that apply today, made ready for one directory. Each is known by
+/// its position in the import.
+#[derive(Default)]
+struct ExclusionTests<'a> {
+    accounts: Patterns<'a>,
+    /// Per container: the first exclusion whose OU holds it.
+    containers: Vec<Option<usize>>,
+    members: Option<Membership>,
+    /// Excluded groups, each with the first exclusion that names it.
+    groups: BTreeMap<u32, usize>,
+    /// Excluded OUs.
+    units: Vec<(usize, u32)>,
 }
 
 /// All candidates of a customer, and the screens that judged them.
@@ -98,6 +107,8 @@ impl<'a> Screen<'a> {
         screened: &mut Screened<'a>,
     ) -> Vec<Self> {
         let import = selected.import;
+        let applies = |exclusion: &&Exclusion| exclusion.until.is_none_or(|until| today <= until);
+        let exclusions = || import.exclude.iter().enumerate().filter(|(_, exclusion)| applies(exclusion));
         let mut screens: Vec<Self> = resolver
             .directories()
             .iter()
@@ -105,14 +116,19 @@ impl<'a> Screen<'a> {
                 directory,
                 import,
                 unsupported: unsupported_containers(directory, import),
-                exclusions: Vec::new(),
+                excluded: ExclusionTests::default(),
                 privileged: None,
             })
             .collect();
-        for exclusion in
-            import.exclude.iter().filter(|exclusion| exclusion.until.is_none_or(|until| today <= until))
-        {
-            add_exclusion(&mut screens, exclusion, import, resolver, screened);
+        for (position, exclusion) in exclusions() {
+            resolve_exclusion(&mut screens, position, exclusion, import, resolver, screened);
+        }
+        for screen in &mut screens {
+            let accounts = exclusions().filter_map(|(position, exclusion)| match &exclusion.who {
+                Excluded::Account(pattern) => Some((position, pattern)),
+                Excluded::OrganizationalUnit(_) | Excluded::SecurityGroup(_) => None,
+            });
+            screen.excluded.prepare(screen.directory, Patterns::new(accounts));
         }
         if import.exclude_privileged {
             let mut roots: Vec<Vec<u32>> =
@@ -132,7 +148,7 @@ impl<'a> Screen<'a> {
                 }
             }
             for (screen, roots) in screens.iter_mut().zip(roots) {
-                screen.privileged = Some(Membership::nested(screen.directory, roots));
+                screen.privileged = Some(Membership::nested(screen.directory, &roots));
             }
         }
         screens
@@ -156,16 +172,17 @@ impl<'a> Screen<'a> {
     }
 
     fn exclusion_of(&self, position: u32, person: &Person) -> Option<&'a Exclusion> {
-        self.exclusions
-            .iter()
-            .find(|(_, test)| match test {
-                ExclusionTest::Account(pattern) => {
-                    pattern.fits(person.guid, person.user_principal_name.as_deref(), &person.sam_account_name)
-                }
-                ExclusionTest::Containers(containers) => containers[person.container.0 as usize],
-                ExclusionTest::Members(members) => members.has(position),
-            })
-            .map(|(exclusion, _)| *exclusion)
+        let tests = &self.excluded;
+        let by_account = tests.accounts.first(
+            person.guid,
+            person.user_principal_name.as_deref(),
+            &person.sam_account_name,
+        );
+        let by_container = tests.containers.get(person.container.0 as usize).copied().flatten();
+        let by_group = tests.members.as_ref().and_then(|members| members.path(position).pop());
+        let by_group = by_group.and_then(|root| tests.groups.get(&root).copied());
+        let first = by_account.into_iter().chain(by_container).chain(by_group).min()?;
+        self.import.exclude.get(first)
     }
 
     /// Says for people what a verdict of this stage was decided from.
@@ -180,7 +197,11 @@ impl<'a> Screen<'a> {
                 None => String::new(),
             },
             Verdict::PrivilegedAccount => match &self.privileged {
-                Some(privileged) => format!("member of {}", privileged.path(self.directory, position)),
+                Some(privileged) => {
+                    let name = |group: u32| self.directory.groups[group as usize].dn.to_string();
+                    let path: Vec<String> = privileged.path(position).into_iter().map(name).collect();
+                    format!("member of {}", path.join(" → "))
+                }
                 None => String::new(),
             },
             Verdict::DirectoryDisabled => format!("{dn} is disabled (userAccountControl)"),
@@ -200,7 +221,7 @@ fn privileged_groups(directory: &Directory) -> Vec<u32> {
     let is_privileged = |sid: crate::model::sid::Sid| {
         let known = if sid.is_builtin() {
             PRIVILEGED_BUILTIN_RIDS.as_slice()
-        } else if sid.domain() == directory.domain_sid {
+        } else if directory.is_of_domain(&sid) {
             PRIVILEGED_DOMAIN_RIDS.as_slice()
         } else {
             &[]
@@ -217,37 +238,48 @@ fn privileged_groups(directory: &Directory) -> Vec<u32> {
         .collect()
 }
 
-fn add_exclusion<'a>(
+impl<'a> ExclusionTests<'a> {
+    fn prepare(&mut self, directory: &Directory, accounts: Patterns<'a>) {
+        self.accounts = accounts;
+        self.containers = vec![None; directory.containers.len()];
+        // The first exclusion counts, so the others are entered before it.
+        self.units.sort_unstable_by_key(|(position, _)| std::cmp::Reverse(*position));
+        for (position, unit) in &self.units {
+            let root = &directory.containers[*unit as usize].dn;
+            for (container, is_below) in self.containers.iter_mut().zip(containers_under(directory, &[root]))
+            {
+                if is_below {
+                    *container = Some(*position);
+                }
+            }
+        }
+        let groups: Vec<u32> = self.groups.keys().copied().collect();
+        self.members = (!groups.is_empty()).then(|| Membership::nested(directory, &groups));
+    }
+}
+
+/// Resolves the OU or group of an exclusion.
+fn resolve_exclusion<'a>(
     screens: &mut [Screen<'a>],
-    exclusion: &'a Exclusion,
+    position: usize,
+    exclusion: &Exclusion,
     import: &Import,
     resolver: &mut Resolver<'_>,
     screened: &mut Screened<'a>,
 ) {
     let resolution = match &exclusion.who {
-        Excluded::Account(pattern) => {
-            for screen in screens {
-                screen.exclusions.push((exclusion, ExclusionTest::Account(pattern)));
-            }
-            return;
-        }
+        Excluded::Account(_) => return,
         Excluded::OrganizationalUnit(name) => resolver.unit(name),
         Excluded::SecurityGroup(name) => resolver.group(name),
     };
     match resolution {
         Resolution::Found(places) => {
             for (directory, place) in places {
-                let screen = &mut screens[directory];
-                let test = match &exclusion.who {
-                    Excluded::SecurityGroup(_) => {
-                        ExclusionTest::Members(Membership::nested(screen.directory, [place]))
-                    }
-                    _ => {
-                        let root = &screen.directory.containers[place as usize].dn;
-                        ExclusionTest::Containers(containers_under(screen.directory, &[root]))
-                    }
-                };
-                screen.exclusions.push((exclusion, test));
+                let tests = &mut screens[directory].excluded;
+                match &exclusion.who {
+                    Excluded::SecurityGroup(_) => drop(tests.groups.entry(place).or_insert(position)),
+                    _ => tests.units.push((position, place)),
+                }
             }
         }
         Resolution::NeverFound(finding) => screened.findings.push(not_found(finding, "exclusion")),

@@ -38,11 +38,11 @@ pub struct DirectoryScope {
     /// Per container: whether it lies in a selected OU. Empty for a selection of groups.
     containers: Vec<bool>,
     /// The selected groups' direct members.
-    groups: Vec<Membership>,
+    members: Option<Membership>,
     /// Selected OUs, for the overlap of account types.
     roots: Vec<u32>,
     /// Selected groups, for the overlap of account types.
-    group_positions: Vec<u32>,
+    groups: Vec<u32>,
 }
 
 impl DirectoryScope {
@@ -50,7 +50,7 @@ impl DirectoryScope {
     pub fn has(&self, directory: &Directory, person: u32) -> bool {
         let container = directory.people[person as usize].container.0 as usize;
         self.containers.get(container).copied().unwrap_or(false)
-            || self.groups.iter().any(|group| group.has(person))
+            || self.members.as_ref().is_some_and(|members| members.has(person))
     }
 
     /// Whether a name without a person behind it lies in a selected OU.
@@ -69,6 +69,9 @@ pub fn select<'a>(customer: &'a Customer, resolver: &mut Resolver<'_>) -> Select
     };
     for imports in customer.imports.values() {
         let Imports::Valid(imports) = imports else { continue };
+        // The order of files shows in no plan.
+        let mut imports: Vec<&Import> = imports.iter().collect();
+        imports.sort_by(|left, right| left.policy.cmp(&right.policy));
         for import in imports {
             let scopes = match &import.selection {
                 Selection::OrganizationalUnits(units) => select_units(resolver, import, units, &mut selected),
@@ -136,8 +139,7 @@ fn select_groups(
                         }
                         None => {
                             describe_members(directory, group, import, selected);
-                            scopes[position].groups.push(Membership::direct(directory, group));
-                            scopes[position].group_positions.push(group);
+                            scopes[position].groups.push(group);
                         }
                     }
                 }
@@ -151,6 +153,9 @@ fn select_groups(
     }
     if !resolved_any {
         block_unresolved(import, selected);
+    }
+    for (scope, directory) in scopes.iter_mut().zip(resolver.directories) {
+        scope.members = Some(Membership::direct(directory, &scope.groups));
     }
     scopes
 }
@@ -184,7 +189,7 @@ fn refuse_group(directory: &Directory, group: &Group) -> Option<Finding> {
     };
     // RIDs below 1000 are those of the domain's default accounts and groups ([MS-DTYP] 2.4.2.4).
     let is_default = group.sid.is_some_and(|sid| {
-        sid.is_builtin() || (sid.domain() == directory.domain_sid && sid.rid().is_some_and(|rid| rid < 1000))
+        sid.is_builtin() || (directory.is_of_domain(&sid) && sid.rid().is_some_and(|rid| rid < 1000))
     });
     if is_default || group.is_critical {
         return finding(
@@ -230,7 +235,9 @@ fn describe_members(directory: &Directory, position: u32, import: &Import, selec
         }
     }
     if !group.unseen.is_empty() {
-        let shown: Vec<_> = group.unseen.iter().take(3).map(|name| inert(name).into_owned()).collect();
+        let mut shown: Vec<_> = group.unseen.iter().map(|name| inert(name).into_owned()).collect();
+        shown.sort_unstable();
+        shown.truncate(3);
         let more = group.unseen.len().saturating_sub(shown.len());
         let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
         selected.hidden_members.insert(import.account_type);
@@ -266,8 +273,7 @@ fn find_overlaps(selected: &mut Selected<'_>, directories: &[&Directory]) {
                         overlaps.insert(inert(one.as_str()).into_owned(), inert(other.as_str()).into_owned());
                     }
                 }
-                for group in left.group_positions.iter().filter(|group| right.group_positions.contains(group))
-                {
+                for group in left.groups.iter().filter(|group| right.groups.contains(group)) {
                     let dn = inert(directory.groups[*group as usize].dn.as_str()).into_owned();
                     overlaps.insert(dn.clone(), dn);
                 }
@@ -376,7 +382,10 @@ impl<'a> Resolver<'a> {
             kind: ScopeKind::OrganizationalUnit,
             written: &name.written,
             concerns: &|directory| full(directory).is_under(&directory.base),
-            named: &|directory| units(directory, &|unit| unit.dn == full(directory)),
+            named: &|directory| {
+                let dn = full(directory);
+                units(directory, &|unit| unit.dn == dn)
+            },
             pinned: &|directory, guid| units(directory, &|unit| unit.guid == Some(guid)).pop(),
         })
     }
@@ -418,13 +427,18 @@ impl<'a> Resolver<'a> {
             subject: shown.clone(),
             message,
         };
+        let key = |directory: &Directory| ScopeName {
+            directory: directory.name.clone(),
+            kind,
+            written: Text::from(fold(written)),
+        };
+        // Of all directories, also of those behind one where the entry is unclear.
+        self.used.extend(self.directories.iter().map(|directory| key(directory)));
         let mut found = Vec::new();
         for (position, directory) in self.directories.iter().enumerate() {
             let concerned = (entry.concerns)(directory);
             let mut named = (entry.named)(directory);
-            let key =
-                ScopeName { directory: directory.name.clone(), kind, written: Text::from(fold(written)) };
-            self.used.insert(key.clone());
+            let key = key(directory);
             match self.pins.scopes.get(&key) {
                 Some(pinned) => {
                     let Some(target) = (entry.pinned)(directory, pinned.guid) else {
@@ -462,8 +476,9 @@ impl<'a> Resolver<'a> {
                     found.push((position, target.position));
                 }
                 None if concerned && named.len() > 1 => {
-                    let names: Vec<_> =
+                    let mut names: Vec<_> =
                         named.iter().map(|target| inert(&target.pin.dn).into_owned()).collect();
+                    names.sort_unstable();
                     return Resolution::Unclear(finding(
                         FindingCode::ScopeAmbiguous,
                         format!(

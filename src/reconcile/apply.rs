@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::model::account::{Account, AccountKey, AccountState, Profile, Provenance};
 use crate::model::register::{Commit, Hold, NewDelivery, NewEvent, Pins, RegisterState, ScopeKind};
 use crate::model::text::Text;
-use crate::plan::outcome::{AccountView, Action, CustomerPlan, CustomerState, Operation};
+use crate::plan::outcome::{AccountView, Action, CustomerPlan, Operation};
 use crate::reconcile::notice::{Notice, Stamp, Subscription, deliveries};
 
 /// Returns what carrying out a plan writes, in one transaction; `None` when there is nothing to
@@ -22,7 +22,7 @@ pub fn commit_of(
     stamp: &Stamp,
     subscriptions: &[Subscription],
 ) -> Option<Commit> {
-    if !may_write(plan.state) {
+    if !may_write(plan) {
         return None;
     }
     let known: HashMap<&AccountKey, &Account> =
@@ -31,13 +31,13 @@ pub fn commit_of(
     let mut events = Vec::new();
     for operation in plan.in_order() {
         let before = known.get(&operation.key).copied();
-        if let Some(after) = account_after(operation, before, plan, stamp) {
+        if let Some(after) = account_after(operation, before, stamp) {
             events.push(account_event(operation, before, &after));
             accounts.push(after);
         }
     }
     let held_anew = new_holds(plan, register);
-    hold_events(plan, &held_anew, &mut events);
+    hold_events(plan, &held_anew, &used_holds(plan, register), &mut events);
     pin_events(&register.pins, &plan.consequences.pins, &mut events);
 
     let holds_changed = plan.consequences.holds != register.holds;
@@ -67,18 +67,13 @@ pub fn commit_of(
 
 /// Whether a plan in this state may be carried out. Of a customer that is invalid, held or unreadable
 /// for one account type the plan has no operations but those of the other.
-pub fn may_write(state: CustomerState) -> bool {
-    state != CustomerState::Suspended
+pub fn may_write(plan: &CustomerPlan) -> bool {
+    !plan.consequences.suspended
 }
 
 /// Returns the account as it is once the operation was carried out; `None` for one that writes
 /// nothing. Only an add may be about an account that the register does not have.
-fn account_after(
-    operation: &Operation,
-    before: Option<&Account>,
-    plan: &CustomerPlan,
-    stamp: &Stamp,
-) -> Option<Account> {
+fn account_after(operation: &Operation, before: Option<&Account>, stamp: &Stamp) -> Option<Account> {
     let (profile, state) = match (operation.action, before) {
         (Action::Hold, _) => return None,
         (Action::Add, _) => (operation.profile.clone(), AccountState::Active),
@@ -88,9 +83,11 @@ fn account_after(
         }
         (Action::Pend, Some(account)) => (account.profile.clone(), pending(operation, stamp.at)?),
         (Action::Remove, Some(account)) => {
-            let approved = plan.consequences.approved.is_some();
             let reason = operation.reason?;
-            (account.profile.clone(), AccountState::Removed { since: stamp.at, reason, approved })
+            (
+                account.profile.clone(),
+                AccountState::Removed { since: stamp.at, reason, approved: operation.approved },
+            )
         }
         (_, None) => return None,
     };
@@ -108,6 +105,14 @@ fn account_after(
         imported_at: match (operation.action, before) {
             (Action::Add, _) | (_, None) => stamp.at,
             (_, Some(account)) => account.imported_at,
+        },
+        removal_began_at: match (operation.action, before) {
+            (Action::Pend | Action::Remove, Some(Account { state: AccountState::Active, .. }))
+                if !operation.approved =>
+            {
+                Some(stamp.at)
+            }
+            (_, before) => before.and_then(|account| account.removal_began_at),
         },
     })
 }
@@ -202,7 +207,15 @@ fn new_holds<'a>(plan: &'a CustomerPlan, register: &RegisterState) -> Vec<&'a Ho
         .collect()
 }
 
-fn hold_events(plan: &CustomerPlan, held_anew: &[&Hold], events: &mut Vec<NewEvent>) {
+/// Returns the holds that this plan's approval lets go.
+fn used_holds<'a>(plan: &'a CustomerPlan, register: &RegisterState) -> Vec<&'a Hold> {
+    let was_used = |hold: &Hold| {
+        register.holds.iter().any(|known| known.approval == hold.approval && known.used_at.is_some())
+    };
+    plan.consequences.holds.iter().filter(|hold| hold.used_at.is_some() && !was_used(hold)).collect()
+}
+
+fn hold_events(plan: &CustomerPlan, held_anew: &[&Hold], used_now: &[&Hold], events: &mut Vec<NewEvent>) {
     let by_action = |action: Action| -> Vec<&Operation> {
         plan.operations.iter().filter(|operation| operation.action == action).collect()
     };
@@ -216,14 +229,13 @@ fn hold_events(plan: &CustomerPlan, held_anew: &[&Hold], events: &mut Vec<NewEve
             details: json!({"approval": hold.approval, "removals": held}),
         });
     }
-    if let Some(approval) = plan.consequences.approved {
-        let mut let_go = by_action(Action::Pend);
-        let_go.extend(by_action(Action::Remove));
+    for hold in used_now {
+        let let_go: Vec<&Operation> = plan.operations.iter().filter(|operation| operation.approved).collect();
         events.push(NewEvent {
             kind: "hold.approved",
             account: None,
             subject: plan.name.clone(),
-            details: json!({"approval": approval, "removals": let_go}),
+            details: json!({"approval": hold.approval, "removals": let_go}),
         });
     }
 }
@@ -279,6 +291,7 @@ mod tests {
     use super::*;
     use crate::model::account::Verdict;
     use crate::model::digest::Digest;
+    use crate::plan::outcome::CustomerState;
     use crate::plan::outcome::FieldChange;
     use crate::reconcile::fakes::{NOW, account, moment, operation, plan};
 
@@ -329,7 +342,7 @@ mod tests {
     fn nothing_to_do_writes_nothing_and_so_does_a_suspended_customer() {
         assert!(commit_of(&plan("contoso", 7, vec![]), &register(vec![]), &stamp(), &everything()).is_none());
         let mut plan = plan("contoso", 7, vec![operation(Action::Add, 1)]);
-        plan.state = CustomerState::Suspended;
+        plan.consequences.suspended = true;
         assert!(commit_of(&plan, &register(vec![]), &stamp(), &everything()).is_none());
     }
 
@@ -383,7 +396,13 @@ mod tests {
         let mut remove = operation(Action::Remove, 2);
         remove.reason = Some(Verdict::Unlicensed);
         let mut plan = plan("contoso", 7, vec![pend, remove]);
-        plan.consequences.approved = Some(Digest::of(b"held"));
+        plan.operations[1].approved = true;
+        plan.consequences.holds = vec![Hold {
+            approval: Digest::of(b"held"),
+            recorded_at: moment(NOW),
+            used_at: Some(moment(NOW)),
+            bases: BTreeMap::new(),
+        }];
         let commit =
             commit_of(&plan, &register(vec![account(1), account(2)]), &stamp(), &[]).expect("a commit");
         assert_eq!(
@@ -399,6 +418,9 @@ mod tests {
             AccountState::Removed { since: moment(NOW), reason: Verdict::Unlicensed, approved: true }
         );
         assert_eq!(kinds(&commit), ["account.pended", "account.removed", "hold.approved"]);
+        // Only what nobody approved counts towards the limit.
+        assert_eq!(commit.accounts[0].removal_began_at, Some(moment(NOW)));
+        assert_eq!(commit.accounts[1].removal_began_at, None);
     }
 
     #[test]

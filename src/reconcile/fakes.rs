@@ -232,6 +232,7 @@ pub fn account(number: u128) -> Account {
             run: Text::from("run-0"),
         }),
         imported_at: moment("2026-01-01T00:00:00Z"),
+        removal_began_at: None,
     }
 }
 
@@ -248,6 +249,7 @@ pub fn operation(action: Action, number: u128) -> Operation {
         reason: None,
         held_by: None,
         until: None,
+        approved: false,
     }
 }
 

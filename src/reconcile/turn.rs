@@ -167,7 +167,7 @@ impl Reconciler {
     ) -> Result<TurnOutcome, TurnFault> {
         let Judged { plan, observation, unread } = judged;
         let customer = plan.name.clone();
-        if may_write(plan.state) {
+        if may_write(&plan) {
             if let Some(measures) = &plan.consequences.measures
                 && *measures != observation.register.measures
             {

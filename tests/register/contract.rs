@@ -653,15 +653,24 @@ fn accounts() -> impl Strategy<Value = Account> {
             tenant_user_id: tenant.map(Guid::from_u128),
             password_sync,
         });
-    (keys, maybe(), profiles, states, (hostile(), hostile(), hostile()), moments()).prop_map(
-        |(key, directory, profile, state, (policy, tree_revision, run), imported_at)| Account {
-            key,
-            profile,
-            state,
-            provenance: Arc::new(Provenance { directory, policy, tree_revision, run }),
-            imported_at,
-        },
+    (
+        keys,
+        maybe(),
+        profiles,
+        states,
+        (hostile(), hostile(), hostile()),
+        (moments(), proptest::option::of(moments())),
     )
+        .prop_map(
+            |(key, directory, profile, state, (policy, tree_revision, run), (imported_at, began))| Account {
+                key,
+                profile,
+                state,
+                provenance: Arc::new(Provenance { directory, policy, tree_revision, run }),
+                imported_at,
+                removal_began_at: began,
+            },
+        )
 }
 
 proptest! {

@@ -78,15 +78,48 @@ async fn reading_makes_no_file_and_leaves_none_behind() {
 }
 
 #[tokio::test]
-async fn an_empty_file_is_an_empty_register_and_becomes_a_store() {
-    let folder = Folder::new();
+async fn a_store_that_somebody_emptied_is_not_taken_for_a_new_one() {
+    let folder = closed().await;
     fs::write(folder.path(), "").unwrap();
-    let reader = Store::open_reading(&folder.url()).await.unwrap();
-    assert!(reader.customers().await.unwrap().is_empty());
+    let fault = Store::open(&folder.url()).await.unwrap_err();
+    assert!(matches!(fault, RegisterFault::Damaged { .. }), "{fault:?}");
+    assert!(fault.to_string().ends_with("delete it if a new store is meant"), "{fault}");
     assert_eq!(fs::metadata(folder.path()).unwrap().len(), 0);
+    assert_eq!(folder.files(), ["intake.db"]);
+    fs::remove_file(folder.path()).unwrap();
+    assert_eq!(folder.open().await.commit(small("contoso", 0)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn reading_where_no_folder_is_is_an_error_and_no_empty_register() {
+    let folder = Folder::new();
+    let fault = Store::open_reading(&url(&folder.folder().join("no/intake.db"))).await.unwrap_err();
+    assert!(
+        told(&fault).ends_with("no/intake.db` cannot be opened: its folder does not exist"),
+        "{}",
+        told(&fault)
+    );
+    // A folder that goes away later does not empty the register either.
+    let nested = folder.folder().join("state");
+    fs::create_dir(&nested).unwrap();
+    let reader = Store::open_reading(&url(&nested.join("intake.db"))).await.unwrap();
+    assert!(reader.customers().await.unwrap().is_empty());
+    fs::remove_dir(&nested).unwrap();
+    assert!(matches!(reader.customers().await.unwrap_err(), RegisterFault::Unavailable { .. }));
+}
+
+#[tokio::test]
+async fn a_store_that_is_dropped_is_one_file_afterwards() {
+    let folder = Folder::new();
     let store = folder.open().await;
-    assert_eq!(store.commit(small("contoso", 0)).await.unwrap(), 1);
-    assert_eq!(reader.customers().await.unwrap(), ["contoso"]);
+    let again = store.clone();
+    store.commit(small("contoso", 0)).await.unwrap();
+    drop(store);
+    again.commit(small("contoso", 1)).await.unwrap();
+    assert_eq!(folder.files(), ["intake.db", "intake.db-shm", "intake.db-wal"]);
+    drop(again);
+    assert_eq!(folder.files(), ["intake.db"]);
+    assert_eq!(folder.open().await.load("contoso").await.unwrap().revision, 2);
 }
 
 #[tokio::test]
@@ -119,8 +152,9 @@ async fn what_is_no_store_is_refused_and_left_as_it_is() {
             Store::open(&folder.url()).await.expect_err(name),
             Store::open_reading(&folder.url()).await.expect_err(name),
         ] {
-            assert!(matches!(fault, RegisterFault::Damaged { .. }), "{name}: {fault:?}");
-            assert!(fault.to_string().contains("intake.db"), "{name}: {fault}");
+            // It is not the store that is broken: another file is meant.
+            assert!(matches!(fault, RegisterFault::Unavailable { .. }), "{name}: {fault:?}");
+            assert!(told(&fault).contains("intake.db` is no store of Intake: it is "), "{}", told(&fault));
         }
         assert!(fs::read(folder.path()).unwrap() == bytes, "{name} was changed");
         assert_eq!(folder.files(), ["intake.db"], "{name}");

@@ -3,6 +3,7 @@
 //! Each test runs itself once more in a process of its own, where the fault can be made.
 
 use std::env;
+use std::error::Error as _;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -220,6 +221,10 @@ fn a_store_that_may_not_be_written_is_refused_before_anybody_plans_on_it() {
             assert!(fs::OpenOptions::new().append(true).open(&path).is_err(), "permissions bind");
             let fault = Store::open(&url(&path)).await.unwrap_err();
             assert!(fault.to_string().contains("is read-only: nothing was written"), "{fault}");
+            // SQLite's own words come once, after ours.
+            let cause = fault.source().expect("a cause");
+            assert!(cause.to_string().starts_with("(code: 8) "), "{cause}");
+            assert!(cause.source().is_none(), "{:?}", cause.source());
         });
     }
     let folder = read_only();
@@ -244,5 +249,45 @@ fn a_backup_on_a_read_only_disk_can_be_read() {
     passes(again(bound(), "a_backup_on_a_read_only_disk_can_be_read", &folder.path()));
     // So that the folder can be taken away.
     fs::set_permissions(folder.folder(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(folder.files(), ["intake.db"]);
+}
+
+/// Starts the program over the quickstart's tree.
+fn intake(folder: &Folder, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_intake"));
+    command
+        .args(arguments)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quickstart"))
+        .args(["--state", &folder.url()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+#[test]
+fn whoever_copies_the_store_while_nothing_runs_copies_all_of_it() {
+    let folder = Folder::new();
+    for round in 0..5 {
+        for arguments in [&["apply", "--yes"][..], &["run", "--once"], &["plan"]] {
+            let status = intake(&folder, arguments).status().unwrap();
+            assert_eq!(status.code(), Some(0), "{arguments:?}");
+            assert_eq!(folder.files(), ["intake.db"], "round {round}: {arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn a_controller_that_is_asked_to_end_leaves_one_file() {
+    let folder = Folder::new();
+    let mut controller = Victim(intake(&folder, &["run"]).spawn().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !folder.files().contains(&"intake.db-wal".to_owned()) {
+        assert!(Instant::now() < deadline, "the controller opened no store");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let asked = Command::new("kill").arg(controller.0.id().to_string()).status().unwrap();
+    assert!(asked.success());
+    assert_eq!(controller.0.wait().unwrap().code(), Some(0));
     assert_eq!(folder.files(), ["intake.db"]);
 }

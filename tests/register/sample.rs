@@ -100,6 +100,7 @@ pub(crate) fn account(number: u128) -> Account {
             run: "run-1".into(),
         }),
         imported_at: at(0),
+        removal_began_at: None,
     }
 }
 

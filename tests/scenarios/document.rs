@@ -230,7 +230,7 @@ pub(super) struct AccountPart {
     pub(super) approved: bool,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum StatePart {
     #[default]

@@ -294,6 +294,7 @@ fn account(scenario: &Scenario, part: &AccountPart) -> Account {
             run: Text::from("earlier"),
         }),
         imported_at: "2025-06-01T00:00:00Z".parse().expect("a moment"),
+        removal_began_at: part.since.filter(|_| !part.approved && part.state != StatePart::Orphaned),
     }
 }
 

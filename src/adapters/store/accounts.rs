@@ -21,8 +21,8 @@ const WRITE: &str = "
     INSERT INTO accounts (
         customer, account_type, source, id, directory, sam_account_name, user_principal_name, display_name,
         email, mobile_phone, tenant_user_id, password_sync, state, since, until, reason, approved,
-        policy, tree_revision, run, imported_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+        policy, tree_revision, run, imported_at, removal_began_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
     ON CONFLICT (customer, account_type, source, id) DO UPDATE SET
         directory = excluded.directory,
         sam_account_name = excluded.sam_account_name,
@@ -40,7 +40,8 @@ const WRITE: &str = "
         policy = excluded.policy,
         tree_revision = excluded.tree_revision,
         run = excluded.run,
-        imported_at = excluded.imported_at";
+        imported_at = excluded.imported_at,
+        removal_began_at = excluded.removal_began_at";
 
 /// The columns in the order in which [`account`] reads them.
 macro_rules! select {
@@ -48,7 +49,7 @@ macro_rules! select {
         concat!(
             "SELECT account_type, source, id, directory, sam_account_name, user_principal_name, display_name,
                     email, mobile_phone, tenant_user_id, password_sync, state, since, until, reason, approved,
-                    policy, tree_revision, run, imported_at, customer
+                    policy, tree_revision, run, imported_at, removal_began_at, customer
              FROM accounts ",
             $rest
         )
@@ -100,6 +101,7 @@ pub(super) async fn write(
             .bind(account.provenance.tree_revision.as_str())
             .bind(account.provenance.run.as_str())
             .bind(account.imported_at.as_microsecond())
+            .bind(account.removal_began_at.map(|at| at.as_microsecond()))
             .execute(&mut *connection)
             .await?;
     }
@@ -132,7 +134,7 @@ pub(super) async fn listed(
     let mut rows = query.fetch(connection);
     let (mut accounts, mut provenances) = (Vec::new(), Provenances::default());
     while let Some(row) = rows.try_next().await? {
-        accounts.push((Text::from(row.try_get::<&str, _>(20)?), account(&row, &mut provenances)?));
+        accounts.push((Text::from(row.try_get::<&str, _>(21)?), account(&row, &mut provenances)?));
     }
     // Here and not by the database, whose idea of an order depends on its collation.
     accounts.sort_by(|(left_customer, left), (right_customer, right)| {
@@ -214,6 +216,7 @@ fn account(row: &SqliteRow, provenances: &mut Provenances) -> Result<Account, Mi
             run: Text::from(row.try_get::<&str, _>(18)?),
         }),
         imported_at: moment(row.try_get(19)?)?,
+        removal_began_at: time(row, 20)?,
     })
 }
 

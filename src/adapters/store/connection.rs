@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
@@ -21,6 +21,10 @@ use crate::ports::register::{ChainCheck, RegisterFault};
 /// How long a writer waits for another process that writes: a transaction takes milliseconds, a
 /// first import of a very large customer some seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a file may stay empty while another process makes it a store: that takes milliseconds.
+const MAKING: Duration = Duration::from_secs(3);
+/// How long to wait before looking again whether it did.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// A register in SQLite: may be asked and written.
 ///
@@ -58,9 +62,9 @@ impl Store {
     /// for its owner alone, if it is missing, and brings its schema up to date.
     ///
     /// # Errors
-    /// [`RegisterFault::Newer`] for a store of a later version, [`RegisterFault::Damaged`] for a
-    /// file that is no store (it is left as it is), [`RegisterFault::Unavailable`] for one that
-    /// cannot be opened or written.
+    /// [`RegisterFault::Newer`] for a store of a later version, [`RegisterFault::Damaged`] for one
+    /// that somebody emptied, [`RegisterFault::Unavailable`] for a file that is no store, or cannot
+    /// be opened or written. All of them are left as they are.
     pub async fn open(url: &str) -> Result<Self, RegisterFault> {
         let place = match Address::parse(url)? {
             Address::Memory => Place::Memory,
@@ -74,10 +78,15 @@ impl Store {
         let opened = Arc::clone(&writer);
         uncancelled(async move {
             let mut slot = opened.slot.lock().await;
-            if let Place::File(file) = &opened.place {
-                file.make()?;
+            let made = match &opened.place {
+                Place::Memory => false,
+                Place::File(file) => file.make().await?,
+            };
+            let connected = opened.connect(true).await;
+            if let (Place::File(file), true, Err(_)) = (&opened.place, made, &connected) {
+                file.unmake();
             }
-            *slot = Some(opened.connect(true).await?);
+            *slot = Some(connected?);
             Ok(())
         })
         .await?;
@@ -86,7 +95,7 @@ impl Store {
     }
 
     /// Opens the store of an address for reading: makes no file and migrates nothing. A file that
-    /// is missing or blank is an empty register.
+    /// is missing or blank is an empty register; a folder that is missing is a mistyped address.
     ///
     /// # Errors
     /// As [`Store::open`]; a store of an earlier version is [`RegisterFault::Unavailable`].
@@ -101,8 +110,8 @@ impl Store {
         Ok(reader)
     }
 
-    /// Closes the connection that writes, which folds SQLite's write-ahead log into the file.
-    /// Nothing is lost without it. A later write opens the store again.
+    /// Closes the connection that writes, which folds SQLite's write-ahead log into the file. A
+    /// later write opens the store again. Dropping the last clone of a store does the same.
     pub async fn close(&self) {
         let live = self.writer.slot.lock().await.take();
         if let (Some(live), Place::File(_)) = (live, &self.writer.place) {
@@ -178,6 +187,25 @@ struct Writer {
 struct Live {
     connection: SqliteConnection,
     identity: Option<Identity>,
+}
+
+impl Drop for Writer {
+    /// Waits until the write-ahead log is folded into the file: whoever copies the file after the
+    /// program has ended copies all of it. Left to itself, the driver would close the database in a
+    /// thread that ends with the program, folded or not.
+    fn drop(&mut self) {
+        let (Place::File(_), Some(live)) = (&self.place, self.slot.get_mut().take()) else {
+            return;
+        };
+        // In a thread, as this one may be driving other work already, and that cannot be nested.
+        let closing = std::thread::Builder::new().spawn(move || {
+            if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() {
+                // What fails is done by the next opener.
+                let _ = runtime.block_on(live.connection.close());
+            }
+        });
+        let _ = closing.map(std::thread::JoinHandle::join);
+    }
 }
 
 impl Writer {
@@ -306,17 +334,52 @@ impl DatabaseFile {
         }
     }
 
-    /// Makes the file, empty, if there is none. It holds personal data: before the first byte is
-    /// written it is closed to everybody but its owner, and SQLite gives its side files the same
-    /// mode. A file that exists is not opened here: closing it would drop the locks that SQLite
-    /// holds on it in this process (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
-    fn make(&self) -> Result<(), RegisterFault> {
-        if self.exists()? {
-            return Ok(());
+    /// Makes the file, empty, if there is none, and says whether it did. Only whoever made it fills
+    /// it: one that stays empty was emptied, and an empty register in its place would lose everybody
+    /// who was imported.
+    ///
+    /// A file that exists is not opened here: closing it would drop the locks that SQLite holds on
+    /// it in this process (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
+    async fn make(&self) -> Result<bool, RegisterFault> {
+        let begun = Instant::now();
+        loop {
+            if !self.exists()? {
+                if self.create()? {
+                    return Ok(true);
+                }
+            } else if !self.is_empty() {
+                return Ok(false);
+            } else if begun.elapsed() > MAKING {
+                let what = format!("`{}` is empty: delete it if a new store is meant", self.name());
+                return Err(RegisterFault::Damaged { what });
+            }
+            tokio::time::sleep(GLANCE).await;
         }
-        if let Some(folder) = self.path.parent()
-            && !folder.is_dir()
-        {
+    }
+
+    /// Takes a file away that this process made and could not fill.
+    fn unmake(&self) {
+        if self.is_empty() {
+            // One that stays is refused later, with advice.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+
+    /// Whether there is a file without a byte in it.
+    fn is_empty(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() == 0)
+    }
+
+    /// Whether the folder is there that the file is in, or would be.
+    fn has_folder(&self) -> bool {
+        self.path.parent().is_none_or(Path::is_dir)
+    }
+
+    /// Makes the file; `false` if another process was faster. It will hold personal data: before the
+    /// first byte is written it is closed to everybody but its owner, and SQLite gives its side files
+    /// the same mode.
+    fn create(&self) -> Result<bool, RegisterFault> {
+        if !self.has_folder() {
             return Err(RegisterFault::Unavailable {
                 what: format!("the store `{}` cannot be made", self.name()),
                 source: "its folder does not exist; make the folder first".into(),
@@ -327,9 +390,8 @@ impl DatabaseFile {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         match options.open(&self.path) {
-            Ok(_) => Ok(()),
-            // Another process was faster.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(self.unavailable(error)),
         }
     }
@@ -356,6 +418,12 @@ impl DatabaseFile {
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T>,
     {
         if !self.exists()? {
+            if !self.has_folder() {
+                return Err(RegisterFault::Unavailable {
+                    what: format!("the store `{}` cannot be opened", self.name()),
+                    source: "its folder does not exist".into(),
+                });
+            }
             return Ok(nothing);
         }
         let mut connection = self.connect_reading().await.map_err(|mishap| mishap.at(&self.name()))?;

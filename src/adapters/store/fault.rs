@@ -8,6 +8,8 @@ use crate::ports::register::RegisterFault;
 pub(super) enum Mishap {
     /// The database said so.
     Database(sqlx::Error),
+    /// The database is none of Intake's, for this reason.
+    Foreign(&'static str),
     /// A row holds what Intake never writes.
     Strange(String),
     /// The database's schema is of a later version.
@@ -35,6 +37,7 @@ impl Mishap {
     /// Tells what happened to a store that is called `store`.
     pub(super) fn at(self, store: &str) -> RegisterFault {
         match self {
+            Self::Foreign(why) => foreign(store, why),
             Self::Strange(what) => RegisterFault::Damaged { what: format!("`{store}`: {what}") },
             Self::Newer => RegisterFault::Newer,
             Self::Older => RegisterFault::Unavailable {
@@ -95,7 +98,7 @@ fn of_database(error: sqlx::Error, store: &str) -> RegisterFault {
         }
         Some(CONSTRAINT) => format!("the store `{store}` refused the rows: nothing was written"),
         Some(NOTADB) => {
-            return RegisterFault::Damaged { what: format!("`{store}` is not a database of Intake") };
+            return foreign(store, "it is no SQLite database, or its beginning was overwritten");
         }
         Some(CORRUPT) => return RegisterFault::Damaged { what: format!("`{store}`: {error}") },
         _ => match &error {
@@ -105,5 +108,16 @@ fn of_database(error: sqlx::Error, store: &str) -> RegisterFault {
             _ => format!("the store `{store}` failed"),
         },
     };
-    RegisterFault::Unavailable { what, source: error.into() }
+    let source = match error {
+        // The database's own words: around them the driver puts others, and the same once more.
+        sqlx::Error::Database(error) => error.into_error(),
+        other => other.into(),
+    };
+    RegisterFault::Unavailable { what, source }
+}
+
+/// Says that a file is no store. It is not taken for a damaged one: more likely the address is wrong,
+/// and a backup put in this place would destroy what somebody else needs.
+fn foreign(store: &str, why: &'static str) -> RegisterFault {
+    RegisterFault::Unavailable { what: format!("`{store}` is no store of Intake"), source: why.into() }
 }

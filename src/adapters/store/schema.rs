@@ -38,7 +38,7 @@ pub(super) async fn look(connection: &mut SqliteConnection) -> Result<Standing, 
 /// the moment before and the tables of the moment after would look like another program's database.
 ///
 /// # Errors
-/// [`Mishap::Strange`] for another program's database, [`Mishap::Newer`] for a later schema.
+/// [`Mishap::Foreign`] for another program's database, [`Mishap::Newer`] for a later schema.
 pub(super) async fn examine(connection: &mut SqliteConnection) -> Result<Standing, Mishap> {
     let application: i64 =
         sqlx::query("PRAGMA application_id").fetch_one(&mut *connection).await?.try_get(0)?;
@@ -56,7 +56,7 @@ pub(super) async fn examine(connection: &mut SqliteConnection) -> Result<Standin
     if application == 0 && version == 0 && tables == 0 {
         return Ok(Standing::Blank);
     }
-    Err(Mishap::Strange("it is a database of another program".into()))
+    Err(Mishap::Foreign("it is a database of another program"))
 }
 
 /// Brings a database up to date, in one transaction, after taking the lock that only one writer
