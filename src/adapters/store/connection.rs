@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
@@ -21,11 +21,6 @@ use crate::ports::register::{ChainCheck, RegisterFault};
 /// How long a writer waits for another process that writes: a transaction takes milliseconds, a
 /// first import of a very large customer some seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a file may stay empty while another process makes it a store: that takes milliseconds.
-const MAKING: Duration = Duration::from_secs(3);
-/// How long to wait before looking again whether it did.
-const GLANCE: Duration = Duration::from_millis(20);
-
 /// A register in SQLite: may be asked and written.
 ///
 /// One connection writes, in transactions that run in a task of their own: a caller that goes away
@@ -78,15 +73,10 @@ impl Store {
         let opened = Arc::clone(&writer);
         uncancelled(async move {
             let mut slot = opened.slot.lock().await;
-            let made = match &opened.place {
-                Place::Memory => false,
-                Place::File(file) => file.make().await?,
-            };
-            let connected = opened.connect(true).await;
-            if let (Place::File(file), true, Err(_)) = (&opened.place, made, &connected) {
-                file.unmake();
+            if let Place::File(file) = &opened.place {
+                file.make().await?;
             }
-            *slot = Some(connected?);
+            *slot = Some(opened.connect(true).await?);
             Ok(())
         })
         .await?;
@@ -334,35 +324,33 @@ impl DatabaseFile {
         }
     }
 
-    /// Makes the file, empty, if there is none, and says whether it did. Only whoever made it fills
-    /// it: one that stays empty was emptied, and an empty register in its place would lose everybody
-    /// who was imported.
-    ///
-    /// A file that exists is not opened here: closing it would drop the locks that SQLite holds on
-    /// it in this process (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
-    async fn make(&self) -> Result<bool, RegisterFault> {
-        let begun = Instant::now();
-        loop {
-            if !self.exists()? {
-                if self.create()? {
-                    return Ok(true);
-                }
-            } else if !self.is_empty() {
-                return Ok(false);
-            } else if begun.elapsed() > MAKING {
+    /// Makes the store if there is no file: whole, beside its place, and put there in one step. So
+    /// whoever is killed in the middle leaves no store instead of half of one, and a file without a
+    /// byte is one that somebody emptied: an empty register in its place would lose everybody who
+    /// was imported.
+    async fn make(&self) -> Result<(), RegisterFault> {
+        if self.exists()? {
+            if self.is_empty() {
                 let what = format!("`{}` is empty: delete it if a new store is meant", self.name());
                 return Err(RegisterFault::Damaged { what });
             }
-            tokio::time::sleep(GLANCE).await;
+            return Ok(());
         }
-    }
-
-    /// Takes a file away that this process made and could not fill.
-    fn unmake(&self) {
-        if self.is_empty() {
-            // One that stays is refused later, with advice.
-            let _ = fs::remove_file(&self.path);
-        }
+        let draft = self.create_draft()?;
+        let filled = async {
+            let connection =
+                connect(options(&draft), true).await.map_err(|mishap| mishap.at(&self.name()))?;
+            // Folds the write-ahead log in: what is linked below is all of it.
+            connection.close().await.map_err(|error| Mishap::from(error).at(&self.name()))?;
+            match fs::hard_link(&draft, &self.path) {
+                // Another process was faster, and its store is as good.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                linked => linked.map_err(|error| self.unavailable(error)),
+            }
+        };
+        let filled = filled.await;
+        let _ = fs::remove_file(&draft);
+        filled
     }
 
     /// Whether there is a file without a byte in it.
@@ -375,25 +363,23 @@ impl DatabaseFile {
         self.path.parent().is_none_or(Path::is_dir)
     }
 
-    /// Makes the file; `false` if another process was faster. It will hold personal data: before the
-    /// first byte is written it is closed to everybody but its owner, and SQLite gives its side files
-    /// the same mode.
-    fn create(&self) -> Result<bool, RegisterFault> {
+    /// Makes the file that becomes the store. It will hold personal data: before the first byte is
+    /// written it is closed to everybody but its owner, and SQLite gives its side files the same mode.
+    fn create_draft(&self) -> Result<PathBuf, RegisterFault> {
         if !self.has_folder() {
             return Err(RegisterFault::Unavailable {
                 what: format!("the store `{}` cannot be made", self.name()),
                 source: "its folder does not exist; make the folder first".into(),
             });
         }
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let draft = self.path.with_file_name(format!(".{name}.{}.new", uuid::Uuid::new_v4()));
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.open(&self.path) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(self.unavailable(error)),
-        }
+        options.open(&draft).map_err(|error| self.unavailable(error))?;
+        Ok(draft)
     }
 
     fn unavailable(&self, error: io::Error) -> RegisterFault {
