@@ -12,7 +12,9 @@ use intake::plan::planner::plan_customer;
 use intake::policy::fleet::Customer;
 
 mod document;
+mod findings;
 mod outcome;
+mod stage;
 mod tree;
 mod world;
 
