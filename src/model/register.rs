@@ -197,6 +197,6 @@ pub struct CustomerStatus {
     pub next_attempt: Option<Timestamp>,
     /// The tree's revision of the last turn.
     pub tree_revision: Text,
-    /// Why it is not `ready`, for a person; empty if it is.
+    /// Why it is not `ready`, or what of a ready one somebody should know; empty if nothing is.
     pub message: String,
 }

@@ -84,7 +84,7 @@ pub struct Subscription {
     pub sku: Guid,
     /// skuPartNumber, for example `SPE_E3`.
     pub part_number: Text,
-    /// Whether its licences work (capabilityStatus `Enabled` or `Warning`).
+    /// Whether its licences work (capabilityStatus `Enabled` or `Warning`, or not told).
     pub usable: bool,
     /// Its service plans: id and name.
     pub plans: Vec<(Guid, Text)>,

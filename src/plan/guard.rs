@@ -339,7 +339,7 @@ pub fn unused_approval(holds: &[Hold], approval: Digest, at: Timestamp) -> Findi
         Some((Some(used), _)) => (
             FindingCode::ApprovalUsed,
             Severity::Info,
-            format!("it counted at {used} and counts no more: delete it from the customer's file"),
+            format!("it counted at {used:.0} and counts no more: delete it from the customer's file"),
         ),
         Some((None, true)) => (
             FindingCode::ApprovalUnknown,

@@ -46,8 +46,7 @@ impl LicenceTest {
             problems.push(LicenceProblem::NoneOwned);
         }
         let mut test = Self { any_of, ignored, plans, counts: Vec::new() };
-        let counts = |licence: &Licence| test.objection(tenant, licence).is_none();
-        test.counts = tenant.licence_sets.iter().map(|set| set.0.iter().any(counts)).collect();
+        test.counts = tenant.licence_sets.iter().map(|set| test.suffices(tenant, &set.0)).collect();
         (test, problems)
     }
 
@@ -66,20 +65,25 @@ impl LicenceTest {
         if self.any_of.as_ref().is_some_and(|any_of| !any_of.contains(&licence.sku)) {
             return Some("not among `anyOf`".to_owned());
         }
-        let is_enabled = |plan: &Option<Guid>| {
-            plan.is_some_and(|plan| {
-                let is_part = |owned: &Subscription| owned.plans.iter().any(|(id, _)| *id == plan);
-                !licence.disabled_plans.contains(&plan) && subscription.is_none_or(is_part)
-            })
-        };
-        let missing = self.plans.iter().find(|(plan, _)| !is_enabled(plan));
-        missing.map(|(_, name)| format!("without the plan {name}"))
+        None
+    }
+
+    /// Whether a set of licences is enough: one counts, and each required plan is enabled in one
+    /// that counts.
+    fn suffices(&self, tenant: &Tenant, licences: &[Licence]) -> bool {
+        let counts = || licences.iter().filter(|licence| self.objection(tenant, licence).is_none());
+        counts().next().is_some()
+            && self.plans.iter().all(|(plan, _)| counts().any(|licence| has_plan(tenant, licence, *plan)))
     }
 
     /// Says of each licence of a user why it does not count: `FLOW_FREE (ignored)`.
     pub fn objections(&self, tenant: &Tenant, user: &TenantUser) -> Vec<String> {
         let describe = |licence: &Licence| {
-            let objection = self.objection(tenant, licence)?;
+            let missing = || {
+                let missing = self.plans.iter().find(|(plan, _)| !has_plan(tenant, licence, *plan));
+                missing.map(|(_, name)| format!("without the plan {}", inert(name)))
+            };
+            let objection = self.objection(tenant, licence).or_else(missing)?;
             Some(format!("{} ({objection})", inert(&name_of(tenant, licence))))
         };
         let mut objections: Vec<String> = tenant.licences_of(user).iter().filter_map(describe).collect();
@@ -139,6 +143,14 @@ impl<'a> Owned<'a> {
             }
         }
     }
+}
+
+/// Whether a service plan is part of a licence and switched on.
+fn has_plan(tenant: &Tenant, licence: &Licence, plan: Option<Guid>) -> bool {
+    plan.is_some_and(|plan| {
+        let is_part = |owned: &Subscription| owned.plans.iter().any(|(id, _)| *id == plan);
+        !licence.disabled_plans.contains(&plan) && subscription_of(tenant, licence).is_none_or(is_part)
+    })
 }
 
 fn subscription_of<'a>(tenant: &'a Tenant, licence: &Licence) -> Option<&'a Subscription> {
@@ -211,6 +223,18 @@ mod tests {
         let rule = rule(&[], &["FLOW_FREE"], &["EXCHANGE_S_ENTERPRISE"]);
         assert!(check(&rule, &tenant(&[licence(E3, &[])])).0);
         assert!(!check(&rule, &tenant(&[licence(E3, &[EXCHANGE]), licence(FREE, &[])])).0);
+    }
+
+    #[test]
+    fn required_plans_may_come_from_several_licences() {
+        const TEAMS: Guid = Guid::from_u128(6);
+        let mut tenant = tenant(&[licence(E3, &[]), licence(FREE, &[])]);
+        if let Some([e3, free]) = tenant.subscriptions.as_deref_mut() {
+            e3.plans = vec![(EXCHANGE, Text::from("EXCHANGE_S_ENTERPRISE"))];
+            free.plans = vec![(TEAMS, Text::from("TEAMS1"))];
+        }
+        assert!(check(&rule(&[], &[], &["EXCHANGE_S_ENTERPRISE", "TEAMS1"]), &tenant).0);
+        assert!(!check(&rule(&[], &["FLOW_FREE"], &["EXCHANGE_S_ENTERPRISE", "TEAMS1"]), &tenant).0);
     }
 
     #[test]

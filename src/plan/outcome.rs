@@ -85,9 +85,9 @@ pub enum CustomerState {
     Suspended,
     /// A guard keeps something back.
     Held,
-    /// A source could not be read whole: nothing is planned.
+    /// A source could not be read whole: nothing is planned, or nothing for one account type.
     Unreadable,
-    /// A document that applies is broken: nothing is planned.
+    /// A document that applies is broken: nothing is planned for at least one account type.
     Invalid,
     /// A linked import without both sides connected: nothing is planned.
     NotReady,

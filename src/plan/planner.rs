@@ -279,7 +279,7 @@ fn complete_readings(observation: &Observation) -> Result<Readings<'_>, Vec<Find
 fn incomplete(code: FindingCode, subject: String, shortfall: &Shortfall) -> Finding {
     let Shortfall { what, read } = shortfall;
     let message =
-        format!("{what}; {read} users had been read; everything stays as it is until a reading is whole");
+        format!("{what}; {read} objects had been read; everything stays as it is until a reading is whole");
     Finding { code, severity: Severity::Error, subject, message }
 }
 

@@ -11,6 +11,7 @@ use crate::model::account::AccountState;
 use crate::model::duration::Seconds;
 use crate::model::register::{Commit, CustomerStatus, RegisterState};
 use crate::model::text::Text;
+use crate::plan::diff::RESTORABLE;
 use crate::plan::outcome::{CustomerPlan, CustomerState, FindingCode, Severity};
 use crate::ports::clock::Clock;
 use crate::ports::register::{Register, RegisterFault};
@@ -21,9 +22,6 @@ use crate::reconcile::notice::{Stamp, Subscription, state_deliveries};
 
 /// How often a turn is planned anew because somebody else wrote meanwhile.
 const TRIES: u32 = 3;
-
-/// How long a removed account can come back as the same account.
-const KEPT: Seconds = Seconds(30 * 86_400);
 
 /// Carries out turns.
 pub struct Reconciler {
@@ -173,7 +171,7 @@ impl Reconciler {
             {
                 self.register.record_measures(&customer, measures).await?;
             }
-            let before = KEPT.before(observation.at);
+            let before = RESTORABLE.before(observation.at);
             if outlived(&observation.register, before) {
                 self.register.forget_removed(&customer, before).await?;
             }
