@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Reading a directory is mostly allocation, inside the LDAP client: this one halves its cost.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // One provider of cryptography for everything that speaks TLS. It can be chosen once only,
     // and nobody chose before.
