@@ -628,6 +628,21 @@ fn a_broken_policy_stops_those_that_it_names_and_no_others() {
 }
 
 #[test]
+fn an_unknown_customer_is_told_of_a_broken_policy_too() {
+    let broken = "apiVersion: intake.dev/v1
+kind: ImportPolicy
+metadata: {name: staff}
+spec:
+  acountType: EndUser
+  customers: {names: [kontoso]}
+  selection: {organizationalUnits: [OU=Staff]}
+";
+    let checked = checked(&[("c.yaml", &customer("contoso", "", "")), ("p.yaml", broken)]);
+    has(&checked, "p.yaml:5:3", "did you mean `accountType`");
+    has(&checked, "p.yaml:6:23", "did you mean `contoso`");
+}
+
+#[test]
 fn a_broken_default_leaves_its_customers_alone() {
     let broken = policy("fallback", "EndUser", "  default: true\n  selection: {}\n");
     let named = policy("staff", "EndUser", &format!("  customers: {{names: [contoso]}}\n{STAFF}"));

@@ -91,24 +91,8 @@ fn select_units(
     selected: &mut Selected<'_>,
 ) -> Vec<DirectoryScope> {
     let mut scopes: Vec<DirectoryScope> = resolver.empty_scopes();
-    let mut resolved_any = false;
-    for unit in units {
-        match resolver.unit(&unit.name) {
-            Resolution::Found(places) => {
-                resolved_any = true;
-                for (directory, container) in places {
-                    scopes[directory].roots.push(container);
-                }
-            }
-            Resolution::NeverFound(_) if unit.optional => {}
-            Resolution::NeverFound(finding) | Resolution::Unclear(finding) => {
-                selected.blocked.insert(import.account_type);
-                selected.findings.push(finding);
-            }
-        }
-    }
-    if !resolved_any {
-        block_unresolved(import, selected);
+    for (directory, container) in resolve_entries(units, |name| resolver.unit(name), import, selected) {
+        scopes[directory].roots.push(container);
     }
     for (scope, directory) in scopes.iter_mut().zip(resolver.directories) {
         let roots: Vec<&Dn> =
@@ -125,25 +109,37 @@ fn select_groups(
     selected: &mut Selected<'_>,
 ) -> Vec<DirectoryScope> {
     let mut scopes: Vec<DirectoryScope> = resolver.empty_scopes();
-    let mut resolved_any = false;
-    for entry in groups {
-        match resolver.group(&entry.name) {
-            Resolution::Found(places) => {
-                resolved_any = true;
-                for (position, group) in places {
-                    let directory = resolver.directories[position];
-                    match refuse_group(directory, &directory.groups[group as usize]) {
-                        Some(finding) => {
-                            selected.blocked.insert(import.account_type);
-                            selected.findings.push(finding);
-                        }
-                        None => {
-                            describe_members(directory, group, import, selected);
-                            scopes[position].groups.push(group);
-                        }
-                    }
-                }
+    for (position, group) in resolve_entries(groups, |name| resolver.group(name), import, selected) {
+        let directory = resolver.directories[position];
+        match refuse_group(directory, &directory.groups[group as usize]) {
+            Some(finding) => {
+                selected.blocked.insert(import.account_type);
+                selected.findings.push(finding);
             }
+            None => {
+                describe_members(directory, group, import, selected);
+                scopes[position].groups.push(group);
+            }
+        }
+    }
+    for (scope, directory) in scopes.iter_mut().zip(resolver.directories) {
+        scope.members = Some(Membership::direct(directory, &scope.groups));
+    }
+    scopes
+}
+
+/// Resolves the entries of a selection to places: a directory's position and one within it. One
+/// that is missing or unclear blocks the import, but for an optional one that never resolved.
+fn resolve_entries<T>(
+    entries: &[Scope<T>],
+    mut resolve: impl FnMut(&T) -> Resolution,
+    import: &Import,
+    selected: &mut Selected<'_>,
+) -> Vec<(usize, u32)> {
+    let mut places = Vec::new();
+    for entry in entries {
+        match resolve(&entry.name) {
+            Resolution::Found(found) => places.extend(found),
             Resolution::NeverFound(_) if entry.optional => {}
             Resolution::NeverFound(finding) | Resolution::Unclear(finding) => {
                 selected.blocked.insert(import.account_type);
@@ -151,13 +147,10 @@ fn select_groups(
             }
         }
     }
-    if !resolved_any {
+    if places.is_empty() {
         block_unresolved(import, selected);
     }
-    for (scope, directory) in scopes.iter_mut().zip(resolver.directories) {
-        scope.members = Some(Membership::direct(directory, &scope.groups));
-    }
-    scopes
+    places
 }
 
 /// A selection of optional entries alone, none of which resolves, selects nobody knows whom.

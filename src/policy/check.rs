@@ -19,7 +19,7 @@ use crate::policy::fleet::{Customer, Exclusion, Fleet, Imports, Options};
 use crate::policy::limits::Limits;
 use crate::policy::problem::Problem;
 use crate::policy::reach::{Form, Reach, Selector, TOP_KEYS};
-use crate::policy::read::{Given, Placed, Read, Record, check_keys, nearest, suggest, wrong_word};
+use crate::policy::read::{Given, Placed, Read, Record, check_keys, field, nearest, suggest, wrong_word};
 use crate::policy::resolve::{Choice, Chooser, Offer, Offers};
 use crate::policy::source::{Ledger, Place, Source, shown};
 use crate::policy::yaml::{Content, Node, Parsed, parse};
@@ -286,10 +286,20 @@ fn report_duplicates(documents: &[Document], ledger: &mut Ledger) {
 fn report_unknown_names(documents: &[Document], known: &BTreeSet<Text>, ledger: &mut Ledger) {
     ledger.own(None);
     for document in documents {
-        let customers: Option<&Customers> = match &document.spec {
-            Spec::Import(spec) => spec.customers.as_ref(),
-            Spec::Options(spec) => spec.customers.as_ref(),
-            _ => None,
+        // Of a broken document too, whose other problems are told already.
+        let of_broken = || {
+            let spec = document.root.as_ref()?.get("spec")?;
+            field::<Customers>(spec, "customers", &mut Ledger::default())
+        };
+        let read;
+        let customers: Option<&Customers> = match (&document.spec, document.kind) {
+            (Spec::Import(spec), _) => spec.customers.as_ref(),
+            (Spec::Options(spec), _) => spec.customers.as_ref(),
+            (Spec::Broken, Some(Kind::ImportPolicy | Kind::ImportOptions)) => {
+                read = of_broken();
+                read.as_ref()
+            }
+            (Spec::Broken | Spec::Customer(_), _) => None,
         };
         for name in customers.iter().flat_map(|customers| customers.names.iter().flatten()) {
             if !known.contains(&name.value.0) {
