@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::policy::document::Secret;
+use crate::policy::document_part::Secret;
 use crate::policy::document_tenant::ApplicationSpec;
 use crate::policy::read::{
     Map, Placed, Read, Value, Whole, Wrong, check_keys_with_later, field, read_value, record, words,

@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use crate::model::duration::Seconds;
 use crate::model::text::{Text, fold};
 use crate::policy::check_import::exclusions;
-use crate::policy::document::Secret;
 use crate::policy::document_customer::{CustomerSpec, DirectorySpec, DocumentationSpec, LdapSpec};
+use crate::policy::document_part::Secret;
 use crate::policy::document_tenant::{GraphSpec, TenantSpec};
 use crate::policy::fleet::{
     Bind, ChosenMatch, Customer, DirectoryLocation, DirectorySource, Documentation, Exclusion,

@@ -1,8 +1,8 @@
 //! `Customer` as written: where its sources are, and what is special about it.
 
-use crate::policy::document::Secret;
 use crate::policy::document_import::{Block, Exclude};
 use crate::policy::document_options::Choices;
+use crate::policy::document_part::{FileSpec, Secret};
 use crate::policy::document_tenant::TenantSpec;
 use crate::policy::read::{Given, Many, Map, Placed, Whole, record};
 use crate::policy::value::{
@@ -62,13 +62,6 @@ record! {
     "ldif" => ldif: Option<FileSpec>,
     /// Other customers that read the same directory; each must name the others.
     "sharedWith" => shared_with: Option<Vec<Placed<Name>>>,
-}
-
-record! {
-    /// A file inside the tree.
-    pub struct FileSpec = "a file";
-    /// Its path, relative to this file.
-    "file" => file: Placed<RelativePath>,
 }
 
 record! {

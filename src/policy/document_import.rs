@@ -1,7 +1,7 @@
 //! `ImportPolicy` as written: who is imported, and under which limits.
 
 use crate::model::account::AccountType;
-use crate::policy::document::Customers;
+use crate::policy::document_part::Customers;
 use crate::policy::fleet::MatchKey;
 use crate::policy::read::{Given, Many, Placed, Whole, record};
 use crate::policy::value::{Accounts, Day, Duration, Group, Name, Ou, Rdn, Sku, Word};

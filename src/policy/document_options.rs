@@ -1,7 +1,7 @@
 //! `ImportOptions` as written: what an import does beyond importing.
 
 use crate::model::account::AccountType;
-use crate::policy::document::Customers;
+use crate::policy::document_part::Customers;
 use crate::policy::read::{Placed, record};
 use crate::policy::value::{Duration, Name};
 

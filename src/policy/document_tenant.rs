@@ -1,7 +1,6 @@
 //! A tenant as written, and the application that reads it.
 
-use crate::policy::document::Secret;
-use crate::policy::document_customer::FileSpec;
+use crate::policy::document_part::{FileSpec, Secret};
 use crate::policy::fleet::{GraphApplication, GraphCredential, GraphEndpoints};
 use crate::policy::read::{Given, Placed, record, words};
 use crate::policy::source::{Ledger, Place};

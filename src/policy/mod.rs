@@ -8,6 +8,7 @@ pub mod document;
 pub mod document_customer;
 pub mod document_import;
 pub mod document_options;
+pub mod document_part;
 pub mod document_tenant;
 pub mod fleet;
 pub mod limits;

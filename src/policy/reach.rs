@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::model::account::AccountType;
 use crate::model::text::Text;
-use crate::policy::document::Customers;
+use crate::policy::document_part::Customers;
 use crate::policy::read::{Read, nearest};
 use crate::policy::source::Ledger;
 use crate::policy::yaml::{Content, Node};
