@@ -8,7 +8,7 @@
     reason = "a benchmark prints, and stops at what it cannot do"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -92,22 +92,13 @@ fn customer() -> Customer {
         },
     };
     Customer {
-        name: Text::from("big"),
-        display_name: "Big Ltd".to_owned(),
-        suspend: false,
         directories: vec![DirectorySource {
             name: Text::from("main"),
             location: DirectoryLocation::Ldif("big.ldif".into()),
         }],
         tenant: Some(TenantSource::Snapshot("big.json".into())),
-        documentation: Vec::new(),
-        upn_suffixes: BTreeMap::new(),
-        matches: Vec::new(),
-        approve: BTreeSet::new(),
-        protect: Vec::new(),
         imports: BTreeMap::from([(AccountType::EndUser, Imports::Valid(vec![import]))]),
-        options: BTreeMap::new(),
-        invalid: Vec::new(),
+        ..Customer::named(Text::from("big"))
     }
 }
 

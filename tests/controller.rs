@@ -53,21 +53,7 @@ impl Tree for Files {
 }
 
 fn customer(name: &str) -> Customer {
-    Customer {
-        name: Text::from(name),
-        display_name: name.to_owned(),
-        suspend: false,
-        directories: Vec::new(),
-        tenant: None,
-        documentation: Vec::new(),
-        upn_suffixes: BTreeMap::new(),
-        matches: Vec::new(),
-        approve: Default::default(),
-        protect: Vec::new(),
-        imports: BTreeMap::new(),
-        options: BTreeMap::new(),
-        invalid: Vec::new(),
-    }
+    Customer::named(Text::from(name))
 }
 
 /// Counts turns by customer.

@@ -230,22 +230,14 @@ impl World {
             },
         };
         Customer {
-            name: Text::from("contoso"),
-            display_name: "Contoso".to_owned(),
-            suspend: false,
             directories: vec![DirectorySource {
                 name: Text::from("main"),
                 location: DirectoryLocation::Ldif("x.ldif".into()),
             }],
             tenant: Some(TenantSource::Snapshot("x.json".into())),
-            documentation: Vec::new(),
-            upn_suffixes: BTreeMap::new(),
-            matches: Vec::new(),
-            approve: BTreeSet::new(),
             protect: vec![AccountPattern::Guid(person_id(self.protected))],
             imports: BTreeMap::from([(AccountType::EndUser, Imports::Valid(vec![import]))]),
-            options: BTreeMap::new(),
-            invalid: Vec::new(),
+            ..Customer::named(Text::from("contoso"))
         }
     }
 

@@ -109,11 +109,6 @@ impl Schedule {
         woken
     }
 
-    /// Makes everybody due now.
-    pub fn wake_all(&mut self, now: Moment) {
-        self.entries.values_mut().for_each(|entry| entry.wake(now));
-    }
-
     /// Takes the customer that is most overdue, if there is room for it.
     pub fn take(&mut self, now: Moment) -> Option<Text> {
         if !self.has_room(now) {

@@ -88,7 +88,7 @@ pub fn guard(watch: &Watch<'_>, removals: Vec<Operation>) -> Guarded {
     if is_approved(watch.customer, watch.holds, approval, watch.at) {
         let findings = unused_approvals(watch, Some(approval));
         let approve = |removal: Operation| Operation { approved: is_held(&removal).is_some(), ..removal };
-        let operations = removals.iter().cloned().map(approve).collect();
+        let operations = removals.into_iter().map(approve).collect();
         return Guarded { operations, findings, ..Guarded::default() }.with_holds(
             watch,
             None,
@@ -100,15 +100,12 @@ pub fn guard(watch: &Watch<'_>, removals: Vec<Operation>) -> Guarded {
     findings
         .extend(objections.values().flatten().map(|objection| describe(objection, watch, &approval, &held)));
     let operations = removals
-        .iter()
-        .map(|removal| match is_held(removal) {
-            Some(objection) => Operation {
-                action: Action::Hold,
-                held_by: Some(objection.code),
-                until: None,
-                ..removal.clone()
-            },
-            None => removal.clone(),
+        .into_iter()
+        .map(|removal| match is_held(&removal) {
+            Some(objection) => {
+                Operation { action: Action::Hold, held_by: Some(objection.code), until: None, ..removal }
+            }
+            None => removal,
         })
         .collect();
     Guarded { operations, findings, approval: Some(approval), ..Guarded::default() }.with_holds(

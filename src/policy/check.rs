@@ -425,7 +425,7 @@ fn build_customers<'a>(
         let built = match &document.spec {
             Spec::Customer(spec) => check_customer::customer(spec, name.at, &mut context),
             _ => check_customer::Built {
-                customer: nothing_of(&name.value),
+                customer: Customer::named(name.value.clone()),
                 exclude: Vec::new(),
                 claims: Vec::new(),
             },
@@ -433,25 +433,6 @@ fn build_customers<'a>(
         customers.push((document, built));
     }
     customers
-}
-
-/// Returns a customer of which only the name is known.
-fn nothing_of(name: &Text) -> Customer {
-    Customer {
-        name: name.clone(),
-        display_name: name.to_string(),
-        suspend: false,
-        directories: Vec::new(),
-        tenant: None,
-        documentation: Vec::new(),
-        upn_suffixes: BTreeMap::new(),
-        matches: Vec::new(),
-        approve: BTreeSet::new(),
-        protect: Vec::new(),
-        imports: BTreeMap::new(),
-        options: BTreeMap::new(),
-        invalid: Vec::new(),
-    }
 }
 
 fn resolve(

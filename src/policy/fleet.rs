@@ -56,6 +56,27 @@ pub struct Customer {
     pub invalid: Vec<String>,
 }
 
+impl Customer {
+    /// Makes a customer of which only the name is known: no sources, and nothing that applies.
+    pub fn named(name: Text) -> Self {
+        Self {
+            display_name: name.to_string(),
+            name,
+            suspend: false,
+            directories: Vec::new(),
+            tenant: None,
+            documentation: Vec::new(),
+            upn_suffixes: BTreeMap::new(),
+            matches: Vec::new(),
+            approve: BTreeSet::new(),
+            protect: Vec::new(),
+            imports: BTreeMap::new(),
+            options: BTreeMap::new(),
+            invalid: Vec::new(),
+        }
+    }
+}
+
 /// What applies to one customer and account type.
 #[derive(Debug, Clone)]
 pub enum Imports {
@@ -397,19 +418,4 @@ pub struct ChosenMatch {
     pub system: Text,
     /// The id there.
     pub id: Text,
-}
-
-impl AccountPattern {
-    /// Whether an account is meant.
-    pub fn fits(&self, guid: Guid, user_principal_name: Option<&str>, sam_account_name: &str) -> bool {
-        let by_name = |fits: &dyn Fn(&str) -> bool| {
-            user_principal_name.is_some_and(|name| fits(&crate::model::text::fold(name)))
-                || fits(&crate::model::text::fold(sam_account_name))
-        };
-        match self {
-            Self::Guid(wanted) => *wanted == guid,
-            Self::Name(wanted) => by_name(&|name| name == wanted.as_str()),
-            Self::Glob { pattern, .. } => by_name(&|name| pattern.matches(name)),
-        }
-    }
 }

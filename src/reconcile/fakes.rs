@@ -184,21 +184,7 @@ impl Register for FakeRegister {
 
 /// A customer without sources and imports.
 pub fn customer(name: &str) -> Customer {
-    Customer {
-        name: Text::from(name),
-        display_name: name.to_owned(),
-        suspend: false,
-        directories: Vec::new(),
-        tenant: None,
-        documentation: Vec::new(),
-        upn_suffixes: BTreeMap::new(),
-        matches: Vec::new(),
-        approve: Default::default(),
-        protect: Vec::new(),
-        imports: BTreeMap::new(),
-        options: BTreeMap::new(),
-        invalid: Vec::new(),
-    }
+    Customer::named(Text::from(name))
 }
 
 /// Who account `number` is.
