@@ -1,12 +1,12 @@
 //! What somebody found who used the program: each was so, and is not any more.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::support::graph::{ALWAYS, At, Fault, GraphFake, Place};
 use crate::support::intake::{Installation, Running, ldif_source, persons, snapshot_source, until};
+use crate::support::terminal::Terminal;
 
 /// An installation with one customer of files whose people are imported.
 fn imported(people: &[u32]) -> Installation {
@@ -25,28 +25,22 @@ fn with_grace(here: &Installation) {
     here.write("staff.yaml", &policy.replace(selection, &format!("{selection}  removal: {{grace: 7d}}\n")));
 }
 
-/// Runs a command line on a terminal of its own, types, and returns what the terminal showed and the
-/// exit code.
+/// Runs a command line on a terminal of its own, types once it asks, and returns what the terminal
+/// showed and the exit code.
 fn on_a_terminal(here: &Installation, line: &str, wait_for: &str, keys: &str) -> (String, Option<i32>) {
-    let shown = here.folder().join("terminal.txt");
-    let mut child = Command::new("script")
-        .args(["--quiet", "--flush", "--return", "--command", line])
-        .arg(&shown)
+    // In place of the shell: one that waits for the program ends by Ctrl-C as well.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("exec {line}")])
         .env("PATH", path_with_intake())
         .env_remove("INTAKE_STATE")
         .env("TERM", "xterm")
-        .current_dir(here.folder())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("`script` starts");
-    let mut typed = child.stdin.take().expect("a pipe");
-    let read = || String::from_utf8_lossy(&fs::read(&shown).unwrap_or_default()).into_owned();
-    until(wait_for, || read().contains(wait_for) || child.try_wait().expect("a child").is_some());
-    typed.write_all(keys.as_bytes()).expect("typed");
-    let code = child.wait().expect("an end").code();
-    (read(), code)
+        .current_dir(here.folder());
+    let mut terminal = Terminal::start(&command);
+    terminal.shows(wait_for);
+    terminal.types(keys);
+    let (code, shown) = terminal.end();
+    (shown, code)
 }
 
 fn path_with_intake() -> std::ffi::OsString {

@@ -1,12 +1,13 @@
 //! What goes where: results to stdout, the rest to stderr; for programs, for people, for nobody.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::support::graph::{ALWAYS, At, Fault, GraphFake};
 use crate::support::intake::{Installation, Running, ldif_source, persons, until};
+use crate::support::terminal::Terminal;
 
 const QUESTIONS: [&[&str]; 7] = [
     &["validate"],
@@ -97,30 +98,14 @@ fn on_a_terminal(
     typed: &str,
     colour: bool,
 ) -> (Option<i32>, String) {
-    let quoted = |text: &str| format!("'{text}'");
-    let line: Vec<String> = [env!("CARGO_BIN_EXE_intake")]
-        .iter()
-        .chain(arguments)
-        .map(|word| quoted(word))
-        .chain([quoted(&here.tree().display().to_string())])
-        .collect();
-    let input = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(input.path(), typed).expect("written");
-    let mut command = Command::new("script");
-    command
-        .args(["-qec", &line.join(" "), "/dev/null"])
-        .env("INTAKE_STATE", format!("sqlite:{}", here.state().display()))
-        .env("TERM", "xterm-256color")
-        .env_remove("NO_COLOR")
-        .current_dir(here.folder())
-        .stdin(File::open(input.path()).expect("opened"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    let mut command = here.command(arguments);
+    command.arg(here.tree()).env("TERM", "xterm-256color");
     if !colour {
         command.env("NO_COLOR", "1");
     }
-    let run = Running::of(&mut command).end();
-    (run.code, run.stdout)
+    let mut terminal = Terminal::start(&command);
+    terminal.types(typed);
+    terminal.end()
 }
 
 #[test]

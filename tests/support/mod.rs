@@ -12,3 +12,4 @@ pub mod receiver;
 pub mod samba;
 pub mod scripted_server;
 pub mod slapd;
+pub mod terminal;
