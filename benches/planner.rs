@@ -112,6 +112,7 @@ fn observation(size: u32) -> Observation {
         directories: vec![(Text::from("main"), Reading::Complete(directory))],
         tenant: Some(Reading::Complete(tenant)),
         register,
+        confirmation: None,
     }
 }
 

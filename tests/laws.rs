@@ -391,6 +391,7 @@ impl World {
             directories: vec![(Text::from("main"), reading(self.directory, self.directory(reversed)))],
             tenant: Some(reading(self.tenant, self.tenant(reversed))),
             register: self.register(reversed),
+            confirmation: None,
         }
     }
 

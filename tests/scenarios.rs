@@ -11,6 +11,7 @@ use intake::plan::outcome::CustomerPlan;
 use intake::plan::planner::plan_customer;
 use intake::policy::fleet::Customer;
 
+mod confirming;
 mod document;
 mod findings;
 mod outcome;

@@ -455,7 +455,7 @@ impl<'a> Entry<'a> {
     }
 
     /// Returns the objectGUID, if there is exactly one value of 16 octets.
-    fn identity(&self) -> Option<Guid> {
+    pub fn identity(&self) -> Option<Guid> {
         match self.guid {
             Slot { value: Some(octets), count: 1 } => Guid::from_octet_slice(octets),
             _ => None,

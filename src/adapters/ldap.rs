@@ -9,10 +9,13 @@ use futures_util::FutureExt as _;
 use rustls::ClientConfig;
 use secrecy::SecretString;
 
+use crate::adapters::ldap_confirm::confirm;
 use crate::adapters::ldap_connection::{Connection, tls_config};
 use crate::adapters::ldap_fault::{Failure, refused, transient};
 use crate::adapters::ldap_search::Search;
+use crate::model::confirmation::PeopleNow;
 use crate::model::directory::Directory;
+use crate::model::guid::Guid;
 use crate::model::reading::{Fault, FaultKind, Reading, Shortfall};
 use crate::model::text::Text;
 use crate::policy::fleet::LdapLocation;
@@ -46,7 +49,8 @@ impl LdapDirectory {
         Self { name, location, password, patience }
     }
 
-    async fn read_all(&self, progress: &dyn Progress) -> Reading<Directory> {
+    /// Asks the servers until one has answered the whole question.
+    async fn ask<Q: Question>(&self, question: &Q) -> Reading<Q::Answer> {
         let tls = match self.tls().await {
             Ok(tls) => tls,
             Err(fault) => return Reading::Unavailable(fault),
@@ -54,7 +58,7 @@ impl LdapDirectory {
         let started = Instant::now();
         let mut wait = FIRST_WAIT;
         loop {
-            let reading = self.try_servers(tls.as_ref(), progress).await;
+            let reading = self.try_servers(tls.as_ref(), question).await;
             let worth_repeating = match &reading {
                 Attempted::Done(_) => false,
                 Attempted::Passing(_) => started.elapsed() + wait < self.patience,
@@ -70,15 +74,19 @@ impl LdapDirectory {
 
     /// Tries each server once, in order. Every attempt is a reading from the start: two servers may
     /// be of different ages, and what they hold is never mixed.
-    async fn try_servers(&self, tls: Option<&Arc<ClientConfig>>, progress: &dyn Progress) -> Attempted {
+    async fn try_servers<Q: Question>(
+        &self,
+        tls: Option<&Arc<ClientConfig>>,
+        question: &Q,
+    ) -> Attempted<Q::Answer> {
         let mut faults: Vec<Fault> = Vec::new();
         let mut shortfall: Option<Shortfall> = None;
         for url in &self.location.urls {
             // ldap3 panics on some answers that break the protocol. A broken server costs one
             // customer its reading, and nobody else anything.
-            let attempt = AssertUnwindSafe(self.attempt(url, tls.cloned(), progress)).catch_unwind().await;
+            let attempt = AssertUnwindSafe(self.attempt(url, tls.cloned(), question)).catch_unwind().await;
             match attempt {
-                Ok(Ok(directory)) => return Attempted::Done(Reading::Complete(directory)),
+                Ok(Ok(answer)) => return Attempted::Done(Reading::Complete(answer)),
                 // A wrong password is not tried on every server: that would lock the account.
                 Ok(Err(Failure::Unavailable(fault))) if fault.kind == FaultKind::Unauthorised => {
                     return Attempted::Done(Reading::Unavailable(fault));
@@ -102,12 +110,12 @@ impl LdapDirectory {
         if passing { Attempted::Passing(reading) } else { Attempted::Done(reading) }
     }
 
-    async fn attempt(
+    async fn attempt<Q: Question>(
         &self,
         url: &str,
         tls: Option<Arc<ClientConfig>>,
-        progress: &dyn Progress,
-    ) -> Result<Directory, Failure> {
+        question: &Q,
+    ) -> Result<Q::Answer, Failure> {
         let location = &self.location;
         let timeout = location.timeout.to_std();
         let mut connection =
@@ -120,11 +128,10 @@ impl LdapDirectory {
             let fault = refused(format!("{}: the server does not say which domain it holds", connection.url));
             Failure::Unavailable(fault.hint("set baseDn"))
         })?;
-        let directory = Search::new(&mut connection, &root, base, location.page_size)
-            .run(self.name.clone(), progress)
-            .await?;
+        let search = Search::new(&mut connection, &root, base, location.page_size);
+        let answer = question.ask(search).await?;
         connection.close().await;
-        Ok(directory)
+        Ok(answer)
     }
 
     async fn tls(&self) -> Result<Option<Arc<ClientConfig>>, Fault> {
@@ -142,20 +149,61 @@ impl LdapDirectory {
 #[async_trait]
 impl DirectoryPort for LdapDirectory {
     async fn read(&self, progress: &dyn Progress) -> Reading<Directory> {
-        self.read_all(progress).await
+        self.ask(&Everything { name: self.name.clone(), progress }).await
+    }
+
+    async fn confirm(&self, people: &[Guid], _progress: &dyn Progress) -> Reading<Option<PeopleNow>> {
+        self.ask(&Few { people }).await
+    }
+}
+
+/// What one server is asked, over one connection.
+#[async_trait]
+trait Question: Sync {
+    type Answer: Send;
+
+    async fn ask(&self, search: Search<'_>) -> Result<Self::Answer, Failure>;
+}
+
+/// The whole directory.
+struct Everything<'a> {
+    name: Text,
+    progress: &'a dyn Progress,
+}
+
+/// Single people.
+struct Few<'a> {
+    people: &'a [Guid],
+}
+
+#[async_trait]
+impl Question for Everything<'_> {
+    type Answer = Directory;
+
+    async fn ask(&self, search: Search<'_>) -> Result<Directory, Failure> {
+        search.run(self.name.clone(), self.progress).await
+    }
+}
+
+#[async_trait]
+impl Question for Few<'_> {
+    type Answer = Option<PeopleNow>;
+
+    async fn ask(&self, search: Search<'_>) -> Result<Option<PeopleNow>, Failure> {
+        confirm(search, self.people).await.map(Some)
     }
 }
 
 /// What came of trying every server once.
-enum Attempted {
+enum Attempted<T> {
     /// Trying again would give the same.
-    Done(Reading<Directory>),
+    Done(Reading<T>),
     /// Trying again may help.
-    Passing(Reading<Directory>),
+    Passing(Reading<T>),
 }
 
-impl From<Attempted> for Reading<Directory> {
-    fn from(attempted: Attempted) -> Self {
+impl<T> From<Attempted<T>> for Reading<T> {
+    fn from(attempted: Attempted<T>) -> Self {
         match attempted {
             Attempted::Done(reading) | Attempted::Passing(reading) => reading,
         }

@@ -63,6 +63,9 @@ pub struct RootDse {
     pub naming_contexts: Vec<Dn>,
     /// The controls that the server understands.
     pub controls: Vec<String>,
+    /// The name of the server's own settings, which only Active Directory tells: which domain
+    /// controller this is, whatever it is reached by.
+    pub service: Option<String>,
 }
 
 impl Connection {
@@ -155,7 +158,7 @@ impl Connection {
     /// Reads what the server says of itself. A server that says nothing is no error.
     pub async fn root_dse(&mut self) -> Result<RootDse, Fault> {
         let url = self.url.clone();
-        let attributes = vec!["defaultNamingContext", "namingContexts", "supportedControl"];
+        let attributes = vec!["defaultNamingContext", "namingContexts", "supportedControl", "dsServiceName"];
         let mut ldap = self.handle();
         let search = ldap.search("", Scope::Base, "(objectClass=*)", attributes);
         let entries = match self.run(search).await {
@@ -176,6 +179,8 @@ impl Connection {
                     root.naming_contexts = texts.filter_map(|text| Dn::parse(text).ok()).collect();
                 } else if name.eq_ignore_ascii_case(b"supportedControl") {
                     root.controls = texts.map(str::to_owned).collect();
+                } else if name.eq_ignore_ascii_case(b"dsServiceName") {
+                    root.service = texts.map(str::to_owned).next();
                 }
             }
         }

@@ -44,6 +44,7 @@ pub struct Search<'a> {
     /// Whether the server must send pages, and say which is the last.
     is_paged: bool,
     has_domain_scope: bool,
+    server: Text,
     read: usize,
 }
 
@@ -55,6 +56,7 @@ impl<'a> Search<'a> {
             is_paged: root.supports(PAGED_RESULTS),
             has_domain_scope: root.supports(DOMAIN_SCOPE),
             page_size: i32::try_from(page_size.clamp(1, 100_000)).unwrap_or(1000),
+            server: Text::from(root.service.as_deref().unwrap_or(&connection.url)),
             connection,
             base,
             read: 0,
@@ -66,9 +68,7 @@ impl<'a> Search<'a> {
     /// # Errors
     /// Whatever keeps the reading from being whole.
     pub async fn run(mut self, name: Text, progress: &dyn Progress) -> Result<Directory, Failure> {
-        let harvest =
-            Harvest::new(name, self.connection.url.clone(), self.base.clone(), self.naming_context.clone());
-        let mut harvester = Harvester::start(harvest);
+        let mut harvester = Harvester::start(self.harvest(name));
         let mut stream = self.start(Vec::new()).await?;
         let mut empty_pages = 0;
         loop {
@@ -111,6 +111,39 @@ impl<'a> Search<'a> {
             self.describe_domain(&mut harvest).await?;
         }
         Ok(harvest.builder.finish())
+    }
+
+    /// Starts with nothing read.
+    pub fn harvest(&self, name: Text) -> Harvest {
+        let mut harvest =
+            Harvest::new(name, self.connection.url.clone(), self.base.clone(), self.naming_context.clone());
+        harvest.builder.server(self.server.clone());
+        harvest
+    }
+
+    /// Returns the naming context that is read.
+    pub fn naming_context(&self) -> &Dn {
+        &self.naming_context
+    }
+
+    /// Finds the few objects that a filter fits: in the whole domain, or below the base where the
+    /// reader may not see the domain.
+    ///
+    /// # Errors
+    /// Whatever keeps the answer from being whole.
+    pub async fn find(
+        &mut self,
+        filter: &str,
+        attributes: Vec<&'static str>,
+    ) -> Result<Vec<ResultEntry>, Failure> {
+        let domain = self.naming_context.as_str().to_owned();
+        match self.answer(&domain, Scope::Subtree, filter, attributes.clone()).await? {
+            Some(entries) => Ok(entries),
+            None => {
+                let base = self.base.as_str().to_owned();
+                Ok(self.answer(&base, Scope::Subtree, filter, attributes).await?.unwrap_or_default())
+            }
+        }
     }
 
     async fn start(&mut self, cookie: Vec<u8>) -> Result<Stream, Failure> {
@@ -188,7 +221,7 @@ impl<'a> Search<'a> {
                 portions += 1;
                 let attribute = format!("member;range={first}-*");
                 let base = group.dn().as_str().to_owned();
-                let (entries, _) = self.read_object(&base, vec![attribute]).await?;
+                let entries = self.read_object(&base, vec![attribute]).await?;
                 let Some(entry) = entries.first() else {
                     let what = format!("the group {base} vanished while its members were read");
                     return Err(harvest.stopped(&Obstacle::Changed(what)));
@@ -210,7 +243,7 @@ impl<'a> Search<'a> {
     /// see it reads without.
     async fn describe_domain(&mut self, harvest: &mut Harvest) -> Result<(), Failure> {
         let base = self.naming_context.as_str().to_owned();
-        let (entries, _) = self.read_object(&base, ATTRIBUTES.map(str::to_owned).to_vec()).await?;
+        let entries = self.read_object(&base, ATTRIBUTES.map(str::to_owned).to_vec()).await?;
         if let Some(entry) = entries.first() {
             let entry = entry_of(&entry.0).map_err(|obstacle| harvest.stopped(&obstacle))?;
             entry.describe_domain(&mut harvest.builder);
@@ -223,15 +256,25 @@ impl<'a> Search<'a> {
         &mut self,
         base: &str,
         attributes: Vec<String>,
-    ) -> Result<(Vec<ResultEntry>, LdapResult), Failure> {
-        let mut stream = self.send(base, Scope::Base, "(objectClass=*)", attributes, Vec::new()).await?;
+    ) -> Result<Vec<ResultEntry>, Failure> {
+        let found = self.answer(base, Scope::Base, "(objectClass=*)", attributes).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Searches once, without pages. `None` where the name to begin at is not there, or may not be seen.
+    async fn answer<S: AsRef<str> + Send + Sync + 'static>(
+        &mut self,
+        base: &str,
+        scope: Scope,
+        filter: &str,
+        attributes: Vec<S>,
+    ) -> Result<Option<Vec<ResultEntry>>, Failure> {
+        let mut stream = self.send(base, scope, filter, attributes, Vec::new()).await?;
         let mut page = self.receive(&mut stream).await;
         page.entries.retain(is_object);
         match page.end {
-            Ok(result) if result.rc == code::SUCCESS => Ok((page.entries, result)),
-            Ok(result) if matches!(result.rc, code::NO_SUCH_OBJECT | code::INSUFFICIENT_ACCESS) => {
-                Ok((Vec::new(), result))
-            }
+            Ok(result) if result.rc == code::SUCCESS => Ok(Some(page.entries)),
+            Ok(result) if matches!(result.rc, code::NO_SUCH_OBJECT | code::INSUFFICIENT_ACCESS) => Ok(None),
             Ok(result) => Err(search_failure(&self.connection.url, base, &result, self.read)),
             Err(LdapError::Timeout { .. }) => Err(self.lost("no answer in time")),
             Err(_) => Err(self.lost(self.connection.cause())),

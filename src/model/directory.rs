@@ -22,6 +22,8 @@ pub struct Directory {
     pub naming_context: Dn,
     /// The domain's SID, where the directory tells.
     pub domain_sid: Option<Sid>,
+    /// The server that was read, by a name that no other server of the directory has; none for a file.
+    pub server: Option<Text>,
     /// The containers that the directory keeps under another name than the usual one, by the
     /// usual RDN's key: `cn=users` may be redirected to `OU=People`.
     pub well_known: BTreeMap<Text, Dn>,
@@ -205,6 +207,7 @@ impl DirectoryBuilder {
                 base,
                 naming_context,
                 domain_sid: None,
+                server: None,
                 well_known: BTreeMap::new(),
                 containers: Vec::new(),
                 people: Vec::new(),
@@ -226,6 +229,11 @@ impl DirectoryBuilder {
     /// Sets the domain's SID.
     pub fn domain_sid(&mut self, sid: Sid) {
         self.directory.domain_sid = Some(sid);
+    }
+
+    /// Sets which server was read.
+    pub fn server(&mut self, name: Text) {
+        self.directory.server = Some(name);
     }
 
     /// Records where the directory keeps a container that is usually called `rdn_key`.

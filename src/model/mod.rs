@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod addresses;
+pub mod confirmation;
 pub mod digest;
 pub mod directory;
 pub mod dn;

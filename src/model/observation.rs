@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::model::confirmation::Confirmation;
 use crate::model::directory::Directory;
 use crate::model::reading::Reading;
 use crate::model::register::RegisterState;
@@ -19,4 +20,6 @@ pub struct Observation {
     pub tenant: Option<Reading<Tenant>>,
     /// What the register holds.
     pub register: RegisterState,
+    /// Who was asked for once more; `None` as long as nobody was.
+    pub confirmation: Option<Confirmation>,
 }

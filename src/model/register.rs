@@ -64,13 +64,28 @@ pub struct PinnedScope {
     pub dn: Text,
 }
 
-/// The users that the last complete readings held, sorted: what `source-shrunk` measures by.
+/// What is remembered of the last complete readings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Measures {
-    /// objectGUIDs, by the directory's name.
+    /// The objectGUIDs of the users of the last reading that led to no held removal, sorted, by the
+    /// directory's name: what `source-shrunk` measures by.
     pub directories: BTreeMap<Text, Vec<Guid>>,
-    /// Ids of tenant users.
+    /// The ids of the tenant's users, likewise.
     pub tenant: Option<Vec<Guid>>,
+    /// Where each directory was last read, by its name.
+    pub sightings: BTreeMap<Text, Sighting>,
+}
+
+/// Where a directory was last read, and who was out of the desired set there.
+///
+/// Domain controllers are of different ages. One that is behind does not know somebody yet, or has
+/// not heard that somebody moved back: whoever another one alone does not have has to be missed twice.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sighting {
+    /// The server, by a name that no other has.
+    pub server: Text,
+    /// The accounts that the plan would remove, held ones included, sorted.
+    pub out: Vec<Guid>,
 }
 
 /// A set of removals that a guard kept back.

@@ -105,6 +105,18 @@ impl TenantBuilder {
         Self::default()
     }
 
+    /// Goes on with a tenant that was read.
+    pub fn of(tenant: Tenant) -> Self {
+        let users = tenant.users.iter().zip(0..).map(|(user, position)| (user.id, position)).collect();
+        let licence_sets = tenant
+            .licence_sets
+            .iter()
+            .zip(0..)
+            .map(|(set, position)| (set.clone(), LicenceSetIndex(position)))
+            .collect();
+        Self { tenant, users, licence_sets }
+    }
+
     /// Returns how many users arrived so far.
     pub fn users(&self) -> usize {
         self.tenant.users.len()

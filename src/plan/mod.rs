@@ -11,7 +11,7 @@ pub mod membership;
 pub mod outcome;
 pub mod patterns;
 pub mod planner;
+pub mod prove;
 pub mod report;
-
 pub mod screen;
 pub mod select;

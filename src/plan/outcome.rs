@@ -379,6 +379,11 @@ impl CustomerPlan {
         operations.sort_by_key(|operation| operation.action);
         operations
     }
+
+    /// Returns whom applying the plan would remove, now or after a grace; nobody who is held.
+    pub fn removals(&self) -> impl Iterator<Item = &Operation> {
+        self.operations.iter().filter(|operation| matches!(operation.action, Action::Pend | Action::Remove))
+    }
 }
 
 impl Operation {

@@ -24,6 +24,7 @@ use crate::plan::outcome::{
     Action, Consequences, CustomerPlan, CustomerState, FORMAT_VERSION, Finding, FindingCode, Operation, Plan,
     Severity, Summary,
 };
+use crate::plan::prove::{confirmed, miss_twice, sightings};
 use crate::plan::screen::screen;
 use crate::plan::select::{Resolver, Selected, select};
 use crate::policy::fleet::{Customer, Imports};
@@ -184,7 +185,9 @@ fn judge(
     let Changes { others, removals, ended, kept, desired: counts, orphans, left_out } =
         diff(&known, &selected, &screened, &desired);
 
-    let measures = measure(readings);
+    let mut measures = measure(readings);
+    measures.sightings = sightings(&readings.directories, &removals);
+    let removals = miss_twice(&readings.directories, &register.measures, removals, &mut draft.plan.findings);
     let watch = Watch {
         customer,
         accounts: &register.accounts,
@@ -204,6 +207,8 @@ fn judge(
     // The end of a grace needs proof that the account is still out.
     let is_proven = |operation: &Operation| !selected.hidden_members.contains(&operation.key.account_type);
     draft.plan.operations.extend(ended.into_iter().filter(is_proven));
+    let unanswered =
+        confirmed(observation.confirmation.as_ref(), &mut draft.plan.operations, &mut draft.plan.findings);
     draft.plan.approval = approval;
     let listings = Listings {
         known: &known,
@@ -222,8 +227,11 @@ fn judge(
     consequences.holds = holds;
     // A turn that judges only one account type does not move what the other is measured by.
     let judges_all = !held && invalid_types.is_empty();
-    consequences.measures = (judges_all && measures != register.measures).then_some(measures);
-    Judged { held, unreadable: !licences.unreadable.is_empty() }
+    if !judges_all {
+        measures = Measures { sightings: measures.sightings, ..register.measures.clone() };
+    }
+    consequences.measures = (measures != register.measures).then_some(measures);
+    Judged { held, unreadable: unanswered || !licences.unreadable.is_empty() }
 }
 
 /// Whether every import has the sides that it needs.

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
+use crate::model::confirmation::PeopleNow;
 use crate::model::directory::Directory;
+use crate::model::guid::Guid;
 use crate::model::reading::Reading;
 use crate::model::tenant::Tenant;
 use crate::policy::fleet::{Customer, DirectorySource, TenantSource};
@@ -12,6 +14,12 @@ use crate::policy::fleet::{Customer, DirectorySource, TenantSource};
 pub trait DirectoryPort: Send + Sync {
     /// Reads the whole directory. Never fails: what went wrong is in the reading.
     async fn read(&self, progress: &dyn Progress) -> Reading<Directory>;
+
+    /// Reads single people once more, wherever in the domain they are by now. `None` from a source
+    /// that says the same however often it is asked: a file.
+    async fn confirm(&self, _people: &[Guid], _progress: &dyn Progress) -> Reading<Option<PeopleNow>> {
+        Reading::Complete(None)
+    }
 }
 
 /// One customer's tenant.
@@ -19,6 +27,12 @@ pub trait DirectoryPort: Send + Sync {
 pub trait TenantPort: Send + Sync {
     /// Reads the whole tenant. Never fails: what went wrong is in the reading.
     async fn read(&self, progress: &dyn Progress) -> Reading<Tenant>;
+
+    /// Reads single users once more, into a tenant that holds nobody else. `None` from a source that
+    /// says the same however often it is asked: a file.
+    async fn confirm(&self, _users: &[Guid], _progress: &dyn Progress) -> Reading<Option<Tenant>> {
+        Reading::Complete(None)
+    }
 }
 
 /// Opens the sources of customers. The one place that knows which adapter reads what.

@@ -168,7 +168,11 @@ impl Register for FakeRegister {
     }
 
     async fn record_measures(&self, customer: &str, measures: &Measures) -> Result<(), RegisterFault> {
-        self.inner().customers.entry(Text::from(customer)).or_default().measures = measures.clone();
+        let mut inner = self.inner();
+        let known = &mut inner.customers.entry(Text::from(customer)).or_default().measures;
+        known.directories.extend(measures.directories.clone());
+        known.tenant = measures.tenant.clone().or(known.tenant.take());
+        known.sightings.extend(measures.sightings.clone());
         Ok(())
     }
 

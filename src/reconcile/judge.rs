@@ -7,7 +7,7 @@ use crate::model::observation::Observation;
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::register::RegisterState;
 use crate::model::text::Text;
-use crate::plan::outcome::CustomerPlan;
+use crate::plan::outcome::{CustomerPlan, Operation};
 use crate::plan::planner::{plan_absent, plan_customer};
 use crate::policy::fleet::Customer;
 use crate::ports::register::RegisterFault;
@@ -133,9 +133,31 @@ impl Judge {
                 directories: Vec::new(),
                 tenant: None,
                 register: self.observer.register.load(name).await?,
+                confirmation: None,
             },
         };
-        self.plan(job, observation).await
+        let judged = self.plan(job, observation).await?;
+        match job {
+            Job::Listed(customer) => self.confirm(customer, job, judged).await,
+            Job::Absent { .. } => Ok(judged),
+        }
+    }
+
+    /// Before anybody is removed, the sources are asked once more for exactly these people, and the
+    /// customer is planned again with the answers. Never a third time: whom that plan would remove
+    /// besides them waits for the next turn.
+    async fn confirm(
+        &self,
+        customer: &Arc<Customer>,
+        job: &Job,
+        judged: Judged,
+    ) -> Result<Judged, TurnFault> {
+        let removals: Vec<&Operation> = judged.plan.removals().collect();
+        if removals.is_empty() {
+            return Ok(judged);
+        }
+        let (observation, amended) = self.observer.confirm(customer, judged.observation, &removals).await;
+        if amended { self.plan(job, observation).await } else { Ok(Judged { observation, ..judged }) }
     }
 
     /// Plans a customer anew from the same readings and the register as it is now.
@@ -176,6 +198,9 @@ impl Unread {
         }
         if let Some(reading) = &observation.tenant {
             unread.note(reading);
+        }
+        for (_, answer) in observation.confirmation.iter().flat_map(|confirmation| &confirmation.unanswered) {
+            unread.note(answer);
         }
         unread
     }

@@ -9,16 +9,19 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::model::confirmation::{Confirmation, PeopleNow};
 use crate::model::directory::Directory;
 use crate::model::duration::Seconds;
+use crate::model::guid::Guid;
 use crate::model::observation::Observation;
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::tenant::Tenant;
 use crate::model::text::{Text, inert};
+use crate::plan::outcome::Operation;
 use crate::policy::fleet::{Customer, DirectoryLocation, DirectorySource, TenantSource};
 use crate::ports::clock::Clock;
 use crate::ports::register::{RegisterFault, RegisterReader};
-use crate::ports::source::{Progress, Sources};
+use crate::ports::source::{Progress, Sources, Unwatched};
 
 /// How long a source may go without a page before it counts as hung. Far beyond every time-out
 /// that an adapter sets itself: this is the net below them.
@@ -55,7 +58,91 @@ impl Observer {
             join_all((0..customer.directories.len()).map(|index| self.directory(customer, index, sum)));
         let (register, directories, tenant) =
             tokio::join!(self.register.load(&customer.name), directories, self.tenant(customer, sum));
-        Ok(Observation { at, directories, tenant, register: register? })
+        Ok(Observation { at, directories, tenant, register: register?, confirmation: None })
+    }
+
+    /// Asks all sources once more for some accounts, and puts what they answer into the observation:
+    /// a listing may have missed somebody who is there. Returns also whether that may change anything.
+    pub async fn confirm(
+        &self,
+        customer: &Arc<Customer>,
+        mut observation: Observation,
+        accounts: &[&Operation],
+    ) -> (Observation, bool) {
+        // What is read of single people is not worth a progress bar.
+        let sum = &Arc::new(Sum { objects: AtomicUsize::new(0), onward: Arc::new(Unwatched) });
+        let in_directory = |name: &Text| -> Vec<Guid> {
+            let of_directory = accounts.iter().filter(|account| account.directory.as_ref() == Some(name));
+            of_directory.map(|account| account.key.id).collect()
+        };
+        let users: Vec<Guid> = accounts.iter().filter_map(|account| account.profile.tenant_user_id).collect();
+        let directories = join_all(
+            (0..customer.directories.len())
+                .map(|index| (index, in_directory(&customer.directories[index].name)))
+                .filter(|(_, people)| !people.is_empty())
+                .map(|(index, people)| self.people_now(customer, index, people, sum)),
+        );
+        let (directories, tenant) = tokio::join!(directories, self.users_now(customer, users, sum));
+        let asked = accounts.iter().map(|account| account.key).collect();
+        let mut confirmation = Confirmation { asked, unanswered: Vec::new() };
+        let mut amended = false;
+        for (name, answer) in directories {
+            let subject = format!("directory {}", inert(&name));
+            let Some(Some(people)) = confirmation.take(subject, answer) else { continue };
+            amended = true;
+            let read = observation.directories.iter_mut().find(|(read, _)| *read == name);
+            if let Some((_, Reading::Complete(directory))) = read {
+                people.amend(directory);
+            }
+        }
+        if let Some(Some(users)) = tenant.and_then(|answer| confirmation.take("tenant".to_owned(), answer))
+            && let Some(Reading::Complete(read)) = observation.tenant.take()
+        {
+            observation.tenant = Some(Reading::Complete(read.amend(users)));
+            amended = true;
+        }
+        amended |= !confirmation.unanswered.is_empty();
+        observation.confirmation = Some(confirmation);
+        (observation, amended)
+    }
+
+    async fn people_now(
+        &self,
+        customer: &Arc<Customer>,
+        index: usize,
+        people: Vec<Guid>,
+        sum: &Arc<Sum>,
+    ) -> (Text, Reading<Option<PeopleNow>>) {
+        let source = &customer.directories[index];
+        let what = format!("the directory `{}` of `{}`", inert(&source.name), inert(&customer.name));
+        let (name, stall) = (source.name.clone(), self.stall + page_time(source));
+        let watched = Arc::new(Watched::new(sum));
+        let (sources, customer, seen) = (self.sources.clone(), customer.clone(), watched.clone());
+        let read = async move {
+            let port = sources.directory(&customer, &customer.directories[index]);
+            port.confirm(&people, &*seen).await
+        };
+        (name, guarded(&what, stall, &watched, read).await)
+    }
+
+    async fn users_now(
+        &self,
+        customer: &Arc<Customer>,
+        users: Vec<Guid>,
+        sum: &Arc<Sum>,
+    ) -> Option<Reading<Option<Tenant>>> {
+        let source: TenantSource = customer.tenant.clone()?;
+        if users.is_empty() {
+            return None;
+        }
+        let what = format!("the tenant of `{}`", inert(&customer.name));
+        let watched = Arc::new(Watched::new(sum));
+        let (sources, customer, seen) = (self.sources.clone(), customer.clone(), watched.clone());
+        let read = async move {
+            let port = sources.tenant(&customer, &source);
+            port.confirm(&users, &*seen).await
+        };
+        Some(guarded(&what, self.stall, &watched, read).await)
     }
 
     async fn directory(
@@ -192,7 +279,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::ports::source::{DirectoryPort, TenantPort, Unwatched};
+    use crate::ports::source::{DirectoryPort, TenantPort};
     use crate::reconcile::fakes::{FakeRegister, FixedClock, customer};
 
     /// Directories by the name of what they do.

@@ -12,6 +12,7 @@ use intake::model::account::{
 use intake::model::guid::Guid;
 use intake::model::register::{
     Commit, CustomerStatus, Delivery, Hold, Measures, NewEvent, PinnedScope, Pins, ScopeKind, ScopeName,
+    Sighting,
 };
 use intake::model::text::Text;
 use intake::ports::outbox::Outbox;
@@ -536,12 +537,22 @@ async fn measures_of_a_source_stay_until_it_is_measured_again(register: &dyn Reg
             ("branch".into(), Vec::new()),
         ]),
         tenant: Some(ids(&[0x0011_2233_4455_6677_8899_aabb_ccdd_eeff])),
+        sightings: BTreeMap::from([
+            ("main".into(), Sighting { server: "CN=DC1".into(), out: ids(&[7, 9]) }),
+            ("branch".into(), Sighting { server: "ldap://branch".into(), out: Vec::new() }),
+        ]),
     };
     register.record_measures("contoso", &all).await.unwrap();
     assert_eq!(register.load("contoso").await.unwrap().measures, all);
-    let some = Measures { directories: BTreeMap::from([("main".into(), ids(&[1]))]), tenant: None };
+    let moved = Sighting { server: "CN=DC2".into(), out: Vec::new() };
+    let some = Measures {
+        directories: BTreeMap::from([("main".into(), ids(&[1]))]),
+        sightings: BTreeMap::from([("main".into(), moved.clone())]),
+        ..Measures::default()
+    };
     register.record_measures("contoso", &some).await.unwrap();
     let mut expected = all;
+    expected.sightings.insert("main".into(), moved);
     expected.directories.insert("main".into(), ids(&[1]));
     assert_eq!(register.load("contoso").await.unwrap().measures, expected);
     assert_eq!(register.load("fabrikam").await.unwrap().measures, Measures::default());

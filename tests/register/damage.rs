@@ -1,12 +1,14 @@
 //! Files that are no store, or no longer: told apart, and left as they are.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use intake::adapters::store::connection::Store;
-use intake::model::register::Commit;
+use intake::model::guid::Guid;
+use intake::model::register::{Commit, Measures, Sighting};
 use intake::ports::register::{ChainCheck, Register as _, RegisterFault, RegisterReader as _};
 
 use super::sample::{Folder, account, commit, event, raw, small, tamper, url};
@@ -200,7 +202,7 @@ async fn a_file_that_was_cut_or_overwritten_in_the_middle_is_damaged() {
 #[tokio::test]
 async fn a_store_of_a_later_version_is_refused_and_left_as_it_is() {
     let folder = closed().await;
-    tamper(&folder.path(), "PRAGMA user_version = 2").await;
+    tamper(&folder.path(), "PRAGMA user_version = 99").await;
     let before = fs::read(folder.path()).unwrap();
     let fault = Store::open(&folder.url()).await.unwrap_err();
     assert!(matches!(fault, RegisterFault::Newer), "{fault:?}");
@@ -214,7 +216,7 @@ async fn a_store_that_a_later_version_migrates_meanwhile_is_written_no_more() {
     let folder = Folder::new();
     let store = folder.open().await;
     store.commit(small("contoso", 0)).await.unwrap();
-    tamper(&folder.path(), "PRAGMA user_version = 2").await;
+    tamper(&folder.path(), "PRAGMA user_version = 99").await;
     let fault = store.commit(small("contoso", 1)).await.unwrap_err();
     assert!(matches!(fault, RegisterFault::Newer), "{fault:?}");
     let fault = store.load("contoso").await.unwrap_err();
@@ -238,10 +240,23 @@ async fn a_migration_that_fails_leaves_the_store_as_it_was() {
     tamper(&folder.path(), "PRAGMA user_version = 0").await;
     let fault = Store::open(&folder.url()).await.unwrap_err();
     assert!(told(&fault).contains("already exists"), "{}", told(&fault));
-    tamper(&folder.path(), "PRAGMA user_version = 1").await;
+    tamper(&folder.path(), "PRAGMA user_version = 2").await;
     let store = folder.open().await;
     assert_eq!(store.load("contoso").await.unwrap().accounts, [account(1)]);
     assert_eq!(store.commit(small("contoso", 1)).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_holds() {
+    let folder = closed().await;
+    // What the second step added.
+    tamper(&folder.path(), "DROP TABLE sightings; PRAGMA user_version = 1").await;
+    let store = folder.open().await;
+    assert_eq!(store.load("contoso").await.unwrap().accounts, [account(1)]);
+    let seen = Sighting { server: "CN=DC1".into(), out: vec![Guid::from_u128(7)] };
+    let measures = Measures { sightings: BTreeMap::from([("main".into(), seen)]), ..Measures::default() };
+    store.record_measures("contoso", &measures).await.unwrap();
+    assert_eq!(store.load("contoso").await.unwrap().measures, measures);
 }
 
 #[tokio::test]
@@ -255,6 +270,7 @@ async fn a_value_that_intake_never_writes_is_named() {
         ("UPDATE customers SET pins = '{}'", "`{}` is no value of pins"),
         ("UPDATE customers SET revision = -1", "`-1` is no value of a revision"),
         ("INSERT INTO measures VALUES ('contoso', 'tenant', '', x'00')", "middle of an id"),
+        ("INSERT INTO sightings VALUES ('contoso', 'main', 'dc1', x'00')", "middle of an id"),
         ("UPDATE accounts SET display_name = CAST(x'ff' AS TEXT)", "utf-8"),
     ] {
         let folder = closed().await;

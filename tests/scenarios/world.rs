@@ -51,6 +51,7 @@ pub(super) fn observation(scenario: &Scenario) -> Observation {
         directories: directory.map(|reading| (Text::from(DIRECTORY), reading)).into_iter().collect(),
         tenant: reading(scenario.tenant.reading, tenant),
         register,
+        confirmation: None,
     }
 }
 
@@ -348,5 +349,6 @@ fn measures(part: &RegisterPart, directory: &Directory, tenant: &Tenant) -> Meas
             .into_iter()
             .collect(),
         tenant: part.vanished.tenant.map(|count| with_vanished(users(), count, tenant_id)),
+        ..Measures::default()
     }
 }

@@ -6,7 +6,7 @@ use crate::adapters::store::accounts::{moment, strange, time};
 use crate::adapters::store::fault::Mishap;
 use crate::model::account::Source;
 use crate::model::guid::Guid;
-use crate::model::register::{CustomerStatus, Measures};
+use crate::model::register::{CustomerStatus, Measures, Sighting};
 use crate::model::text::Text;
 
 const STATUSES: &str = "
@@ -25,6 +25,12 @@ const MEASURES: &str = "SELECT source, name, ids FROM measures WHERE customer = 
 const WRITE_MEASURE: &str = "
     INSERT INTO measures (customer, source, name, ids) VALUES ($1, $2, $3, $4)
     ON CONFLICT (customer, source, name) DO UPDATE SET ids = excluded.ids";
+
+const SIGHTINGS: &str = "SELECT directory, server, seen_out FROM sightings WHERE customer = $1";
+const WRITE_SIGHTING: &str = "
+    INSERT INTO sightings (customer, directory, server, seen_out) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (customer, directory) DO UPDATE SET
+        server = excluded.server, seen_out = excluded.seen_out";
 
 /// Returns how each customer's last turn went, sorted by name.
 pub(super) async fn statuses(connection: &mut SqliteConnection) -> Result<Vec<CustomerStatus>, Mishap> {
@@ -67,22 +73,22 @@ pub(super) async fn write_status(
     Ok(())
 }
 
-/// Returns what a customer's readings are measured by.
+/// Returns what is remembered of a customer's last complete readings.
 pub(super) async fn measures(connection: &mut SqliteConnection, customer: &str) -> Result<Measures, Mishap> {
     let mut measures = Measures::default();
-    for row in &sqlx::query(MEASURES).bind(customer).fetch_all(connection).await? {
-        let ids: &[u8] = row.try_get(2)?;
-        let (whole, rest) = ids.as_chunks::<16>();
-        if !rest.is_empty() {
-            return Err(Mishap::Strange("a measure is cut off in the middle of an id".into()));
-        }
-        let ids: Vec<Guid> = whole.iter().copied().map(Guid::from_octets).collect();
+    for row in &sqlx::query(MEASURES).bind(customer).fetch_all(&mut *connection).await? {
+        let ids = read_ids(row.try_get(2)?)?;
         let source: &str = row.try_get(0)?;
         if source == Source::Tenant.code() {
             measures.tenant = Some(ids);
         } else {
             measures.directories.insert(Text::from(row.try_get::<&str, _>(1)?), ids);
         }
+    }
+    for row in &sqlx::query(SIGHTINGS).bind(customer).fetch_all(connection).await? {
+        let server = Text::from(row.try_get::<&str, _>(1)?);
+        let sighting = Sighting { server, out: read_ids(row.try_get(2)?)? };
+        measures.sightings.insert(Text::from(row.try_get::<&str, _>(0)?), sighting);
     }
     Ok(measures)
 }
@@ -97,14 +103,34 @@ pub(super) async fn write_measures(
     let directories = measures.directories.iter().map(|(name, ids)| (Source::Directory, name.as_str(), ids));
     let tenant = measures.tenant.iter().map(|ids| (Source::Tenant, "", ids));
     for (source, name, ids) in directories.chain(tenant) {
-        let octets: Vec<u8> = ids.iter().flat_map(|id| id.octets()).collect();
         sqlx::query(WRITE_MEASURE)
             .bind(customer)
             .bind(source.code())
             .bind(name)
-            .bind(octets)
+            .bind(octets(ids))
+            .execute(&mut *connection)
+            .await?;
+    }
+    for (directory, sighting) in &measures.sightings {
+        sqlx::query(WRITE_SIGHTING)
+            .bind(customer)
+            .bind(directory.as_str())
+            .bind(sighting.server.as_str())
+            .bind(octets(&sighting.out))
             .execute(&mut *connection)
             .await?;
     }
     Ok(())
+}
+
+fn octets(ids: &[Guid]) -> Vec<u8> {
+    ids.iter().flat_map(|id| id.octets()).collect()
+}
+
+fn read_ids(octets: &[u8]) -> Result<Vec<Guid>, Mishap> {
+    let (whole, rest) = octets.as_chunks::<16>();
+    if !rest.is_empty() {
+        return Err(Mishap::Strange("a measure is cut off in the middle of an id".into()));
+    }
+    Ok(whole.iter().copied().map(Guid::from_octets).collect())
 }
