@@ -24,6 +24,8 @@ use crate::support::samba::{self, Samba};
 use crate::support::scripted_server::{self, Answer, Request, texts};
 use crate::support::slapd::{self, Slapd, SlapdOptions};
 
+mod confirm;
+
 /// A slapd with one of everything, for tests that only read.
 fn everything() -> &'static Slapd {
     static SHARED: OnceLock<Slapd> = OnceLock::new();

@@ -9,7 +9,7 @@ use crate::adapters::directory_object::{ATTRIBUTES, CLASSES, Obstacle, shown};
 use crate::adapters::ldap_connection::{Connection, RootDse};
 use crate::adapters::ldap_fault::{Failure, code, lost, refused, search_failure};
 use crate::adapters::ldap_harvest::{Harvest, Harvester, entry_of, is_object};
-use crate::model::directory::Directory;
+use crate::model::directory::{Directory, Origin};
 use crate::model::dn::Dn;
 use crate::model::reading::Shortfall;
 use crate::model::text::Text;
@@ -117,7 +117,7 @@ impl<'a> Search<'a> {
     pub fn harvest(&self, name: Text) -> Harvest {
         let mut harvest =
             Harvest::new(name, self.connection.url.clone(), self.base.clone(), self.naming_context.clone());
-        harvest.builder.server(self.server.clone());
+        harvest.builder.origin(Origin::Server(self.server.clone()));
         harvest
     }
 

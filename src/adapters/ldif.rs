@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::adapters::directory_object::{Entry, Obstacle, shown};
 use crate::adapters::ldif_record::{Broken, Record, Records, Remark};
-use crate::model::directory::{Contradiction, Directory, DirectoryBuilder};
+use crate::model::directory::{Contradiction, Directory, DirectoryBuilder, Origin};
 use crate::model::dn::Dn;
 use crate::model::guid::Guid;
 use crate::model::reading::{Fault, FaultKind, Reading, Shortfall};
@@ -55,7 +55,12 @@ impl LdifDirectory {
             Err(what) => return self.refused(&what),
         };
         let mut read = 0;
-        match self.read_records(file, told, &mut read) {
+        let before = state_of(&self.path);
+        match self.read_records(file, &before, told, &mut read) {
+            Ok(_) if state_of(&self.path) != before => Reading::Incomplete(Shortfall {
+                what: format!("{}: the file changed while it was read", self.shown),
+                read,
+            }),
             Ok(directory) => Reading::Complete(directory),
             Err(Failure::Refused(what)) => self.refused(&what),
             Err(Failure::Short(what)) => {
@@ -71,6 +76,7 @@ impl LdifDirectory {
     fn read_records(
         &self,
         file: File,
+        state: &str,
         told: &mpsc::UnboundedSender<usize>,
         read: &mut usize,
     ) -> Result<Directory, Failure> {
@@ -116,7 +122,7 @@ impl LdifDirectory {
                 let _ = told.send(*read);
             }
         }
-        let Some((builder, _)) = builder else {
+        let Some((mut builder, _)) = builder else {
             return Err(Failure::Short(": the file holds no entry".to_owned()));
         };
         let marked = check_marks(&records.remarks, *read, records.content())?;
@@ -127,6 +133,10 @@ impl LdifDirectory {
             )));
         }
         let _ = told.send(*read);
+        if !marked {
+            // It may be cut between two records, or still be being written.
+            builder.origin(Origin::File(Text::from(format!("{} {state}", shown(&self.shown)))));
+        }
         Ok(builder.finish())
     }
 
@@ -228,6 +238,14 @@ fn domain_of(dn: &Dn) -> Option<Dn> {
 
 /// Compares what a file says of itself with what it holds. Returns whether it says below its last
 /// record, which ends in line `content`, that it is whole.
+/// Tells one state of a file from another: its size and when it was last written.
+fn state_of(path: &Path) -> String {
+    let Ok(about) = std::fs::metadata(path) else { return "gone".to_owned() };
+    let written = about.modified().ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
+    let written = written.map_or_else(|| "an unknown time".to_owned(), |time| time.to_string());
+    format!("({} bytes, written at {written})", about.len())
+}
+
 fn check_marks(remarks: &[Remark], records: usize, content: usize) -> Result<bool, Failure> {
     let mut begun = None;
     let mut ended = false;
@@ -245,7 +263,8 @@ fn check_marks(remarks: &[Remark], records: usize, content: usize) -> Result<boo
                 ["entries", number] if number.parse() == Ok(records) => counted |= at_end,
                 ["entries", number] if number.parse::<usize>().is_ok() => {
                     return Err(short(format!(
-                        "the file says that it holds {number} entries, and holds {records}"
+                        "the file says that it holds {number} entries, and holds {records}; if it was changed by \
+                         hand and is whole, correct the number"
                     )));
                 }
                 _ => {

@@ -14,6 +14,7 @@ use crate::cli::selection::{approve, choose};
 use crate::cli::session::Session;
 use crate::cli::wiring::{self, CheckedTree, Operator, Store, SystemClock};
 use crate::daemon::signals::listen_to_stop;
+use crate::model::digest::Digest;
 use crate::model::text::Text;
 use crate::plan::outcome::{Plan, Summary};
 use crate::plan::report::of_these;
@@ -84,6 +85,7 @@ async fn apply(
     if let Some(saved) = saved {
         expect_same(saved, &plan)?;
     }
+    expect_used(&arguments.approve, &round)?;
     let root = &arguments.tree.tree;
     show(session, &plan, root)?;
     if asks(arguments) && plan.customers.iter().any(writes) {
@@ -174,9 +176,26 @@ fn stale(why: &str) -> Failure {
 
 fn expect_same(saved: &SavedPlan, plan: &Plan) -> Result<(), Failure> {
     if saved.digest == plan.digest {
-        return Ok(());
+        return saved.expect_honest(plan);
     }
     Err(stale("what changed since (- saved, + now):").details(saved.difference(plan)?))
+}
+
+/// Expects that each digest that was typed lets something go.
+fn expect_used(approved: &[Digest], round: &Round) -> Result<(), Failure> {
+    let counts = |digest: &Digest| {
+        round.judged.iter().any(|(_, judged)| {
+            let holds = &judged.plan.consequences.holds;
+            holds.iter().any(|hold| hold.approval == *digest && hold.used_at == Some(judged.observation.at))
+        })
+    };
+    match approved.iter().find(|digest| !counts(digest)) {
+        None => Ok(()),
+        Some(digest) => Err(Failure::new(format!(
+            "`--approve {digest}` approves nothing that is held now, and nothing was written"
+        ))
+        .hint("the set of removals changed, was approved before, or is another customer's: plan again")),
+    }
 }
 
 /// Asks. Only `yes` is one.

@@ -96,6 +96,11 @@ async fn verify(
     register: &dyn RegisterReader,
     chosen: &BTreeSet<&Text>,
 ) -> Result<Exit, Failure> {
+    if chosen.is_empty() {
+        // Nothing that was checked is not a record that is whole.
+        return Err(Failure::new("there is nothing to verify: the store knows no customer")
+            .hint("look at `--state`, and at `state` of the operator's file"));
+    }
     let mut exit = Exit::Done;
     let mut forms = Vec::new();
     for customer in chosen {

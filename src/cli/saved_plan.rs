@@ -1,5 +1,6 @@
 //! A plan in a file: what somebody saw and wants applied, exactly.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,11 +10,14 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::cli::exit::Failure;
 use crate::cli::output::json_text;
-use crate::model::digest::Digest;
+use crate::model::digest::{Digest, Digester};
 use crate::plan::outcome::{FORMAT_VERSION, Plan};
 
 /// No plan is larger: a million accounts are about a third of it.
 const LARGEST: u64 = 1 << 30;
+
+/// The field that says what everything else in the file was when it was saved.
+const SEAL: &str = "seal";
 
 /// How many lines of what changed are shown.
 const SHOWN: usize = 100;
@@ -26,6 +30,7 @@ pub struct SavedPlan {
     /// Whom it is about.
     pub customers: Vec<String>,
     lines: String,
+    operations: String,
 }
 
 /// Saves a plan: readable for its owner alone, as it holds names, and whole or not at all.
@@ -36,7 +41,17 @@ pub fn save(path: &Path, plan: &Plan) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| {
         Failure::of(&format!("cannot save the plan to `{}`", path.display()), error)
     };
-    let json = json_text(plan).map_err(|error| failed(&error))?;
+    let mut value = serde_json::to_value(plan).map_err(|error| failed(&error))?;
+    value[SEAL] = seal(&value).to_string().into();
+    let json = json_text(&value).map_err(|error| failed(&error))?;
+    // Through a link to what it leads to; and what is no file (a pipe, a terminal) is written as it is.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+        let written = OpenOptions::new().write(true).open(path);
+        return written
+            .and_then(|mut there| there.write_all(json.as_bytes()))
+            .map_err(|error| failed(&error));
+    }
     let temporary = beside(path).map_err(|error| failed(&error))?;
     let written = write_new(&temporary, json.as_bytes()).and_then(|()| fs::rename(&temporary, path));
     written.map_err(|error| {
@@ -89,11 +104,19 @@ pub fn load(path: &Path) -> Result<SavedPlan, Failure> {
     if text.len() as u64 > LARGEST {
         return Err(broken("larger than 1 GiB"));
     }
-    let value: Value = serde_json::from_str(&text).map_err(|error| broken(&error.to_string()))?;
+    let mut value: Value = serde_json::from_str(&text).map_err(|error| broken(&error.to_string()))?;
     drop(text);
     let version = value.get("formatVersion").and_then(Value::as_u64);
     if version != Some(u64::from(FORMAT_VERSION)) {
         return Err(broken("it has another `formatVersion`"));
+    }
+    let sealed = value.as_object_mut().and_then(|fields| fields.remove(SEAL));
+    let Some(sealed) = sealed.as_ref().and_then(Value::as_str).and_then(|seal| seal.parse().ok()) else {
+        return Err(broken("it has no `seal`"));
+    };
+    if seal(&value) != sealed {
+        return Err(Failure::new(format!("`{shown}` was edited after it was saved: it is not applied"))
+            .hint("save the plan again, and look at it before you apply it"));
     }
     let digest = value
         .get("digest")
@@ -104,10 +127,52 @@ pub fn load(path: &Path) -> Result<SavedPlan, Failure> {
         all.iter().map(|customer| Some(customer.get("name")?.as_str()?.to_owned())).collect()
     });
     let customers = customers.ok_or_else(|| broken("it has no `customers` with names"))?;
-    Ok(SavedPlan { digest, customers, lines: lines(&value) })
+    Ok(SavedPlan { digest, customers, lines: lines(&value), operations: operations(&value) })
+}
+
+/// Computes the seal of a plan: over all of its values, in the order of their names.
+fn seal(value: &Value) -> Digest {
+    let mut digester = Digester::new("intake saved plan 1");
+    digest_value(value, &mut digester);
+    digester.finish()
+}
+
+fn digest_value(value: &Value, digester: &mut Digester) {
+    match value {
+        Value::Object(fields) => {
+            digester.field("object").field((fields.len() as u64).to_be_bytes());
+            for (name, value) in fields.iter().collect::<BTreeMap<_, _>>() {
+                digester.field(name);
+                digest_value(value, digester);
+            }
+        }
+        Value::Array(values) => {
+            digester.field("array").field((values.len() as u64).to_be_bytes());
+            values.iter().for_each(|value| digest_value(value, digester));
+        }
+        Value::String(text) => drop(digester.field("text").field(text)),
+        other => drop(digester.field("other").field(other.to_string())),
+    }
 }
 
 impl SavedPlan {
+    /// Expects that the file shows the operations of a plan with its digest: whoever looked at it saw
+    /// what is applied.
+    ///
+    /// # Errors
+    /// If it shows others.
+    pub fn expect_honest(&self, plan: &Plan) -> Result<(), Failure> {
+        let now =
+            serde_json::to_value(plan).map_err(|error| Failure::of("cannot compare the plans", &error))?;
+        if operations(&now) == self.operations {
+            return Ok(());
+        }
+        Err(Failure::new(
+            "the saved plan shows other operations than its digest stands for: nothing was written",
+        )
+        .hint("save the plan again, and look at it before you apply it"))
+    }
+
     /// Returns what a new plan does otherwise, for people: `-` before, `+` now.
     ///
     /// # Errors
@@ -137,38 +202,55 @@ impl SavedPlan {
 /// Writes what a plan does, a line for each operation, in the plan's order.
 fn lines(plan: &Value) -> String {
     let mut lines = String::new();
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "(none)".to_owned(),
-        other => other.to_string(),
-    };
     for customer in array(plan, "customers") {
         let name = text(&customer["name"]);
         lines.push_str(&format!("{name}: {}\n", text(&customer["state"])));
-        for operation in array(customer, "operations") {
-            let account = &operation["account"];
-            let who = ["userPrincipalName", "samAccountName", "displayName", "directoryId"]
-                .iter()
-                .filter_map(|field| account[*field].as_str())
-                .find(|who| !who.is_empty())
-                .unwrap_or("(without a name)");
-            let mut line =
-                format!("{name}: {} {} {who}", text(&operation["action"]), text(&operation["accountType"]));
-            for field in ["reason", "heldBy", "policy"] {
-                if let Some(value) = operation[field].as_str() {
-                    line.push_str(&format!(" {field}={value}"));
-                }
-            }
-            for change in array(operation, "changes") {
-                let (before, after) = (text(&change["before"]), text(&change["after"]));
-                line.push_str(&format!(" {}: {before} → {after}", text(&change["field"])));
-            }
-            // One operation is one line, whatever its names hold.
-            lines.push_str(&crate::model::text::inert(&line));
-            lines.push('\n');
-        }
+        lines.push_str(&operations_of(customer, &name));
     }
     lines
+}
+
+/// Writes the operations of a plan alone.
+fn operations(plan: &Value) -> String {
+    array(plan, "customers")
+        .iter()
+        .map(|customer| operations_of(customer, &text(&customer["name"])))
+        .collect()
+}
+
+fn operations_of(customer: &Value, name: &str) -> String {
+    let mut lines = String::new();
+    for operation in array(customer, "operations") {
+        let account = &operation["account"];
+        let who = ["userPrincipalName", "samAccountName", "displayName", "directoryId"]
+            .iter()
+            .filter_map(|field| account[*field].as_str())
+            .find(|who| !who.is_empty())
+            .unwrap_or("(without a name)");
+        let mut line =
+            format!("{name}: {} {} {who}", text(&operation["action"]), text(&operation["accountType"]));
+        for field in ["reason", "heldBy", "policy"] {
+            if let Some(value) = operation[field].as_str() {
+                line.push_str(&format!(" {field}={value}"));
+            }
+        }
+        for change in array(operation, "changes") {
+            let (before, after) = (text(&change["before"]), text(&change["after"]));
+            line.push_str(&format!(" {}: {before} → {after}", text(&change["field"])));
+        }
+        // One operation is one line, whatever its names hold.
+        lines.push_str(&crate::model::text::inert(&line));
+        lines.push('\n');
+    }
+    lines
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "(none)".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn array<'a>(value: &'a Value, field: &str) -> &'a [Value] {

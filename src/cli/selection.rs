@@ -56,7 +56,7 @@ fn find<'a>(all: &BTreeSet<&'a Text>, name: &str) -> Result<&'a Text, Failure> {
 pub fn approve(jobs: &mut [Job], digests: &[Digest]) {
     for job in jobs {
         if let Job::Listed(customer) = job {
-            Arc::make_mut(customer).approve.extend(digests);
+            Arc::make_mut(customer).approve_once.extend(digests);
         }
     }
 }

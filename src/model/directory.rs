@@ -22,8 +22,8 @@ pub struct Directory {
     pub naming_context: Dn,
     /// The domain's SID, where the directory tells.
     pub domain_sid: Option<Sid>,
-    /// The server that was read, by a name that no other server of the directory has; none for a file.
-    pub server: Option<Text>,
+    /// Where it was read, if another reading may have come from somewhere else.
+    pub origin: Option<Origin>,
     /// The containers that the directory keeps under another name than the usual one, by the
     /// usual RDN's key: `cn=users` may be redirected to `OU=People`.
     pub well_known: BTreeMap<Text, Dn>,
@@ -35,6 +35,15 @@ pub struct Directory {
     pub groups: Vec<Group>,
     /// User objects without a usable objectGUID: nobody, but perhaps a known account.
     pub unidentified: Vec<Unidentified>,
+}
+
+/// Where a directory was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A server, by a name that no other server of the directory has.
+    Server(Text),
+    /// A file that cannot prove itself whole, by its name, size and time.
+    File(Text),
 }
 
 /// An index into [`Directory::containers`].
@@ -132,6 +141,15 @@ pub enum Member {
     Other,
 }
 
+impl Origin {
+    /// Returns its name.
+    pub fn name(&self) -> &Text {
+        match self {
+            Self::Server(name) | Self::File(name) => name,
+        }
+    }
+}
+
 impl Directory {
     /// Whether a SID is one of this domain's. A directory that does not tell its own SID (an export of
     /// one OU, a reader that may not see the domain) is taken to hold its own groups.
@@ -207,7 +225,7 @@ impl DirectoryBuilder {
                 base,
                 naming_context,
                 domain_sid: None,
-                server: None,
+                origin: None,
                 well_known: BTreeMap::new(),
                 containers: Vec::new(),
                 people: Vec::new(),
@@ -231,9 +249,9 @@ impl DirectoryBuilder {
         self.directory.domain_sid = Some(sid);
     }
 
-    /// Sets which server was read.
-    pub fn server(&mut self, name: Text) {
-        self.directory.server = Some(name);
+    /// Sets where the directory is read.
+    pub fn origin(&mut self, origin: Origin) {
+        self.directory.origin = Some(origin);
     }
 
     /// Records where the directory keeps a container that is usually called `rdn_key`.

@@ -33,6 +33,49 @@ pub struct Pins {
     pub tenant: Option<Text>,
     /// OUs and groups of policies.
     pub scopes: BTreeMap<ScopeName, PinnedScope>,
+    /// People whom entries of `protect`, `matches` and `exclude` name.
+    pub accounts: BTreeMap<AccountEntry, Vec<PinnedAccount>>,
+}
+
+/// An entry that names people by a UPN or sAMAccountName.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AccountEntry {
+    /// Where it stands.
+    pub list: AccountList,
+    /// The entry, folded.
+    pub written: Text,
+}
+
+/// A list whose entries name people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AccountList {
+    /// Whom no policy removes.
+    Protect,
+    /// For whom a person chose among several candidates.
+    Matches,
+    /// Whom a policy or the customer leaves out.
+    Exclude,
+}
+
+/// A person whom an entry was resolved to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinnedAccount {
+    /// The objectGUID.
+    pub guid: Guid,
+    /// The name when it was last seen.
+    pub name: Text,
+}
+
+impl AccountList {
+    /// Returns the field's name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Protect => "protect",
+            Self::Matches => "matches",
+            Self::Exclude => "exclude",
+        }
+    }
 }
 
 /// An entry of a policy as somebody wrote it, folded, in one directory.
@@ -80,11 +123,12 @@ pub struct Measures {
 ///
 /// Domain controllers are of different ages. One that is behind does not know somebody yet, or has
 /// not heard that somebody moved back: whoever another one alone does not have has to be missed twice.
+/// A file that cannot prove itself whole may still be being written: it has to say the same twice.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sighting {
-    /// The server, by a name that no other has.
+    /// The server, or the file in the state in which it was read.
     pub server: Text,
-    /// The accounts that the plan would remove, held ones included, sorted.
+    /// The accounts that the plan would remove, held ones included, sorted. None for a file.
     pub out: Vec<Guid>,
 }
 

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use crate::model::account::{AccountKey, Source};
 use crate::model::directory::{Directory, Person};
 use crate::model::guid::{Guid, Octets};
+use crate::model::register::AccountList;
 use crate::model::tenant::{Anchor, Tenant, TenantUser};
 use crate::model::text::{Text, fold, inert};
+use crate::plan::identify::Identified;
 use crate::plan::index::{Found, Index};
 use crate::plan::licence::LicenceTest;
 use crate::plan::patterns::Patterns;
@@ -63,6 +65,7 @@ const TOLD: usize = 5;
 /// Ties the candidates that the directory alone did not decide about.
 pub fn correlate(
     customer: &Customer,
+    identified: &Identified,
     directories: &[&Directory],
     tenant: Option<&Tenant>,
     known: impl Fn(&AccountKey) -> Option<Guid>,
@@ -72,7 +75,7 @@ pub fn correlate(
 ) -> Roster {
     let mut roster = Roster { links: vec![Link::NotAsked; screened.candidates.len()], ruled_out: Vec::new() };
     let Some(tenant) = tenant else { return roster };
-    let matcher = Matcher::new(customer, directories, tenant, selected);
+    let matcher = Matcher::new(customer, identified, directories, tenant, selected);
     for (candidate, link) in screened.candidates.iter().zip(&mut roster.links) {
         let import = selected.imports[candidate.import as usize].import;
         let Some(licence) = licences[candidate.import as usize].as_ref().filter(|_| import.password_sync)
@@ -166,6 +169,7 @@ struct Matcher<'a> {
 impl<'a> Matcher<'a> {
     fn new(
         customer: &'a Customer,
+        identified: &Identified,
         directories: &'a [&'a Directory],
         tenant: &'a Tenant,
         selected: &Selected<'_>,
@@ -177,7 +181,8 @@ impl<'a> Matcher<'a> {
             customer,
             directories,
             tenant,
-            choices: Patterns::new(
+            choices: identified.patterns(
+                AccountList::Matches,
                 (0..)
                     .zip(&customer.matches)
                     .filter(|(_, choice)| choice.system == "tenant")

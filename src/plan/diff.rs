@@ -9,9 +9,11 @@ use crate::model::account::{Account, AccountKey, AccountState, AccountType, Prof
 use crate::model::directory::{Directory, Person};
 use crate::model::duration::Seconds;
 use crate::model::guid::Guid;
+use crate::model::register::AccountList;
 use crate::model::tenant::{Tenant, TenantUser};
 use crate::model::text::{Text, fold};
 use crate::plan::desire::{Decision, Desired};
+use crate::plan::identify::Identified;
 use crate::plan::index::Index;
 use crate::plan::outcome::{Action, FieldChange, Operation};
 use crate::plan::patterns::Patterns;
@@ -54,6 +56,8 @@ pub struct Known<'a> {
     pub accounts: &'a [Account],
     /// The accounts by their key.
     pub by_key: &'a Index,
+    /// Whom its entries name.
+    pub identified: &'a Identified,
     /// Account types that nothing is planned for.
     pub blocked: &'a BTreeSet<AccountType>,
     /// When the observation was made.
@@ -73,7 +77,7 @@ pub fn diff(
         changes: Changes::default(),
         seen: vec![false; known.accounts.len()],
         records: Unidentified::of(known.directories),
-        protected: Patterns::new(known.customer.protect.iter().enumerate()),
+        protected: known.identified.patterns(AccountList::Protect, known.customer.protect.iter().enumerate()),
     };
     // Only where one person can be a candidate twice is there something to choose.
     let may_repeat = known.directories.len() > 1
@@ -254,9 +258,6 @@ impl<'a> Differ<'a, '_> {
             }
             return;
         }
-        if self.is_protected(account) {
-            return;
-        }
         let operation = |action, reason, until| Operation {
             action,
             key: account.key,
@@ -265,19 +266,29 @@ impl<'a> Differ<'a, '_> {
             policy: account.provenance.policy.clone(),
             matched_by: None,
             changes: Vec::new(),
-            reason: Some(reason),
+            reason,
             held_by: None,
             until,
             approved: false,
         };
+        if self.is_protected(account) {
+            // A grace that began before somebody protected the account ends there.
+            if let AccountState::PendingRemoval { .. } = account.state {
+                let changes = vec![state_change(account.state.code(), "active")];
+                self.changes.others.push(Operation { changes, ..operation(Action::Return, None, None) });
+            }
+            return;
+        }
         match account.state {
             AccountState::Active if import.removal.grace > Seconds(0) => {
                 let until = import.removal.grace.after(self.known.at);
-                self.changes.removals.push(operation(Action::Pend, verdict, Some(until)));
+                self.changes.removals.push(operation(Action::Pend, Some(verdict), Some(until)));
             }
-            AccountState::Active => self.changes.removals.push(operation(Action::Remove, verdict, None)),
+            AccountState::Active => {
+                self.changes.removals.push(operation(Action::Remove, Some(verdict), None))
+            }
             AccountState::PendingRemoval { until, .. } if until <= self.known.at => {
-                self.changes.ended.push(operation(Action::Remove, verdict, None));
+                self.changes.ended.push(operation(Action::Remove, Some(verdict), None));
             }
             AccountState::PendingRemoval { .. } | AccountState::Removed { .. } => {}
             AccountState::Orphaned { .. } => self.orphan(account),

@@ -59,22 +59,44 @@ struct Objection {
     why: String,
 }
 
-/// Judges the removals of a customer.
-pub fn guard(watch: &Watch<'_>, removals: Vec<Operation>) -> Guarded {
+/// Judges the removals of a customer. Of those at the end of a grace, `ended`, the number is not judged
+/// again; a reading that a guard mistrusts proves for nobody that they are still out.
+pub fn guard(watch: &Watch<'_>, mut removals: Vec<Operation>, ended: Vec<Operation>) -> Guarded {
     let mut objections: BTreeMap<AccountType, Vec<Objection>> = BTreeMap::new();
     let counts = Counts::of(watch, &removals);
     for (account_type, count) in &counts {
-        let limits = limits_of(watch.customer, *account_type);
-        if let (1.., Some(limits)) = (count.planned, limits) {
-            let found = [
-                empty_desired_set(watch, *account_type, &limits),
-                source_shrunk(watch, *account_type, &limits),
-                removal_limit(*account_type, &limits, count),
-                member_unreadable(watch, *account_type),
-            ];
-            objections.insert(*account_type, found.into_iter().flatten().collect());
+        let Some(limits) = limits_of(watch.customer, *account_type) else { continue };
+        let ends = ended.iter().any(|end| end.key.account_type == *account_type);
+        let mut found = Vec::new();
+        if count.planned > 0 || ends {
+            found.extend(source_shrunk(watch, *account_type, &limits));
         }
+        if count.planned > 0 {
+            found.extend(empty_desired_set(watch, *account_type, &limits));
+            found.extend(removal_limit(*account_type, &limits, count));
+            found.extend(member_unreadable(watch, *account_type));
+        }
+        objections.insert(*account_type, found);
     }
+    let mistrusts = |objection: &Objection| {
+        matches!(objection.code, FindingCode::SourceShrunk | FindingCode::EmptyDesiredSet)
+    };
+    let (doubted, ended): (Vec<_>, Vec<_>) = ended.into_iter().partition(|end| {
+        objections.get(&end.key.account_type).is_some_and(|objections| objections.iter().any(mistrusts))
+    });
+    removals.extend(doubted);
+    let mut guarded = judge(watch, removals, &objections, &counts);
+    guarded.operations.extend(ended);
+    guarded
+}
+
+/// Holds the removals of every account type that a guard objects to, unless exactly these are approved.
+fn judge(
+    watch: &Watch<'_>,
+    removals: Vec<Operation>,
+    objections: &BTreeMap<AccountType, Vec<Objection>>,
+    counts: &BTreeMap<AccountType, Counts>,
+) -> Guarded {
     let bases: BTreeMap<AccountType, u64> = counts.iter().map(|(kind, count)| (*kind, count.base)).collect();
     let objects = |account_type| objections.get(&account_type).and_then(|objections| objections.first());
     let held: Vec<&Operation> =
@@ -121,7 +143,7 @@ pub fn guard(watch: &Watch<'_>, removals: Vec<Operation>) -> Guarded {
 pub fn is_approved(customer: &Customer, holds: &[Hold], digest: Digest, at: Timestamp) -> bool {
     let hold = holds.iter().find(|hold| hold.approval == digest);
     let counts = hold.is_none_or(|hold| hold.used_at.is_none() && !has_expired(hold, at));
-    customer.approve.contains(&digest) && counts
+    (customer.approve.contains(&digest) || customer.approve_once.contains(&digest)) && counts
 }
 
 fn has_expired(hold: &Hold, at: Timestamp) -> bool {
@@ -314,7 +336,7 @@ fn describe(objection: &Objection, watch: &Watch<'_>, approval: &Digest, held: &
         subject: format!("{name}: {}", objection.account_type),
         message: format!(
             "{count} {} held: {}. Adds and updates go on. If these people are really gone, write \
-             `approve: [\"{approval}\"]` into the customer's file, or run `intake apply --customer {name} --approve \
+             `approve: [\"{approval}\"]` into the customer's file, or run `intake apply TREE --customer {name} --approve \
              {approval}`",
             if count == 1 { "removal is" } else { "removals are" },
             objection.why,

@@ -4,6 +4,7 @@ pub mod correlate;
 pub mod desire;
 pub mod diff;
 pub mod guard;
+pub mod identify;
 pub mod index;
 pub mod licence;
 pub mod listings;

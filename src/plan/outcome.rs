@@ -292,8 +292,10 @@ pub enum FindingCode {
     ApprovalUsed,
     /// An approval fits nothing that is held.
     ApprovalUnknown,
-    /// An exclusion names an OU or group that does not exist.
+    /// An exclusion names an OU, a group or an account that does not exist.
     ExcludeNotFound,
+    /// An entry of `protect` or `matches` fits nobody.
+    AccountNotFound,
     /// A policy names a SKU that the tenant does not own.
     SkuNotOwned,
     /// Accounts that no policy answers for.
@@ -338,6 +340,7 @@ impl FindingCode {
             Self::ApprovalUsed => "approval-used",
             Self::ApprovalUnknown => "approval-unknown",
             Self::ExcludeNotFound => "exclude-not-found",
+            Self::AccountNotFound => "account-not-found",
             Self::SkuNotOwned => "sku-not-owned",
             Self::Orphaned => "orphaned",
         }

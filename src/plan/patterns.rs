@@ -29,6 +29,12 @@ impl<'a> Patterns<'a> {
         ready
     }
 
+    /// Adds a person whom the pattern at a position names.
+    pub fn add_person(&mut self, position: usize, guid: Guid) {
+        let first = self.by_guid.entry(guid).or_insert(position);
+        *first = position.min(*first);
+    }
+
     /// Returns the position of the first pattern that fits.
     pub fn first(
         &self,

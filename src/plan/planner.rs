@@ -17,6 +17,7 @@ use crate::plan::correlate::correlate;
 use crate::plan::desire::desire;
 use crate::plan::diff::{Changes, Known, by_name, diff, find_account, orphan_operation};
 use crate::plan::guard::{Guarded, Watch, carry_holds, guard, is_approved, source_changed, unused_approval};
+use crate::plan::identify::{Everybody, identify};
 use crate::plan::index::Index;
 use crate::plan::licence::{LicenceProblem, LicenceTest};
 use crate::plan::listings::Listings;
@@ -24,7 +25,7 @@ use crate::plan::outcome::{
     Action, Consequences, CustomerPlan, CustomerState, FORMAT_VERSION, Finding, FindingCode, Operation, Plan,
     Severity, Summary,
 };
-use crate::plan::prove::{confirmed, miss_twice, sightings};
+use crate::plan::prove::{confirmed, miss_twice, sightings, wait_for_sight};
 use crate::plan::screen::screen;
 use crate::plan::select::{Resolver, Selected, select};
 use crate::policy::fleet::{Customer, Imports};
@@ -145,13 +146,21 @@ fn judge(
     let mut resolver = Resolver::new(&readings.directories, pins);
     let mut selected = select(customer, &mut resolver);
     let today = observation.at.to_zoned(TimeZone::UTC).date();
-    let mut screened = screen(&selected, &mut resolver, today);
+    let everybody = Everybody {
+        directories: &readings.directories,
+        tenant: readings.tenant,
+        accounts: &register.accounts,
+        pins: &register.pins,
+    };
+    let mut identified = identify(customer, &everybody, today);
+    let mut screened = screen(&selected, &mut resolver, &identified, today);
     let licences = read_licence_rules(&selected, readings.tenant);
 
     let findings = &mut draft.plan.findings;
     findings.append(&mut selected.findings);
     findings.append(&mut screened.findings);
     findings.append(&mut resolver.findings);
+    findings.append(&mut identified.findings);
     findings.extend(licences.findings);
     let mut blocked = selected.blocked.clone();
     blocked.extend(screened.blocked.iter().chain(&licences.blocked).chain(&licences.unreadable));
@@ -165,6 +174,7 @@ fn judge(
     };
     let roster = correlate(
         customer,
+        &identified,
         &readings.directories,
         readings.tenant,
         known_link,
@@ -179,6 +189,7 @@ fn judge(
         tenant: readings.tenant,
         accounts: &register.accounts,
         by_key: &by_key,
+        identified: &identified,
         blocked: &blocked,
         at: observation.at,
     };
@@ -187,7 +198,12 @@ fn judge(
 
     let mut measures = measure(readings);
     measures.sightings = sightings(&readings.directories, &removals);
-    let removals = miss_twice(&readings.directories, &register.measures, removals, &mut draft.plan.findings);
+    let told = &mut draft.plan.findings;
+    let removals = match source_approval {
+        // Whoever approved another source has seen no removal of it yet.
+        Some(_) => wait_for_sight(removals, told),
+        None => miss_twice(&readings.directories, &register.measures, removals, told),
+    };
     let watch = Watch {
         customer,
         accounts: &register.accounts,
@@ -199,14 +215,14 @@ fn judge(
         hidden_members: &selected.hidden_members,
         at: observation.at,
     };
-    let Guarded { operations, findings, approval, holds } = guard(&watch, removals);
+    // The end of a grace needs proof that the account is still out.
+    let is_proven = |operation: &Operation| !selected.hidden_members.contains(&operation.key.account_type);
+    let ended = ended.into_iter().filter(is_proven).collect();
+    let Guarded { operations, findings, approval, holds } = guard(&watch, removals, ended);
     draft.plan.findings.extend(findings);
     draft.plan.findings.extend(describe_orphans(&orphans, false));
     draft.plan.operations.extend(others);
     draft.plan.operations.extend(operations);
-    // The end of a grace needs proof that the account is still out.
-    let is_proven = |operation: &Operation| !selected.hidden_members.contains(&operation.key.account_type);
-    draft.plan.operations.extend(ended.into_iter().filter(is_proven));
     let unanswered =
         confirmed(observation.confirmation.as_ref(), &mut draft.plan.operations, &mut draft.plan.findings);
     draft.plan.approval = approval;
@@ -224,6 +240,12 @@ fn judge(
     let held = unclear || approval.is_some();
     let consequences = &mut draft.plan.consequences;
     consequences.pins = resolver.into_pins(invalid_types.is_empty());
+    if invalid_types.is_empty() {
+        consequences.pins.accounts = identified.pins;
+    } else {
+        // The entries of an import that cannot be read are not here, and keep their people.
+        consequences.pins.accounts.extend(identified.pins);
+    }
     consequences.holds = holds;
     // A turn that judges only one account type does not move what the other is measured by.
     let judges_all = !held && invalid_types.is_empty();
@@ -323,7 +345,14 @@ fn pin_sources(
                 changes.push((format!("directory {}", directory.name), before, now.clone()));
                 pinned.domains.insert(directory.name.clone(), now);
             }
-            (None, Some(now)) => drop(pinned.domains.insert(directory.name.clone(), now)),
+            (None, Some(now)) => {
+                // A directory that took the place of another one is no new one beside it.
+                if let Some((name, before)) = replaced(&register.pins, readings, &now) {
+                    changes.push((format!("directory {}", directory.name), before, now.clone()));
+                    pinned.domains.remove(&name);
+                }
+                pinned.domains.insert(directory.name.clone(), now);
+            }
             (Some(before), None) => unknown.push(no_identity(
                 FindingCode::DirectoryIncomplete,
                 format!("directory {}", directory.name),
@@ -359,6 +388,17 @@ fn pin_sources(
         findings.push(unused_approval(&register.holds, digest, at));
     }
     Pinned::Changed(digest, findings)
+}
+
+/// Finds a domain that was pinned under a name that no directory has any more, where a directory of a
+/// new name holds a domain that was never pinned.
+fn replaced(pins: &Pins, readings: &Readings<'_>, now: &Text) -> Option<(Text, Text)> {
+    if pins.domains.values().any(|known| known == now) {
+        return None;
+    }
+    let is_read = |name: &Text| readings.directories.iter().any(|directory| directory.name == *name);
+    let gone = pins.domains.iter().find(|(name, _)| !is_read(name));
+    gone.map(|(name, sid)| (name.clone(), sid.clone()))
 }
 
 fn no_identity(code: FindingCode, subject: String, before: &str) -> Finding {

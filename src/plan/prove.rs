@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::confirmation::Confirmation;
-use crate::model::directory::Directory;
+use crate::model::directory::{Directory, Origin};
 use crate::model::reading::{FaultKind, Reading};
 use crate::model::register::{Measures, Sighting};
 use crate::model::text::{Text, inert};
@@ -13,17 +13,20 @@ use crate::plan::outcome::{Action, Finding, FindingCode, Operation, Severity};
 /// Notes where each directory was read, and whom the plan would remove there.
 pub fn sightings(directories: &[&Directory], removals: &[Operation]) -> BTreeMap<Text, Sighting> {
     let sighting = |directory: &&Directory| {
-        let of_directory = removals.iter().filter(|one| one.directory.as_ref() == Some(&directory.name));
-        let mut out: Vec<_> = of_directory.map(|removal| removal.key.id).collect();
+        let origin = directory.origin.as_ref()?;
+        let counts = matches!(origin, Origin::Server(_));
+        let is_there = |removal: &&Operation| counts && removal.directory.as_ref() == Some(&directory.name);
+        let mut out: Vec<_> = removals.iter().filter(is_there).map(|removal| removal.key.id).collect();
         out.sort_unstable();
         out.dedup();
-        Some((directory.name.clone(), Sighting { server: directory.server.clone()?, out }))
+        Some((directory.name.clone(), Sighting { server: origin.name().clone(), out }))
     };
     directories.iter().filter_map(sighting).collect()
 }
 
 /// Keeps removals that were not seen before, from a server that is not the one that was read last: one
 /// of the two is behind, and nobody knows which. The next complete reading decides, whoever it is of.
+/// A file that cannot prove itself whole has to be read twice as it is.
 pub fn miss_twice(
     directories: &[&Directory],
     before: &Measures,
@@ -34,7 +37,8 @@ pub fn miss_twice(
         .iter()
         .filter_map(|directory| {
             let last = before.sightings.get(&directory.name)?;
-            let server = directory.server.as_ref().filter(|server| **server != last.server)?;
+            let server = directory.origin.as_ref()?.name();
+            (*server != last.server).then_some(())?;
             Some((&directory.name, (server, last)))
         })
         .collect();
@@ -52,7 +56,7 @@ pub fn miss_twice(
                 subject: format!("directory {}", inert(name)),
                 message: format!(
                     "{} for the next complete reading: they are missed for the first time, by {}, and the reading \
-                     before was of {}; one of the two servers may be behind",
+                     before was of {}; one of the two may be behind or cut short",
                     wait(count),
                     inert(server),
                     inert(&last.server),
@@ -61,6 +65,22 @@ pub fn miss_twice(
         }
     }
     proven
+}
+
+/// Keeps all removals of the turn in which another source was let in: whoever approved it saw none.
+pub fn wait_for_sight(removals: Vec<Operation>, findings: &mut Vec<Finding>) -> Vec<Operation> {
+    if !removals.is_empty() {
+        findings.push(Finding {
+            code: FindingCode::SourceChanged,
+            severity: Severity::Warning,
+            subject: "removals".to_owned(),
+            message: format!(
+                "{} for the next turn: another source was approved, and nobody has seen yet whom it lacks",
+                wait(removals.len())
+            ),
+        });
+    }
+    Vec::new()
 }
 
 /// Keeps removals back that were not confirmed. Returns whether a source did not answer.

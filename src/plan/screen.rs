@@ -6,7 +6,9 @@ use jiff::civil::Date;
 
 use crate::model::account::{AccountType, Verdict};
 use crate::model::directory::{Directory, Person};
+use crate::model::register::AccountList;
 use crate::model::text::{inert, same};
+use crate::plan::identify::Identified;
 use crate::plan::membership::Membership;
 use crate::plan::outcome::{Finding, FindingCode, Severity};
 use crate::plan::patterns::Patterns;
@@ -72,7 +74,12 @@ pub struct Screened<'a> {
 }
 
 /// Finds the candidates of every import and judges them by the directory alone.
-pub fn screen<'a>(selected: &Selected<'a>, resolver: &mut Resolver<'a>, today: Date) -> Screened<'a> {
+pub fn screen<'a>(
+    selected: &Selected<'a>,
+    resolver: &mut Resolver<'a>,
+    identified: &Identified,
+    today: Date,
+) -> Screened<'a> {
     let mut screened = Screened {
         candidates: Vec::new(),
         screens: Vec::new(),
@@ -80,7 +87,7 @@ pub fn screen<'a>(selected: &Selected<'a>, resolver: &mut Resolver<'a>, today: D
         blocked: BTreeSet::new(),
     };
     for (position, selected_import) in (0..).zip(&selected.imports) {
-        let screens = Screen::prepare(selected_import, resolver, today, &mut screened);
+        let screens = Screen::prepare(selected_import, resolver, identified, today, &mut screened);
         for ((index, screen), scope) in (0..).zip(&screens).zip(&selected_import.scopes) {
             for (person, record) in (0..).zip(&screen.directory.people) {
                 if scope.has(screen.directory, person) {
@@ -103,6 +110,7 @@ impl<'a> Screen<'a> {
     fn prepare(
         selected: &SelectedImport<'a>,
         resolver: &mut Resolver<'a>,
+        identified: &Identified,
         today: Date,
         screened: &mut Screened<'a>,
     ) -> Vec<Self> {
@@ -128,7 +136,8 @@ impl<'a> Screen<'a> {
                 Excluded::Account(pattern) => Some((position, pattern)),
                 Excluded::OrganizationalUnit(_) | Excluded::SecurityGroup(_) => None,
             });
-            screen.excluded.prepare(screen.directory, Patterns::new(accounts));
+            let accounts = identified.patterns(AccountList::Exclude, accounts);
+            screen.excluded.prepare(screen.directory, accounts);
         }
         if import.exclude_privileged {
             let mut roots: Vec<Vec<u32>> =

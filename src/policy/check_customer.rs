@@ -104,9 +104,7 @@ pub fn customer(spec: &CustomerSpec, holder: Place, context: &mut Context<'_>) -
         matches,
         approve: spec.approve.iter().flatten().map(|digest| digest.0).collect(),
         protect: spec.protect.iter().flatten().map(|account| account.0.clone()).collect(),
-        imports: BTreeMap::new(),
-        options: BTreeMap::new(),
-        invalid: Vec::new(),
+        ..Customer::named(context.name.clone())
     };
     Built { customer, exclude: exclusions(spec.exclude.as_deref()), claims }
 }

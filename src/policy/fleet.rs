@@ -44,8 +44,10 @@ pub struct Customer {
     pub upn_suffixes: BTreeMap<Text, Text>,
     /// A person's choice among several candidates.
     pub matches: Vec<ChosenMatch>,
-    /// Digests of held removals that may go ahead.
+    /// Digests of held removals that may go ahead, by the customer's document.
     pub approve: BTreeSet<Digest>,
+    /// Digests that somebody approves for this one run.
+    pub approve_once: BTreeSet<Digest>,
     /// Accounts that are never removed.
     pub protect: Vec<AccountPattern>,
     /// Which policies apply, per account type. No entry: none applies.
@@ -69,6 +71,7 @@ impl Customer {
             upn_suffixes: BTreeMap::new(),
             matches: Vec::new(),
             approve: BTreeSet::new(),
+            approve_once: BTreeSet::new(),
             protect: Vec::new(),
             imports: BTreeMap::new(),
             options: BTreeMap::new(),

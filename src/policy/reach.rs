@@ -90,10 +90,15 @@ impl Reach {
         let may_be_default = match look("default") {
             Some(Some(node)) => clean(node).unwrap_or(true),
             Some(None) => false,
-            None => true,
+            // Some word that means nothing, in a whole document that says whom it is for.
+            None => !(spec.whole && !mentions(root, "default") && names_somebody(customers.as_ref())),
         };
         Self { types, customers, may_be_default }
     }
+}
+
+fn names_somebody(customers: Option<&Selector>) -> bool {
+    customers.is_some_and(|customers| !customers.names.is_empty() || customers.labels.is_some())
 }
 
 /// Which keys a mapping has.

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::model::account::{Account, AccountKey, AccountState, Profile, Provenance};
-use crate::model::register::{Commit, Hold, NewDelivery, NewEvent, Pins, RegisterState, ScopeKind};
+use crate::model::register::{
+    Commit, Hold, NewDelivery, NewEvent, PinnedAccount, Pins, RegisterState, ScopeKind,
+};
 use crate::model::text::Text;
 use crate::plan::outcome::{AccountView, Action, CustomerPlan, Operation};
 use crate::reconcile::notice::{Notice, Stamp, Subscription, deliveries};
@@ -257,6 +259,12 @@ fn pin_events(before: &Pins, after: &Pins, events: &mut Vec<NewEvent>) {
         let mut event = pinned(&name.written, what, before.map(value), after.map(value));
         event.details["directory"] = json!(name.directory);
         events.push(event);
+    });
+    differences(&before.accounts, &after.accounts, |entry, before, after| {
+        let value = |people: &Vec<PinnedAccount>| -> Value {
+            people.iter().map(|person| json!({"id": person.guid, "name": person.name})).collect()
+        };
+        events.push(pinned(&entry.written, entry.list.code(), before.map(value), after.map(value)));
     });
 }
 

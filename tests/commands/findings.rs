@@ -308,6 +308,108 @@ fn tutorial() -> Vec<String> {
 }
 
 #[test]
+fn a_saved_plan_that_was_edited_is_refused() {
+    let here = imported(&[1, 2, 3]);
+    here.people("contoso", &[1, 2]);
+    here.run(&["plan", "--out", "plan.json"]).expect(0);
+    let file = here.folder().join("plan.json");
+    let saved = fs::read_to_string(&file).expect("a plan");
+    // Any word that somebody reads before saying yes.
+    for (from, to) in
+        [("\"remove\": 1", "\"remove\": 0"), ("person3", "person4"), ("not-in-scope", "unlicensed")]
+    {
+        let edited = saved.replace(from, to);
+        assert_ne!(edited, saved, "{from}");
+        fs::write(&file, edited).expect("edited");
+        let run = here.run(&["apply", "--plan", "plan.json"]).expect(1);
+        assert!(run.stderr.contains("was edited after it was saved"), "{run:?}");
+    }
+    let mut unsealed: serde_json::Value = serde_json::from_str(&saved).expect("JSON");
+    unsealed.as_object_mut().expect("an object").remove("seal");
+    fs::write(&file, unsealed.to_string()).expect("edited");
+    assert!(here.run(&["apply", "--plan", "plan.json"]).expect(1).stderr.contains("has no `seal`"));
+    assert_eq!(here.names("contoso", "active"), persons(&[1, 2, 3]));
+    fs::write(&file, saved).expect("as it was");
+    here.run(&["apply", "--plan", "plan.json"]).expect(0);
+    assert_eq!(here.names("contoso", "active"), persons(&[1, 2]));
+}
+
+#[test]
+fn a_plan_is_saved_through_a_link_and_into_what_is_no_file() {
+    let here = imported(&[1, 2, 3]);
+    let real = here.folder().join("real.json");
+    fs::write(&real, "old").expect("written");
+    std::os::unix::fs::symlink(&real, here.folder().join("link.json")).expect("a link");
+    here.run(&["plan", "--out", "link.json"]).expect(0);
+    assert!(fs::read_to_string(&real).expect("a plan").contains("formatVersion"));
+    assert!(fs::symlink_metadata(here.folder().join("link.json")).expect("a link").is_symlink());
+    let pipe = here.folder().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).expect("a plan")
+    });
+    here.run(&["plan", "--out", "pipe"]).expect(0);
+    assert!(reader.join().expect("a reader").contains("formatVersion"));
+    assert!(!fs::metadata(&pipe).expect("a pipe").is_file());
+}
+
+#[test]
+fn an_approval_that_lets_nothing_go_is_an_error_and_one_that_does_is_told_of_nobody_else() {
+    let here = imported(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    here.policy(&["contoso", "fabrikam"]);
+    here.customer_of_files("fabrikam", &[1, 2]);
+    here.run(&["apply", "--yes"]).expect(0);
+    here.people("contoso", &[1, 2, 3]);
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    let run = here.run(&["apply", "--yes", "--approve", &wrong]).expect(1);
+    assert!(
+        run.stderr.contains(&format!("`--approve {wrong}` approves nothing that is held now")),
+        "{run:?}"
+    );
+    let plan = here.json(&["plan"], 3);
+    let approval = plan["customers"][0]["approval"].as_str().expect("a digest").to_owned();
+    let run = here.run(&["apply", "--yes", "--approve", &approval]).expect(0);
+    assert!(!run.stdout.contains("approval-unknown"), "{run:?}");
+    assert_eq!(here.names("contoso", "active"), persons(&[1, 2, 3]));
+    let run = here.run(&["apply", "--yes", "--approve", &approval]).expect(1);
+    assert!(run.stderr.contains("approves nothing that is held now"), "{run:?}");
+}
+
+#[test]
+fn a_record_of_nobody_is_not_verified() {
+    let here = imported(&[1]);
+    here.run(&["history", "--verify"]).expect(0);
+    let run = here.run(&["history", "--verify", "--state", "sqlite:typo.db"]).expect(1);
+    assert!(run.stderr.contains("there is nothing to verify"), "{run:?}");
+}
+
+#[test]
+fn an_unmarked_file_that_is_written_slowly_removes_nobody() {
+    let here = Installation::new();
+    let unmarked = |people: &[u32]| {
+        here.write(
+            "contoso.ldif",
+            &format!("version: 1\n\n{}", crate::support::intake::directory(people, people)),
+        );
+    };
+    here.policy(&["contoso"]);
+    here.customer_of_files("contoso", &[1, 2, 3]);
+    unmarked(&[1, 2, 3]);
+    here.run(&["apply", "--yes"]).expect(0);
+    // As far as it was written, twice: each time another file.
+    for people in [&[1][..], &[1, 2]] {
+        unmarked(people);
+        let run = here.run(&["apply", "--yes"]).expect(0);
+        assert!(run.stdout.contains("for the next complete reading"), "{run:?}");
+        assert_eq!(here.names("contoso", "active"), persons(&[1, 2, 3]));
+    }
+    // At rest, it is believed.
+    here.run(&["apply", "--yes"]).expect(0);
+    assert_eq!(here.names("contoso", "active"), persons(&[1, 2]));
+}
+
+#[test]
 fn the_tutorial_works_as_it_is_typed() {
     let clone = tempfile::tempdir().expect("a folder");
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");

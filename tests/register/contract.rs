@@ -11,8 +11,8 @@ use intake::model::account::{
 };
 use intake::model::guid::Guid;
 use intake::model::register::{
-    Commit, CustomerStatus, Delivery, Hold, Measures, NewEvent, PinnedScope, Pins, ScopeKind, ScopeName,
-    Sighting,
+    AccountEntry, AccountList, Commit, CustomerStatus, Delivery, Hold, Measures, NewEvent, PinnedAccount,
+    PinnedScope, Pins, ScopeKind, ScopeName, Sighting,
 };
 use intake::model::text::Text;
 use intake::ports::outbox::Outbox;
@@ -138,6 +138,19 @@ fn full() -> Commit {
                         written: "ou=staff".into(),
                     },
                     PinnedScope { guid: Guid::from_u128(9), dn: "CN=\"\\,\u{0}".into() },
+                ),
+            ]),
+            accounts: BTreeMap::from([
+                (
+                    AccountEntry { list: AccountList::Protect, written: "ceo@contoso.test".into() },
+                    vec![PinnedAccount { guid: Guid::from_u128(5), name: "Boss@contoso.test".into() }],
+                ),
+                (
+                    AccountEntry { list: AccountList::Exclude, written: "ceo@contoso.test".into() },
+                    vec![
+                        PinnedAccount { guid: Guid::from_u128(5), name: "\u{202e}".into() },
+                        PinnedAccount { guid: Guid::from_u128(6), name: "".into() },
+                    ],
                 ),
             ]),
         },

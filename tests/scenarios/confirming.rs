@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use intake::model::account::Account;
 use intake::model::confirmation::{PeopleNow, PersonNow};
-use intake::model::directory::Directory;
+use intake::model::directory::{Directory, Origin};
 use intake::model::dn::Dn;
 use intake::model::guid::Guid;
 use intake::model::reading::{Fault, FaultKind, Reading};
@@ -337,7 +337,7 @@ async fn whoever_comes_up_only_then_waits_for_the_next_turn() {
 /// Says which server was read.
 fn read_from(mut stage: Stage, server: &str) -> Stage {
     if let Reading::Complete(directory) = &mut stage.observation.directories[0].1 {
-        directory.server = Some(Text::from(server));
+        directory.origin = Some(Origin::Server(Text::from(server)));
     }
     stage
 }
@@ -366,6 +366,29 @@ fn whom_another_server_misses_for_the_first_time_waits_for_the_next_reading() {
     let mut same = read_from(staff(JANE, BOTH_USERS), "dc1");
     same.observation.register = register;
     assert_eq!(operations(&same.turn()), ["remove john not-in-scope"]);
+}
+
+#[test]
+fn whom_a_file_misses_that_proves_nothing_waits_until_it_says_so_twice() {
+    let file = |people: &str, state: &str| {
+        let mut stage = staff(people, BOTH_USERS);
+        stage.directory().origin = Some(Origin::File(Text::from(state)));
+        stage
+    };
+    let mut whole = file(BOTH, "contoso.ldif at noon");
+    whole.turn();
+    let mut register = whole.observation.register;
+    // Half written twice, and then at rest.
+    for (people, state, done) in [
+        ("", "contoso.ldif at one", &[][..]),
+        (JANE, "contoso.ldif at two", &[]),
+        (JANE, "contoso.ldif at two", &["remove john not-in-scope"]),
+    ] {
+        let mut stage = file(people, state);
+        stage.observation.register = register;
+        assert_eq!(operations(&stage.turn()), done, "{state}");
+        register = stage.observation.register;
+    }
 }
 
 #[test]

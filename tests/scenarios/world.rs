@@ -329,6 +329,7 @@ fn pins(part: &RegisterPart) -> Pins {
         domains: text(part.domain.as_ref()).map(|sid| (Text::from(DIRECTORY), sid)).into_iter().collect(),
         tenant: text(part.tenant.as_ref()),
         scopes: part.scopes.iter().map(scope).collect(),
+        ..Pins::default()
     }
 }
 

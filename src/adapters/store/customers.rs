@@ -10,7 +10,9 @@ use crate::adapters::store::audit::Head;
 use crate::adapters::store::fault::Mishap;
 use crate::model::account::AccountType;
 use crate::model::guid::Guid;
-use crate::model::register::{Commit, Hold, PinnedScope, Pins, ScopeKind, ScopeName};
+use crate::model::register::{
+    AccountEntry, AccountList, Commit, Hold, PinnedAccount, PinnedScope, Pins, ScopeKind, ScopeName,
+};
 use crate::model::text::Text;
 
 const NAMES: &str = "SELECT name FROM customers";
@@ -138,6 +140,18 @@ struct StoredPins {
     domains: Vec<(Text, Text)>,
     tenant: Option<Text>,
     scopes: Vec<StoredScope>,
+    /// A store that was written before there were any has none.
+    #[serde(default)]
+    accounts: Vec<StoredAccount>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct StoredAccount {
+    list: AccountList,
+    written: Text,
+    guid: Guid,
+    name: Text,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -175,6 +189,17 @@ fn write_pins(pins: &Pins) -> Result<String, Mishap> {
                 dn: scope.dn.clone(),
             })
             .collect(),
+        accounts: pins
+            .accounts
+            .iter()
+            .flat_map(|(entry, people)| people.iter().map(move |person| (entry, person)))
+            .map(|(entry, person)| StoredAccount {
+                list: entry.list,
+                written: entry.written.clone(),
+                guid: person.guid,
+                name: person.name.clone(),
+            })
+            .collect(),
     };
     serde_json::to_string(&stored)
         .map_err(|error| Mishap::Strange(format!("pins cannot be written: {error}")))
@@ -182,7 +207,13 @@ fn write_pins(pins: &Pins) -> Result<String, Mishap> {
 
 fn read_pins(text: &str) -> Result<Pins, Mishap> {
     let stored: StoredPins = serde_json::from_str(text).map_err(|_| strange("pins", text))?;
+    let mut accounts: BTreeMap<AccountEntry, Vec<PinnedAccount>> = BTreeMap::new();
+    for account in stored.accounts {
+        let entry = AccountEntry { list: account.list, written: account.written };
+        accounts.entry(entry).or_default().push(PinnedAccount { guid: account.guid, name: account.name });
+    }
     Ok(Pins {
+        accounts,
         domains: stored.domains.into_iter().collect(),
         tenant: stored.tenant,
         scopes: stored

@@ -57,15 +57,39 @@ register:
 fn an_approval_of_another_source_approves_no_removal() {
     let mut stage = another_tenant(1);
     stage.approve();
+    // Whoever approved the source was shown nobody who would go: that comes with the next turn.
+    let plan = stage.turn();
+    assert_eq!((plan.state, operations(&plan)), (CustomerState::Ready, vec![]));
+    assert_eq!(codes(&plan), [FindingCode::SourceChanged]);
     let plan = stage.plan();
     assert_eq!((plan.state, operations(&plan)), (CustomerState::Ready, vec!["remove gone1".to_owned()]));
     assert!(!plan.operations[0].approved);
 
     let mut stage = another_tenant(30);
     stage.approve();
+    stage.turn();
     let plan = stage.plan();
     assert_eq!(plan.state, CustomerState::Held);
     assert_eq!((count(&plan, Action::Hold), plan.operations.len()), (30, 30));
+}
+
+#[test]
+fn another_domain_under_another_name_is_another_source_all_the_same() {
+    let mut stage = Stage::of("crowd: 20");
+    stage.turn();
+    stage.customer.directories[0].name = Text::from("other");
+    stage.observation.directories[0].0 = Text::from("other");
+    stage.directory().name = Text::from("other");
+    // The same domain under another name is the same one.
+    assert_eq!(stage.plan().state, CustomerState::Ready);
+    stage.directory().domain_sid = "S-1-5-21-7-7-7".parse().ok();
+    let plan = stage.plan();
+    assert_eq!((plan.state, operations(&plan)), (CustomerState::Held, vec![]));
+    assert_eq!(codes(&plan), [FindingCode::SourceChanged]);
+    stage.approve();
+    assert_eq!(stage.turn().state, CustomerState::Ready);
+    let pinned: Vec<&Text> = stage.observation.register.pins.domains.keys().collect();
+    assert_eq!(pinned, ["other"]);
 }
 
 #[test]
