@@ -3,6 +3,7 @@
 pub mod correlate;
 pub mod desire;
 pub mod diff;
+pub mod discover;
 pub mod guard;
 pub mod index;
 pub mod licence;
@@ -11,6 +12,7 @@ pub mod membership;
 pub mod outcome;
 pub mod patterns;
 pub mod planner;
+pub mod refusal;
 pub mod report;
 
 pub mod screen;
