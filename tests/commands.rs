@@ -4,6 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+mod discover;
 mod exit_codes;
 mod findings;
 mod isolation;

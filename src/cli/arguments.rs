@@ -63,6 +63,8 @@ pub enum Command {
     Apply(ApplyArguments),
     /// Reconciles every customer on its interval, and at once on a changed tree
     Run(RunArguments),
+    /// Lists the OUs or groups of a customer that a policy may select
+    Discover(DiscoverArguments),
     /// Lists the accounts of the register
     Accounts(TreeArgument),
     /// Lists how each customer's last turn went
@@ -121,6 +123,32 @@ pub struct RunArguments {
     /// Does one round over all customers and exits
     #[arg(long)]
     pub once: bool,
+}
+
+/// What `discover` takes.
+#[derive(Debug, Args)]
+pub struct DiscoverArguments {
+    /// What to list
+    #[arg(value_enum, value_name = "WHAT")]
+    pub what: Selectable,
+    /// Where the tree is.
+    #[command(flatten)]
+    pub tree: TreeArgument,
+    /// Only those with this text in their name or DN, whatever the case
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+    /// Also those that may not be selected, with the reason why not
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// What a policy selects people by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Selectable {
+    /// Organizational units that hold user accounts
+    Ous,
+    /// Security groups
+    Groups,
 }
 
 /// What `history` takes.

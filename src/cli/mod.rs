@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod apply;
 pub mod arguments;
+pub mod discover;
 pub mod entry;
 pub mod exit;
 pub mod history;

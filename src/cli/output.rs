@@ -76,23 +76,32 @@ impl<W: Write> Output<W> {
         self.text(&text)
     }
 
-    /// Writes rows in columns, names from outside inert. Without rows it writes `empty`.
+    /// Writes rows in columns, numbers to the right and names from outside inert. Without rows it
+    /// writes `empty`.
     ///
     /// # Errors
     /// As [`text`](Self::text).
-    pub fn table<const N: usize>(
+    pub fn table(
         &mut self,
-        titles: [&str; N],
-        rows: &[[String; N]],
+        titles: impl AsRef<[&'static str]>,
+        rows: &[impl AsRef<[String]>],
         empty: &str,
     ) -> Result<(), Failure> {
         if rows.is_empty() {
             return self.text(&format!("{empty}\n"));
         }
-        let rows: Vec<[String; N]> = std::iter::once(titles.map(str::to_owned))
-            .chain(rows.iter().map(|row| row.each_ref().map(|cell| inert(cell).into_owned())))
+        let titles = titles.as_ref();
+        let is_number = |cell: &String| !cell.is_empty() && cell.bytes().all(|byte| byte.is_ascii_digit());
+        let are_numbers: Vec<bool> = (0..titles.len())
+            .map(|column| rows.iter().all(|row| row.as_ref().get(column).is_some_and(is_number)))
             .collect();
-        let mut widths = [0; N];
+        let rows: Vec<Vec<String>> =
+            std::iter::once(titles.iter().map(|title| (*title).to_owned()).collect())
+                .chain(
+                    rows.iter().map(|row| row.as_ref().iter().map(|cell| inert(cell).into_owned()).collect()),
+                )
+                .collect();
+        let mut widths = vec![0; titles.len()];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count().min(60));
@@ -101,14 +110,23 @@ impl<W: Write> Output<W> {
         let mut text = String::new();
         for row in &rows {
             let mut line = String::new();
-            for (width, cell) in widths.iter().zip(row) {
+            for ((width, are_numbers), cell) in widths.iter().zip(&are_numbers).zip(row) {
                 let padding = width.saturating_sub(cell.chars().count());
-                let _ = write!(line, "{cell}{:padding$}  ", "");
+                let (left, right) = if *are_numbers { (padding, 0) } else { (0, padding) };
+                let _ = write!(line, "{:left$}{cell}{:right$}  ", "", "");
             }
             text.push_str(line.trim_end());
             text.push('\n');
         }
         self.text(&text)
+    }
+}
+
+/// Returns a number of things, in the singular where it is one.
+pub fn counted(count: usize, word: &str) -> String {
+    match count {
+        1 => format!("1 {word}"),
+        count => format!("{count} {word}s"),
     }
 }
 
@@ -223,6 +241,15 @@ mod tests {
             json_text(&plain).expect("JSON"),
             serde_json::to_string_pretty(&plain).expect("JSON") + "\n"
         );
+    }
+
+    #[test]
+    fn numbers_are_aligned_to_the_right() {
+        let mut to = Vec::new();
+        let rows = [["120", "7", "x"], ["9", "", "y"]].map(|row| row.map(str::to_owned));
+        Output::new(&mut to).table(["N", "MAYBE", "NAME"], &rows, "none").expect("written");
+        let text = String::from_utf8(to).expect("UTF-8");
+        assert_eq!(text, "  N  MAYBE  NAME\n120  7      x\n  9         y\n");
     }
 
     #[test]

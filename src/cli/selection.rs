@@ -6,8 +6,11 @@ use std::sync::Arc;
 use crate::cli::exit::Failure;
 use crate::model::digest::Digest;
 use crate::model::text::Text;
-use crate::policy::fleet::Fleet;
+use crate::policy::fleet::{Customer, Fleet};
 use crate::reconcile::judge::Job;
+
+/// How many customers are named to somebody who named none.
+const SHORT: usize = 10;
 
 /// Returns who is meant, sorted by name: customers of the tree, and those that the register knows
 /// and the tree does not have. No names mean all.
@@ -35,18 +38,47 @@ pub fn named<'a>(all: &BTreeSet<&'a Text>, names: &[String]) -> Result<BTreeSet<
     names.iter().map(|name| find(all, name)).collect()
 }
 
+/// Returns the one customer of the tree that a command is about.
+///
+/// # Errors
+/// No name, more than one, or one that the tree does not have, with the nearest one that exists.
+pub fn one<'a>(fleet: &'a Fleet, names: &[String]) -> Result<&'a Customer, Failure> {
+    let [name] = names else {
+        return Err(Failure::new("this command is about exactly one customer")
+            .hint(format!("name it by `--customer NAME`: {}", listed(fleet))));
+    };
+    fleet.customers.get(name.as_str()).ok_or_else(|| {
+        let failure = Failure::new(format!("the tree has no customer `{name}`"));
+        match nearest(fleet.customers.keys(), name) {
+            Some(known) => failure.hint(format!("did you mean `{known}`?")),
+            None => failure.hint(listed(fleet)),
+        }
+    })
+}
+
+/// Says which customers a tree has, the first of them by name.
+fn listed(fleet: &Fleet) -> String {
+    let names: Vec<&str> = fleet.customers.keys().take(SHORT).map(Text::as_str).collect();
+    match fleet.customers.len().saturating_sub(names.len()) {
+        _ if names.is_empty() => "the tree has no customer".to_owned(),
+        0 => format!("the tree has {}", names.join(", ")),
+        more => format!("the tree has {} and {more} more", names.join(", ")),
+    }
+}
+
+fn nearest<'a>(all: impl IntoIterator<Item = &'a Text>, name: &str) -> Option<&'a Text> {
+    let distances = all.into_iter().map(|known| (strsim::damerau_levenshtein(known, name), known));
+    let near = distances.filter(|(distance, known)| *distance <= (known.len().max(name.len()) / 3).max(1));
+    near.min().map(|(_, known)| known)
+}
+
 fn find<'a>(all: &BTreeSet<&'a Text>, name: &str) -> Result<&'a Text, Failure> {
     if let Some(found) = all.get(&Text::from(name)) {
         return Ok(found);
     }
     let failure = Failure::new(format!("there is no customer `{name}`"));
-    let near = all
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(known, name), *known))
-        .filter(|(distance, known)| *distance <= (known.len().max(name.len()) / 3).max(1))
-        .min();
-    Err(match near {
-        Some((_, known)) => failure.hint(format!("did you mean `{known}`?")),
+    Err(match nearest(all.iter().copied(), name) {
+        Some(known) => failure.hint(format!("did you mean `{known}`?")),
         None if all.is_empty() => failure.hint("neither the tree nor the register has any customer"),
         None => failure.hint("`intake status` lists the customers of the register"),
     })
@@ -95,6 +127,32 @@ mod tests {
         assert_eq!(failure.hint.as_deref(), Some("did you mean `contoso`?"));
         let failure = wanted("zzz").expect_err("unknown");
         assert!(failure.hint.is_some_and(|hint| !hint.contains("did you mean")));
+    }
+
+    #[test]
+    fn a_command_about_one_customer_takes_no_fewer_and_no_more() {
+        let fleet = fleet(&["contoso", "fabrikam"]);
+        let wanted = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            one(&fleet, &names).map(|customer| customer.name.as_str())
+        };
+        assert_eq!(wanted(&["fabrikam"]), Ok("fabrikam"));
+        for (names, hint) in [
+            (&[][..], "name it by `--customer NAME`: the tree has contoso, fabrikam"),
+            (&["contoso", "fabrikam"], "name it by `--customer NAME`: the tree has contoso, fabrikam"),
+            (&["contosso"], "did you mean `contoso`?"),
+            (&["zzz"], "the tree has contoso, fabrikam"),
+        ] {
+            assert_eq!(wanted(names).expect_err("refused").hint.as_deref(), Some(hint), "{names:?}");
+        }
+        let many: Vec<String> = (0..12).map(|number| format!("customer-{number:02}")).collect();
+        let many = self::fleet(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(
+            one(&many, &[])
+                .expect_err("none")
+                .hint
+                .is_some_and(|hint| hint.ends_with("customer-09 and 2 more"))
+        );
     }
 
     #[test]

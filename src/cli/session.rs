@@ -3,6 +3,7 @@
 use std::io::{Stdout, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -12,9 +13,13 @@ use crate::cli::exit::Failure;
 use crate::cli::output::{Colours, Output};
 use crate::cli::progress::Bar;
 use crate::cli::wiring::{self, CheckedTree, Operator, SystemClock};
+use crate::model::directory::Directory;
+use crate::model::reading::Reading;
+use crate::model::text::Text;
+use crate::policy::fleet::Customer;
 use crate::ports::register::RegisterReader;
 use crate::reconcile::deliver::Courier;
-use crate::reconcile::observe::{Observer, STALL};
+use crate::reconcile::observe::{Observer, STALL, read_directories};
 
 /// Where the register is if nobody says.
 const DEFAULT_STATE: &str = "sqlite:intake.db";
@@ -131,14 +136,32 @@ impl Session {
         drop(timer);
     }
 
+    /// Reads all directories of a customer of the tree at `root`, and nothing else.
+    pub async fn directories(
+        &self,
+        root: &Path,
+        operator: &Operator,
+        customer: &Arc<Customer>,
+    ) -> Vec<(Text, Reading<Directory>)> {
+        let sources = operator.sources(root, self.common.max_wait);
+        self.bar.begin(1);
+        let readings = read_directories(&sources, self.stall(), customer, &self.bar.customer()).await;
+        self.bar.end();
+        readings
+    }
+
     /// Returns what reads the customers of the tree at `root`.
     pub fn observer(&self, root: &Path, operator: &Operator, register: Arc<dyn RegisterReader>) -> Observer {
         Observer {
             sources: operator.sources(root, self.common.max_wait),
             register,
             clock: Arc::new(SystemClock),
-            stall: STALL.saturating_add(self.common.max_wait.to_std()),
+            stall: self.stall(),
         }
+    }
+
+    fn stall(&self) -> Duration {
+        STALL.saturating_add(self.common.max_wait.to_std())
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::arguments::TreeArgument;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::counted;
 use crate::cli::session::Session;
 use crate::cli::wiring;
 
@@ -30,10 +31,6 @@ pub fn run(session: &mut Session, arguments: &TreeArgument) -> Result<Exit, Fail
         session.out.text(&problem.drawn)?;
         session.out.text("\n")?;
     }
-    let counted = |count: usize, word: &str| match count {
-        1 => format!("1 {word}"),
-        count => format!("{count} {word}s"),
-    };
     let customers = counted(customers, "customer");
     session.out.text(&match tree.problems.len() {
         0 => format!("{customers}, no errors.\n"),

@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use sha2::{Digest as _, Sha256};
 
 use crate::model::addresses::Addresses;
-use crate::model::dn::Dn;
+use crate::model::dn::{Dn, key_is_under};
 use crate::model::guid::{Guid, Octets};
 use crate::model::sid::Sid;
 use crate::model::text::Text;
@@ -150,6 +150,24 @@ impl Origin {
     }
 }
 
+impl Member {
+    /// Returns the index of a person.
+    pub fn person(&self) -> Option<u32> {
+        match self {
+            Self::Person(index) => Some(*index),
+            Self::Group(_) | Self::Other => None,
+        }
+    }
+
+    /// Returns the index of a group.
+    pub fn group(&self) -> Option<u32> {
+        match self {
+            Self::Group(index) => Some(*index),
+            Self::Person(_) | Self::Other => None,
+        }
+    }
+}
+
 impl Directory {
     /// Whether a SID is one of this domain's. A directory that does not tell its own SID (an export of
     /// one OU, a reader that may not see the domain) is taken to hold its own groups.
@@ -168,6 +186,13 @@ impl Directory {
     /// Returns the container that a person lies in.
     pub fn container_of(&self, person: &Person) -> &Container {
         &self.containers[person.container.0 as usize]
+    }
+
+    /// Marks the containers that are one of `roots` or lie below one.
+    pub fn containers_under(&self, roots: &[&Dn]) -> Vec<bool> {
+        let is_under =
+            |container: &Container| roots.iter().any(|root| key_is_under(container.dn.key(), root.key()));
+        self.containers.iter().map(is_under).collect()
     }
 }
 
@@ -379,15 +404,10 @@ fn index_of(length: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn dn(text: &str) -> Dn {
-        Dn::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
-    }
-
-    fn person(number: u128) -> Person {
-        Person {
+impl Person {
+    /// Makes somebody of whom nothing is known but a number.
+    pub(crate) fn numbered(number: u128) -> Self {
+        Self {
             guid: Guid::from_u128(number),
             sid: None,
             rdn: Text::default(),
@@ -404,19 +424,32 @@ mod tests {
             invalid: None,
         }
     }
+}
 
-    fn group(name: &str, number: u128) -> Group {
-        Group {
+#[cfg(test)]
+impl Group {
+    /// Makes a security group without members, of which nothing is known but its name and a number.
+    pub(crate) fn numbered(dn: Dn, number: u128) -> Self {
+        Self {
             guid: Guid::from_u128(number),
             sid: None,
-            dn: dn(name),
-            cn: Text::from("g"),
+            cn: Text::from(dn.rdn_value()),
+            dn,
             sam_account_name: None,
             is_security: true,
             is_critical: false,
             members: Vec::new(),
             unseen: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dn(text: &str) -> Dn {
+        Dn::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
     fn builder() -> DirectoryBuilder {
@@ -428,8 +461,8 @@ mod tests {
         let mut builder = builder();
         let members =
             ["cn=JANE,ou=staff,dc=contoso,dc=test", "CN=Gone,DC=contoso,DC=test", "CN=x,DC=other,DC=test"];
-        builder.group(group("CN=g,DC=contoso,DC=test", 1), members.into_iter()).expect("added");
-        builder.person(&dn("CN=Jane,OU=Staff,DC=contoso,DC=test"), person(2)).expect("added");
+        builder.group(Group::numbered(dn("CN=g,DC=contoso,DC=test"), 1), members.into_iter()).expect("added");
+        builder.person(&dn("CN=Jane,OU=Staff,DC=contoso,DC=test"), Person::numbered(2)).expect("added");
         let directory = builder.finish();
         assert_eq!(directory.groups[0].members, [Member::Person(0)]);
         assert_eq!(directory.groups[0].unseen.len(), 2);
@@ -439,17 +472,17 @@ mod tests {
     #[test]
     fn one_guid_or_one_name_twice_is_a_contradiction() {
         let mut builder = builder();
-        builder.person(&dn("CN=a,DC=contoso,DC=test"), person(1)).expect("added");
-        let guid = builder.person(&dn("CN=b,DC=contoso,DC=test"), person(1));
+        builder.person(&dn("CN=a,DC=contoso,DC=test"), Person::numbered(1)).expect("added");
+        let guid = builder.person(&dn("CN=b,DC=contoso,DC=test"), Person::numbered(1));
         assert_eq!(guid, Err(Contradiction::DuplicateGuid(Guid::from_u128(1))));
-        let name = builder.person(&dn("cn=A,dc=contoso,dc=test"), person(2));
+        let name = builder.person(&dn("cn=A,dc=contoso,dc=test"), Person::numbered(2));
         assert!(matches!(name, Err(Contradiction::DuplicateName(_))));
     }
 
     #[test]
     fn a_container_read_after_its_children_is_the_same_container() {
         let mut builder = builder();
-        builder.person(&dn("CN=a,OU=Staff,DC=contoso,DC=test"), person(1)).expect("added");
+        builder.person(&dn("CN=a,OU=Staff,DC=contoso,DC=test"), Person::numbered(1)).expect("added");
         builder.container(&dn("OU=Staff,DC=contoso,DC=test"), Some(Guid::from_u128(9)), true).expect("added");
         let directory = builder.finish();
         assert_eq!(directory.containers.len(), 1);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::text::{Text, fold};
+use crate::model::text::{Text, fold, is_plain};
 
 /// A distinguished name: as it was written, and in the one form in which it is compared.
 ///
@@ -40,7 +40,7 @@ impl Dn {
             }
             push_rdn_key(&mut key, rdn);
         }
-        Ok(Self { written: Text::from(text.trim()), key: Text::from(key) })
+        Ok(Self { written: Text::from(without_blanks(text)), key: Text::from(key) })
     }
 
     /// Returns the name as it was written.
@@ -71,9 +71,10 @@ impl Dn {
     /// Splits into the first RDN as written and the parent. `None` for a name of one RDN.
     pub fn split_parent(&self) -> Option<(&str, Self)> {
         let parent_key = self.parent_key()?;
-        let comma = first_unescaped_comma(&self.written)?;
+        let comma = unescaped_commas(&self.written).next()?;
         let (rdn, rest) = self.written.split_at(comma);
-        Some((rdn.trim(), Self { written: Text::from(rest[1..].trim()), key: Text::from(parent_key) }))
+        let parent = Self { written: Text::from(without_blanks(&rest[1..])), key: Text::from(parent_key) };
+        Some((without_blanks(rdn), parent))
     }
 
     /// Returns the value of the first RDN, unescaped: the name a person would say.
@@ -103,6 +104,26 @@ impl Dn {
             written: Text::from(format!("{},{}", self.written, base.written)),
             key: Text::from(format!("{},{}", self.key, base.key)),
         }
+    }
+
+    /// Returns the name relative to `base`: what [`below`](Self::below) makes it of again. `None` if
+    /// it does not lie below.
+    pub fn relative_to(&self, base: &Self) -> Option<Self> {
+        let key = self.key.strip_suffix(base.key.as_str())?.strip_suffix(',')?;
+        // Each bare comma of a key stands between two RDNs.
+        let comma = unescaped_commas(&self.written).nth(key.matches(',').count())?;
+        Some(Self { written: Text::from(without_blanks(&self.written[..comma])), key: Text::from(key) })
+    }
+
+    /// Returns the name as it can be shown, copied and written anywhere: characters that act on what
+    /// shows them, and blanks at the edge of a value, are hex pairs in it.
+    pub fn in_plain_sight(&self) -> String {
+        let rdns = parse_rdns(&self.written).unwrap_or_default();
+        let pair = |(attribute, value): &(String, String)| {
+            format!("{}={}", attribute.to_ascii_uppercase(), escaped(value))
+        };
+        let rdn = |rdn: &Rdn| rdn.iter().map(pair).collect::<Vec<_>>().join("+");
+        rdns.iter().map(rdn).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -290,10 +311,7 @@ fn push_rdn_key(key: &mut String, rdn: &Rdn) {
             let mut pair = format!("{attribute}=");
             for character in fold(value).chars() {
                 if character.is_control() || ",+;=\\\"<>#".contains(character) {
-                    let mut octets = [0; 4];
-                    for octet in character.encode_utf8(&mut octets).bytes() {
-                        pair.push_str(&format!("\\{octet:02x}"));
-                    }
+                    push_hex(&mut pair, character);
                 } else {
                     pair.push(character);
                 }
@@ -306,19 +324,54 @@ fn push_rdn_key(key: &mut String, rdn: &Rdn) {
     key.push_str(&pairs.join("+"));
 }
 
-fn first_unescaped_comma(written: &str) -> Option<usize> {
+/// Escapes a value (RFC 4514, section 2.4) so that it can be shown, too.
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len() + 8);
+    let last = value.char_indices().next_back().map_or(0, |(last, _)| last);
+    for (at, character) in value.char_indices() {
+        let is_edge = at == 0 || at == last;
+        if !is_plain(character) || (is_edge && character.is_whitespace()) {
+            push_hex(&mut text, character);
+            continue;
+        }
+        if ",+\"\\<>;".contains(character) || (at == 0 && character == '#') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text
+}
+
+/// Writes a character as the hex pairs of its octets.
+fn push_hex(text: &mut String, character: char) {
+    let mut octets = [0; 4];
+    for octet in character.encode_utf8(&mut octets).bytes() {
+        text.push_str(&format!("\\{octet:02x}"));
+    }
+}
+
+/// Takes away the blanks around a name, and leaves an escaped one at its end.
+fn without_blanks(written: &str) -> &str {
+    let written = written.trim_start();
+    let bare = written.trim_end_matches(' ');
+    let backslashes = bare.len() - bare.trim_end_matches('\\').len();
+    if backslashes % 2 == 1 && bare.len() < written.len() { &written[..=bare.len()] } else { bare }
+}
+
+/// Returns where the separators between RDNs stand.
+fn unescaped_commas(written: &str) -> impl Iterator<Item = usize> {
     let mut escaped = false;
-    written.bytes().position(|byte| match byte {
+    written.bytes().enumerate().filter_map(move |(at, byte)| match byte {
         _ if escaped => {
             escaped = false;
-            false
+            None
         }
         b'\\' => {
             escaped = true;
-            false
+            None
         }
-        b',' | b';' => true,
-        _ => false,
+        b',' | b';' => Some(at),
+        _ => None,
     })
 }
 
@@ -359,6 +412,46 @@ mod tests {
         assert_eq!(dn("OU=Berlin").below(&dn("OU=Staff,DC=test")), dn("ou=berlin,ou=staff,dc=test"));
         assert!(parent.has_domain_component() && !dn("OU=Staff").has_domain_component());
         assert_eq!(dn("OU=x,DC=Contoso,DC=test").dns_name(), "contoso.test");
+    }
+
+    #[test]
+    fn an_escaped_blank_at_the_end_of_a_name_belongs_to_it() {
+        let (rdn, parent) = ("CN=a\\ ", "OU=b\\ ");
+        for name in [format!("{rdn},{parent}"), format!(" {rdn} , {parent}  ")] {
+            let name = dn(&name);
+            let (first, rest) = name.split_parent().expect("a parent");
+            assert_eq!((first, rest.as_str()), (rdn, parent));
+            assert_eq!((rest.rdn_value(), dn(rest.as_str())), ("b ".to_owned(), rest));
+        }
+        assert_eq!(dn("OU=a\\\\ ").as_str(), "OU=a\\\\", "an escaped backslash escapes nothing");
+        assert_eq!(dn("OU=a\u{a0}").rdn_value(), "a\u{a0}", "this is no blank of RFC 4514");
+    }
+
+    #[test]
+    fn a_relative_name_is_what_stands_before_the_base() {
+        let base = dn("OU=a\\,b,DC=test");
+        let relative = dn("OU=x\\;y; CN=\\ z\\ , ou=A\\2Cb,dc=TEST").relative_to(&base).expect("below");
+        assert_eq!(relative.as_str(), "OU=x\\;y; CN=\\ z\\ ");
+        assert_eq!(relative, dn("OU=x\\;y,CN=\\ z\\ "));
+        assert_eq!(relative.below(&base), dn("OU=x\\;y,CN=\\ z\\ ,OU=a\\,b,DC=test"));
+        assert!(base.relative_to(&base).is_none() && base.relative_to(&dn("OU=b,DC=test")).is_none());
+    }
+
+    #[test]
+    fn a_name_in_plain_sight_is_the_same_name_and_acts_on_nothing() {
+        for (written, shown) in [
+            ("ou=Doe\\, Jane;dc=Test", "OU=Doe\\, Jane,DC=Test"),
+            ("OU=\\#1 #2\\\"\\\\\\+\\<\\>\\;,DC=x", "OU=\\#1 #2\\\"\\\\\\+\\<\\>\\;,DC=x"),
+            ("OU=\\ a b\\ ", "OU=\\20a b\\20"),
+            ("OU=\\ ", "OU=\\20"),
+            ("OU=a\u{a0}", "OU=a\\c2\\a0"),
+            ("OU=x\u{202e}y\\0a\u{1b}[1m", "OU=x\\e2\\80\\aey\\0a\\1b[1m"),
+            ("OU=\u{ffff}", "OU=\\ef\\bf\\bf"),
+            ("2.5.4.11=a=b+CN=Ä😀", "OU=a=b+CN=Ä😀"),
+        ] {
+            assert_eq!(dn(written).in_plain_sight(), shown);
+            assert_eq!(dn(shown), dn(written));
+        }
     }
 
     #[test]

@@ -73,6 +73,14 @@ fn is_active(character: char) -> bool {
             | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
+/// Whether a character can be shown, copied and written anywhere: it is one of text (Unicode, section
+/// 23.7: YAML, too, takes no others), and does not act on what shows it.
+pub fn is_plain(character: char) -> bool {
+    let code = u32::from(character);
+    let is_noncharacter = code & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code);
+    !is_noncharacter && !is_active(character)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

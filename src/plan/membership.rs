@@ -14,6 +14,34 @@ pub struct Membership {
     nested_in: Vec<u32>,
 }
 
+/// The people that are direct members of a directory's groups: those that a group lists, and those
+/// whose primary group it is.
+pub struct DirectMembers<'a> {
+    directory: &'a Directory,
+    /// Positions of people by the number of their primary group: no list holds them.
+    by_primary_group: HashMap<u32, Vec<u32>>,
+}
+
+impl<'a> DirectMembers<'a> {
+    /// Looks through a directory.
+    pub fn of(directory: &'a Directory) -> Self {
+        let mut by_primary_group: HashMap<u32, Vec<u32>> = HashMap::new();
+        for (position, person) in (0..).zip(&directory.people) {
+            if let Some(rid) = person.primary_group {
+                by_primary_group.entry(rid).or_default().push(position);
+            }
+        }
+        Self { directory, by_primary_group }
+    }
+
+    /// Returns the positions of a group's people, some perhaps twice.
+    pub fn people(&self, group: &'a Group) -> impl Iterator<Item = u32> + '_ {
+        let listed = group.members.iter().filter_map(Member::person);
+        let primary = primary_group_id(self.directory, group).and_then(|rid| self.by_primary_group.get(&rid));
+        listed.chain(primary.into_iter().flatten().copied())
+    }
+}
+
 impl Membership {
     /// Finds the direct members of some groups; whose primary group one is, is its member too.
     pub fn direct(directory: &Directory, groups: &[u32]) -> Self {
@@ -55,7 +83,10 @@ impl Membership {
             groups.dedup();
             groups
         };
-        let primary_members = if roots.is_empty() { HashMap::new() } else { primary_members(directory) };
+        if roots.is_empty() {
+            return membership;
+        }
+        let direct = DirectMembers::of(directory);
         let mut open: VecDeque<u32> = in_order(roots.to_vec()).into();
         for root in &open {
             membership.nested_in[*root as usize] = root + 1;
@@ -63,12 +94,7 @@ impl Membership {
         // Groups may be nested in a circle: each is opened once.
         while let Some(position) = open.pop_front() {
             let group = &directory.groups[position as usize];
-            let listed = group.members.iter().filter_map(|member| match member {
-                Member::Person(person) => Some(*person),
-                Member::Group(_) | Member::Other => None,
-            });
-            let primary = primary_group_id(directory, group).and_then(|rid| primary_members.get(&rid));
-            for person in listed.chain(primary.into_iter().flatten().copied()) {
+            for person in direct.people(group) {
                 let through = &mut membership.through[person as usize];
                 if *through == 0 {
                     *through = position + 1;
@@ -87,16 +113,6 @@ impl Membership {
         }
         membership
     }
-}
-
-fn primary_members(directory: &Directory) -> HashMap<u32, Vec<u32>> {
-    let mut members: HashMap<u32, Vec<u32>> = HashMap::new();
-    for (position, person) in (0..).zip(&directory.people) {
-        if let Some(rid) = person.primary_group {
-            members.entry(rid).or_default().push(position);
-        }
-    }
-    members
 }
 
 /// Returns the number by which people name this group as their primary one: no list holds them.

@@ -3,6 +3,7 @@
 pub mod correlate;
 pub mod desire;
 pub mod diff;
+pub mod discover;
 pub mod guard;
 pub mod identify;
 pub mod index;
@@ -13,6 +14,7 @@ pub mod outcome;
 pub mod patterns;
 pub mod planner;
 pub mod prove;
+pub mod refusal;
 pub mod report;
 pub mod screen;
 pub mod select;

@@ -12,7 +12,8 @@ use crate::plan::identify::Identified;
 use crate::plan::membership::Membership;
 use crate::plan::outcome::{Finding, FindingCode, Severity};
 use crate::plan::patterns::Patterns;
-use crate::plan::select::{Resolution, Resolver, Selected, SelectedImport, container_dn, containers_under};
+use crate::plan::refusal::unsupported_containers;
+use crate::plan::select::{Resolution, Resolver, Selected, SelectedImport};
 use crate::policy::fleet::{AccountPattern, Excluded, Exclusion, Import};
 
 /// RIDs of a domain's privileged groups: Domain Admins, Domain Controllers, Schema Admins,
@@ -123,7 +124,7 @@ impl<'a> Screen<'a> {
             .map(|directory| Self {
                 directory,
                 import,
-                unsupported: unsupported_containers(directory, import),
+                unsupported: unsupported_containers(directory, &import.unsupported_containers),
                 excluded: ExclusionTests::default(),
                 privileged: None,
             })
@@ -220,12 +221,6 @@ impl<'a> Screen<'a> {
     }
 }
 
-fn unsupported_containers(directory: &Directory, import: &Import) -> Vec<bool> {
-    let roots: Vec<_> =
-        import.unsupported_containers.iter().map(|rdn| container_dn(directory, rdn.key())).collect();
-    containers_under(directory, &roots.iter().collect::<Vec<_>>())
-}
-
 fn privileged_groups(directory: &Directory) -> Vec<u32> {
     let is_privileged = |sid: crate::model::sid::Sid| {
         let known = if sid.is_builtin() {
@@ -255,8 +250,7 @@ impl<'a> ExclusionTests<'a> {
         self.units.sort_unstable_by_key(|(position, _)| std::cmp::Reverse(*position));
         for (position, unit) in &self.units {
             let root = &directory.containers[*unit as usize].dn;
-            for (container, is_below) in self.containers.iter_mut().zip(containers_under(directory, &[root]))
-            {
+            for (container, is_below) in self.containers.iter_mut().zip(directory.containers_under(&[root])) {
                 if is_below {
                     *container = Some(*position);
                 }

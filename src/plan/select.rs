@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::account::AccountType;
 use crate::model::directory::{Container, Directory, Group, Member};
-use crate::model::dn::{Dn, key_is_under};
+use crate::model::dn::Dn;
 use crate::model::guid::Guid;
 use crate::model::register::{PinnedScope, Pins, ScopeKind, ScopeName};
 use crate::model::text::{Text, fold, inert, same};
 use crate::plan::membership::Membership;
 use crate::plan::outcome::{Finding, FindingCode, Severity};
+use crate::plan::refusal::{Refusal, refuse_group};
 use crate::policy::fleet::{Customer, GroupName, Import, Imports, OuName, Scope, Selection};
 
 /// What the policies of one customer select.
@@ -97,7 +98,7 @@ fn select_units(
     for (scope, directory) in scopes.iter_mut().zip(resolver.directories) {
         let roots: Vec<&Dn> =
             scope.roots.iter().map(|root| &directory.containers[*root as usize].dn).collect();
-        scope.containers = containers_under(directory, &roots);
+        scope.containers = directory.containers_under(&roots);
     }
     scopes
 }
@@ -111,10 +112,11 @@ fn select_groups(
     let mut scopes: Vec<DirectoryScope> = resolver.empty_scopes();
     for (position, group) in resolve_entries(groups, |name| resolver.group(name), import, selected) {
         let directory = resolver.directories[position];
-        match refuse_group(directory, &directory.groups[group as usize]) {
-            Some(finding) => {
+        let found = &directory.groups[group as usize];
+        match refuse_group(directory, found) {
+            Some(refusal) => {
                 selected.blocked.insert(import.account_type);
-                selected.findings.push(finding);
+                selected.findings.push(refused(found, &refusal));
             }
             None => {
                 describe_members(directory, group, import, selected);
@@ -168,43 +170,16 @@ fn block_unresolved(import: &Import, selected: &mut Selected<'_>) {
     }
 }
 
-/// Refuses groups that hold everybody or the powerful, by what they are and not by their names.
-fn refuse_group(directory: &Directory, group: &Group) -> Option<Finding> {
-    let finding = |code, why: String| {
-        Some(Finding {
-            code,
-            severity: Severity::Error,
-            subject: inert(group.dn.as_str()).into_owned(),
-            message: format!(
-                "{why}: nobody is added or removed; select a security group made for this import"
-            ),
-        })
-    };
-    // RIDs below 1000 are those of the domain's default accounts and groups ([MS-DTYP] 2.4.2.4).
-    let is_default = group.sid.is_some_and(|sid| {
-        sid.is_builtin() || (directory.is_of_domain(&sid) && sid.rid().is_some_and(|rid| rid < 1000))
-    });
-    if is_default || group.is_critical {
-        return finding(
-            FindingCode::BuiltinGroupRefused,
-            "built-in and default groups are never imported from".to_owned(),
-        );
+fn refused(group: &Group, refusal: &Refusal) -> Finding {
+    Finding {
+        code: refusal.code,
+        severity: Severity::Error,
+        subject: inert(group.dn.as_str()).into_owned(),
+        message: format!(
+            "{}: nobody is added or removed; select a security group made for this import",
+            refusal.why
+        ),
     }
-    for (rdn, name) in [("cn=builtin", "Builtin"), ("cn=users", "Users")] {
-        if group.dn.is_under(&container_dn(directory, rdn)) {
-            return finding(
-                FindingCode::GroupInUnsupportedContainer,
-                format!("groups in the {name} container are never imported from"),
-            );
-        }
-    }
-    if !group.is_security {
-        return finding(
-            FindingCode::ScopeNotFound,
-            "this is a distribution group, and no security group".to_owned(),
-        );
-    }
-    None
 }
 
 /// Tells of members that are not imported: groups within the group, and members nobody can see.
@@ -287,21 +262,6 @@ fn find_overlaps(selected: &mut Selected<'_>, directories: &[&Directory]) {
     }
 }
 
-/// Returns where a directory keeps a container that is usually called `rdn_key`.
-pub fn container_dn(directory: &Directory, rdn_key: &str) -> Dn {
-    directory.well_known.get(rdn_key).cloned().unwrap_or_else(|| {
-        Dn::parse(rdn_key)
-            .map_or_else(|_| directory.naming_context.clone(), |rdn| rdn.below(&directory.naming_context))
-    })
-}
-
-/// Marks the containers that are one of `roots` or lie below one.
-pub fn containers_under(directory: &Directory, roots: &[&Dn]) -> Vec<bool> {
-    let is_under =
-        |container: &Container| roots.iter().any(|root| key_is_under(container.dn.key(), root.key()));
-    directory.containers.iter().map(is_under).collect()
-}
-
 /// What came of looking for an entry. Places are a directory's position and one within it.
 pub enum Resolution {
     /// It exists.
@@ -361,9 +321,6 @@ impl<'a> Resolver<'a> {
 
     /// Resolves an OU.
     pub fn unit(&mut self, name: &OuName) -> Resolution {
-        let full = |directory: &Directory| {
-            if name.dn.has_domain_component() { name.dn.clone() } else { name.dn.below(&directory.base) }
-        };
         let units = |directory: &Directory, fits: &dyn Fn(&Container) -> bool| {
             let units = (0..)
                 .zip(&directory.containers)
@@ -374,9 +331,9 @@ impl<'a> Resolver<'a> {
         self.resolve(&Entry {
             kind: ScopeKind::OrganizationalUnit,
             written: &name.written,
-            concerns: &|directory| full(directory).is_under(&directory.base),
+            concerns: &|directory| name.below(&directory.base).is_under(&directory.base),
             named: &|directory| {
-                let dn = full(directory);
+                let dn = name.below(&directory.base);
                 units(directory, &|unit| unit.dn == dn)
             },
             pinned: &|directory, guid| units(directory, &|unit| unit.guid == Some(guid)).pop(),

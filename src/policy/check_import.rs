@@ -1,10 +1,9 @@
 //! One import: its fields as written become what applies, or problems.
 
 use crate::model::account::AccountType;
-use crate::model::dn::Dn;
 use crate::model::duration::Seconds;
 use crate::model::text::Text;
-use crate::policy::document_import::{Exclude, Removal, Rules, Selection as Written, UNSUPPORTED_CONTAINERS};
+use crate::policy::document_import::{Exclude, Removal, Rules, Selection as Written, unsupported_containers};
 use crate::policy::document_options::Choices;
 use crate::policy::fleet::{
     Excluded, Exclusion, Import, LicenceRule, MatchKey, Options, RemovalLimits, Scope, Selection, SkuName,
@@ -74,7 +73,7 @@ pub fn import(
         privileged_groups: rules.privileged_groups.iter().flatten().map(|group| group.0.clone()).collect(),
         unsupported_containers: match &rules.unsupported_containers {
             Some(list) => list.iter().map(|rdn| rdn.0.clone()).collect(),
-            None => UNSUPPORTED_CONTAINERS.iter().filter_map(|rdn| Dn::parse(rdn).ok()).collect(),
+            None => unsupported_containers(),
         },
         password_sync: rules.password_sync.unwrap_or(is_end_user),
         licences: LicenceRule {

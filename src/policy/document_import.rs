@@ -1,6 +1,7 @@
 //! `ImportPolicy` as written: who is imported, and under which limits.
 
 use crate::model::account::AccountType;
+use crate::model::dn::Dn;
 use crate::policy::document_part::Customers;
 use crate::policy::fleet::MatchKey;
 use crate::policy::read::{Given, Many, Placed, Whole, record};
@@ -73,6 +74,11 @@ pub const UNSUPPORTED_CONTAINERS: [&str; 12] = [
     "CN=TPM Devices",
     "CN=Keys",
 ];
+
+/// Returns [`UNSUPPORTED_CONTAINERS`] as names.
+pub fn unsupported_containers() -> Vec<Dn> {
+    UNSUPPORTED_CONTAINERS.iter().filter_map(|rdn| Dn::parse(rdn).ok()).collect()
+}
 
 record! {
     /// Who is imported: by OUs or by groups, not both.

@@ -146,6 +146,13 @@ pub struct OuName {
     pub dn: Dn,
 }
 
+impl OuName {
+    /// Returns the whole name in a directory that is read below `base`.
+    pub fn below(&self, base: &Dn) -> Dn {
+        if self.dn.has_domain_component() { self.dn.clone() } else { self.dn.below(base) }
+    }
+}
+
 /// A group as an entry names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupName {

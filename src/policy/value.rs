@@ -189,6 +189,24 @@ impl Value for Ou {
     }
 }
 
+impl Ou {
+    /// Reads an OU as an entry in quotes names it; `None` for text that names none.
+    pub fn quoted(written: &str) -> Option<OuName> {
+        Some(Self::from_scalar(&quoted(written)).ok()?.0)
+    }
+}
+
+impl Group {
+    /// Reads a group as an entry in quotes names it; `None` for text that names none.
+    pub fn quoted(written: &str) -> Option<GroupName> {
+        Some(Self::from_scalar(&quoted(written)).ok()?.0)
+    }
+}
+
+fn quoted(written: &str) -> Scalar {
+    Scalar { text: written.to_owned(), plain: false }
+}
+
 impl Value for Rdn {
     fn from_scalar(scalar: &Scalar) -> Result<Self, Wrong> {
         let name = dn(text(scalar)?)?;

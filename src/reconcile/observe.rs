@@ -53,9 +53,8 @@ impl Observer {
         progress: &Arc<dyn Progress>,
     ) -> Result<Observation, RegisterFault> {
         let at = self.clock.now();
-        let sum = &Arc::new(Sum { objects: AtomicUsize::new(0), onward: progress.clone() });
-        let directories =
-            join_all((0..customer.directories.len()).map(|index| self.directory(customer, index, sum)));
+        let sum = &Sum::towards(progress);
+        let directories = directories(&self.sources, self.stall, customer, sum);
         let (register, directories, tenant) =
             tokio::join!(self.register.load(&customer.name), directories, self.tenant(customer, sum));
         Ok(Observation { at, directories, tenant, register: register?, confirmation: None })
@@ -145,28 +144,6 @@ impl Observer {
         Some(guarded(&what, self.stall, &watched, read).await)
     }
 
-    async fn directory(
-        &self,
-        customer: &Arc<Customer>,
-        index: usize,
-        sum: &Arc<Sum>,
-    ) -> (Text, Reading<Directory>) {
-        let source = &customer.directories[index];
-        if let Some(fault) = not_worth_reading(customer) {
-            return (source.name.clone(), Reading::Unavailable(fault));
-        }
-        let watched = Arc::new(Watched::new(sum));
-        let stall = self.stall + page_time(source);
-        let what = format!("the directory `{}` of `{}`", inert(&source.name), inert(&customer.name));
-        let (sources, customer, seen) = (self.sources.clone(), customer.clone(), watched.clone());
-        let name = source.name.clone();
-        let read = async move {
-            let port = sources.directory(&customer, &customer.directories[index]);
-            port.read(&*seen).await
-        };
-        (name, guarded(&what, stall, &watched, read).await)
-    }
-
     async fn tenant(&self, customer: &Arc<Customer>, sum: &Arc<Sum>) -> Option<Reading<Tenant>> {
         let source: TenantSource = customer.tenant.clone()?;
         if let Some(fault) = not_worth_reading(customer) {
@@ -181,6 +158,50 @@ impl Observer {
         };
         Some(guarded(&what, self.stall, &watched, read).await)
     }
+}
+
+/// Reads all directories of one customer at the same time, and nothing else. Dropping the future ends
+/// the reads; `stall` and `progress` are as for an [`Observer`].
+pub async fn read_directories(
+    sources: &Arc<dyn Sources>,
+    stall: Duration,
+    customer: &Arc<Customer>,
+    progress: &Arc<dyn Progress>,
+) -> Vec<(Text, Reading<Directory>)> {
+    directories(sources, stall, customer, &Sum::towards(progress)).await
+}
+
+async fn directories(
+    sources: &Arc<dyn Sources>,
+    stall: Duration,
+    customer: &Arc<Customer>,
+    sum: &Arc<Sum>,
+) -> Vec<(Text, Reading<Directory>)> {
+    let every = 0..customer.directories.len();
+    join_all(every.map(|index| directory(sources, stall, customer, index, sum))).await
+}
+
+async fn directory(
+    sources: &Arc<dyn Sources>,
+    stall: Duration,
+    customer: &Arc<Customer>,
+    index: usize,
+    sum: &Arc<Sum>,
+) -> (Text, Reading<Directory>) {
+    let source = &customer.directories[index];
+    if let Some(fault) = not_worth_reading(customer) {
+        return (source.name.clone(), Reading::Unavailable(fault));
+    }
+    let watched = Arc::new(Watched::new(sum));
+    let stall = stall + page_time(source);
+    let what = format!("the directory `{}` of `{}`", inert(&source.name), inert(&customer.name));
+    let (sources, customer, seen) = (sources.clone(), customer.clone(), watched.clone());
+    let name = source.name.clone();
+    let read = async move {
+        let port = sources.directory(&customer, &customer.directories[index]);
+        port.read(&*seen).await
+    };
+    (name, guarded(&what, stall, &watched, read).await)
 }
 
 /// A broken document may name the wrong server: nobody is asked on its word.
@@ -205,6 +226,12 @@ fn page_time(source: &DirectorySource) -> Duration {
 struct Sum {
     objects: AtomicUsize,
     onward: Arc<dyn Progress>,
+}
+
+impl Sum {
+    fn towards(progress: &Arc<dyn Progress>) -> Arc<Self> {
+        Arc::new(Self { objects: AtomicUsize::new(0), onward: progress.clone() })
+    }
 }
 
 /// Counts the pages of one source, so that a hang can be told from a source that is merely long.
