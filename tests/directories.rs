@@ -18,11 +18,13 @@ use intake::ports::source::{DirectoryPort, Progress, Unwatched};
 use secrecy::SecretString;
 
 use crate::support::contoso;
-use crate::support::ldif_text::{LdifText, guid};
+use crate::support::ldif_text::{LdifText, guid, sid};
 use crate::support::process::free_port;
 use crate::support::samba::{self, Samba};
 use crate::support::scripted_server::{self, Answer, Request, texts};
 use crate::support::slapd::{self, Slapd, SlapdOptions};
+
+mod below_the_domain;
 
 /// A slapd with one of everything, for tests that only read.
 fn everything() -> &'static Slapd {
@@ -273,7 +275,8 @@ async fn a_reading_that_begins_below_the_domain_still_knows_the_domain() {
     assert_eq!(directory.naming_context.key(), "dc=contoso,dc=test");
     assert_eq!(directory.domain_sid.map(|sid| sid.to_string()).as_deref(), Some("S-1-5-21-11-22-33"));
     assert!(directory.well_known.contains_key("cn=users"));
-    assert!(directory.groups.iter().all(|group| group.cn != "Administrators"));
+    assert_eq!(group(&directory, "Administrators").guid, Guid::from_octets(guid(203)));
+    assert!(directory.people.iter().all(|person| person.rdn != "CN=PARTNER$"));
     assert_eq!(person(&directory, "zoe").guid, Guid::from_octets(guid(101)));
 }
 

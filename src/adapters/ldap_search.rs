@@ -1,4 +1,4 @@
-//! One paged search that proves itself whole, or says why it does not.
+//! Paged searches that prove themselves whole, or say why they do not.
 
 use lber::parse::parse_tag;
 use lber::structure::PL;
@@ -35,7 +35,15 @@ struct Page {
     end: Result<LdapResult, LdapError>,
 }
 
-/// A search for everything below one name.
+/// What one paged search is for.
+struct Area {
+    base: Dn,
+    filter: String,
+    /// Whether a reader that may not see the base at all reads without it.
+    may_be_hidden: bool,
+}
+
+/// The searches for everything below one name.
 pub struct Search<'a> {
     connection: &'a mut Connection,
     base: Dn,
@@ -61,41 +69,16 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Reads page after page. While one is taken apart, the next one arrives.
+    /// Reads everything below the base, and the domain's groups outside of it: whoever lies below the
+    /// base may be a member of theirs.
     ///
     /// # Errors
     /// Whatever keeps the reading from being whole.
     pub async fn run(mut self, name: Text, progress: &dyn Progress) -> Result<Directory, Failure> {
         let harvest =
             Harvest::new(name, self.connection.url.clone(), self.base.clone(), self.naming_context.clone());
-        let mut harvester = Harvester::start(harvest);
-        let mut stream = self.start(Vec::new()).await?;
-        let mut empty_pages = 0;
-        loop {
-            let page = self.receive(&mut stream).await;
-            self.read += page.entries.iter().filter(|entry| is_object(entry)).count();
-            empty_pages = if page.entries.is_empty() { empty_pages + 1 } else { 0 };
-            let cookie = match page.end {
-                Ok(result) if result.rc == code::SUCCESS => self.cookie(&result)?,
-                Ok(result) => {
-                    return Err(search_failure(&self.connection.url, self.base.as_str(), &result, self.read));
-                }
-                Err(LdapError::Timeout { .. }) => return Err(self.lost("no answer in time")),
-                Err(_) => return Err(self.lost(self.connection.cause())),
-            };
-            let next = if cookie.is_empty() { None } else { Some(self.start(cookie).await?) };
-            harvester.take(page.entries).await?;
-            progress.read(self.read);
-            if empty_pages > MAX_EMPTY_PAGES || self.read > MAX_ENTRIES {
-                return Err(self.incomplete("the server sends pages without end".to_owned()));
-            }
-            match next {
-                Some(next) => stream = next,
-                None => break,
-            }
-        }
-        let mut harvest = harvester.finish().await?;
-        self.fetch_members(&mut harvest).await?;
+        let below = Area { base: self.base.clone(), filter: filter(), may_be_hidden: false };
+        let mut harvest = self.read_pages(&below, harvest, progress).await?;
         if self.read == 0 {
             let what = format!("the server showed nothing below {}", shown(self.base.as_str()));
             return Err(self.incomplete(what));
@@ -109,20 +92,67 @@ impl<'a> Search<'a> {
         }
         if self.base != self.naming_context {
             self.describe_domain(&mut harvest).await?;
+            harvest.elsewhere = true;
+            let domain = Area {
+                base: self.naming_context.clone(),
+                filter: "(objectClass=group)".to_owned(),
+                may_be_hidden: true,
+            };
+            harvest = self.read_pages(&domain, harvest, progress).await?;
         }
         Ok(harvest.builder.finish())
     }
 
-    async fn start(&mut self, cookie: Vec<u8>) -> Result<Stream, Failure> {
+    /// Reads page after page. While one is taken apart, the next one arrives.
+    async fn read_pages(
+        &mut self,
+        area: &Area,
+        harvest: Harvest,
+        progress: &dyn Progress,
+    ) -> Result<Harvest, Failure> {
+        let mut harvester = Harvester::start(harvest);
+        let mut stream = self.start(area, Vec::new()).await?;
+        let mut pages = 0_usize;
+        let mut empty_pages = 0;
+        loop {
+            let page = self.receive(&mut stream).await;
+            pages += 1;
+            self.read += page.entries.iter().filter(|entry| is_object(entry)).count();
+            empty_pages = if page.entries.is_empty() { empty_pages + 1 } else { 0 };
+            let is_nothing = area.may_be_hidden && pages == 1 && page.entries.is_empty();
+            let cookie = match page.end {
+                Ok(result) if result.rc == code::SUCCESS => self.cookie(&result)?,
+                Ok(result) if is_nothing && hides(&result) => Vec::new(),
+                Ok(result) => {
+                    return Err(search_failure(&self.connection.url, area.base.as_str(), &result, self.read));
+                }
+                Err(LdapError::Timeout { .. }) => return Err(self.lost("no answer in time")),
+                Err(_) => return Err(self.lost(self.connection.cause())),
+            };
+            let next = if cookie.is_empty() { None } else { Some(self.start(area, cookie).await?) };
+            harvester.take(page.entries).await?;
+            progress.read(self.read);
+            if empty_pages > MAX_EMPTY_PAGES || self.read > MAX_ENTRIES {
+                return Err(self.incomplete("the server sends pages without end".to_owned()));
+            }
+            match next {
+                Some(next) => stream = next,
+                None => break,
+            }
+        }
+        let mut harvest = harvester.finish().await?;
+        self.fetch_members(&mut harvest).await?;
+        Ok(harvest)
+    }
+
+    async fn start(&mut self, area: &Area, cookie: Vec<u8>) -> Result<Stream, Failure> {
         let paged = PagedResults { size: self.page_size, cookie };
         let mut controls: Vec<RawControl> =
             vec![if self.is_paged { paged.critical().into() } else { paged.into() }];
         if self.has_domain_scope {
             controls.push(RawControl { ctype: DOMAIN_SCOPE.to_owned(), crit: false, val: None });
         }
-        let base = self.base.as_str().to_owned();
-        let filter = filter();
-        self.send(&base, Scope::Subtree, &filter, ATTRIBUTES.to_vec(), controls).await
+        self.send(area.base.as_str(), Scope::Subtree, &area.filter, ATTRIBUTES.to_vec(), controls).await
     }
 
     async fn send<A: AsRef<[S]> + Send + Sync + 'static, S: AsRef<str> + Send + Sync + 'static>(
@@ -229,9 +259,7 @@ impl<'a> Search<'a> {
         page.entries.retain(is_object);
         match page.end {
             Ok(result) if result.rc == code::SUCCESS => Ok((page.entries, result)),
-            Ok(result) if matches!(result.rc, code::NO_SUCH_OBJECT | code::INSUFFICIENT_ACCESS) => {
-                Ok((Vec::new(), result))
-            }
+            Ok(result) if hides(&result) => Ok((Vec::new(), result)),
             Ok(result) => Err(search_failure(&self.connection.url, base, &result, self.read)),
             Err(LdapError::Timeout { .. }) => Err(self.lost("no answer in time")),
             Err(_) => Err(self.lost(self.connection.cause())),
@@ -246,6 +274,11 @@ impl<'a> Search<'a> {
         let what = format!("{}: {what}", self.connection.url);
         Failure::Incomplete { shortfall: Shortfall { what, read: self.read }, passing: false }
     }
+}
+
+/// Whether a server says that there is nothing that the reader may see.
+fn hides(result: &LdapResult) -> bool {
+    matches!(result.rc, code::NO_SUCH_OBJECT | code::INSUFFICIENT_ACCESS)
 }
 
 /// Returns the filter for everything that is kept: one search reads it all. A class that a server does not know matches nothing there.

@@ -9,6 +9,7 @@ use crate::model::addresses::Addresses;
 use crate::model::dn::Dn;
 use crate::model::guid::{Guid, Octets};
 use crate::model::sid::Sid;
+use crate::model::standing::Standing;
 use crate::model::text::Text;
 
 /// Everything that one directory holds and the rules need, independent of policies.
@@ -29,7 +30,8 @@ pub struct Directory {
     pub containers: Vec<Container>,
     /// User objects, and no computers, contacts or managed service accounts.
     pub people: Vec<Person>,
-    /// Groups with their direct members.
+    /// Groups with their direct members; also those of the domain outside of the base, which decide
+    /// about people below it.
     pub groups: Vec<Group>,
     /// User objects without a usable objectGUID: nobody, but perhaps a known account.
     pub unidentified: Vec<Unidentified>,
@@ -79,6 +81,8 @@ pub struct Person {
     pub primary_group: Option<u32>,
     /// Whether the account may be used (userAccountControl without ACCOUNTDISABLE).
     pub enabled: bool,
+    /// Whether it has expired or is locked, which decides nothing.
+    pub standing: Standing,
     /// What is wrong with the record, if anything: such a person is neither added nor removed.
     pub invalid: Option<Box<str>>,
 }
@@ -126,7 +130,8 @@ pub enum Member {
     Person(u32),
     /// An index into [`Directory::groups`].
     Group(u32),
-    /// A computer, a contact, a managed service account: known, and never imported.
+    /// A computer, a contact, a managed service account; or somebody of the domain who lies outside
+    /// of the base: known, and never imported.
     Other,
 }
 
@@ -161,7 +166,17 @@ pub struct DirectoryBuilder {
     parents: HashMap<Text, ContainerIndex>,
     objects: HashMap<NameHash, Object>,
     guids: HashSet<Guid>,
-    members: Vec<Vec<(NameHash, Option<Text>)>>,
+    members: Vec<Vec<(NameHash, Reach)>>,
+}
+
+/// Where a member lies, and so what it means if the reading does not hold it.
+enum Reach {
+    /// Below the base: it was not shown.
+    Base,
+    /// In the domain, outside of the base: whoever chose the base left it out.
+    Domain,
+    /// In another domain, under this name: it is never read.
+    Elsewhere(Text),
 }
 
 /// What the collected objects contradict each other in.
@@ -223,6 +238,11 @@ impl DirectoryBuilder {
         self.directory.people.len() + self.directory.unidentified.len()
     }
 
+    /// Whether an object with this objectGUID arrived.
+    pub fn holds(&self, guid: Guid) -> bool {
+        self.guids.contains(&guid)
+    }
+
     /// Sets the domain's SID.
     pub fn domain_sid(&mut self, sid: Sid) {
         self.directory.domain_sid = Some(sid);
@@ -251,14 +271,19 @@ impl DirectoryBuilder {
     ) -> Result<(), Contradiction> {
         let index = Object::Group(index_of(self.directory.groups.len()));
         self.claim(&group.dn, Some(group.guid), index)?;
-        let domain = self.directory.naming_context.clone();
+        let Directory { base, naming_context: domain, .. } = &self.directory;
         let mut hashes = Vec::new();
         let mut group = group;
         for written in members {
             match Dn::parse(written) {
-                // A name outside of the domain is never read; its text is kept for the finding.
-                Ok(dn) if dn.is_under(&domain) => hashes.push((NameHash::of(dn.key()), None)),
-                Ok(dn) => hashes.push((NameHash::of(dn.key()), Some(Text::from(written)))),
+                Ok(dn) => {
+                    let reach = match () {
+                        () if dn.is_under(base) => Reach::Base,
+                        () if dn.is_under(domain) => Reach::Domain,
+                        () => Reach::Elsewhere(Text::from(written)),
+                    };
+                    hashes.push((NameHash::of(dn.key()), reach));
+                }
                 Err(_) => group.unseen.push(Text::from(written)),
             }
         }
@@ -297,14 +322,15 @@ impl DirectoryBuilder {
     /// Resolves members and returns the directory.
     pub fn finish(mut self) -> Directory {
         for (group, hashes) in self.directory.groups.iter_mut().zip(self.members) {
-            for (hash, written) in hashes {
-                match self.objects.get(&hash) {
-                    Some(Object::Person(index)) => group.members.push(Member::Person(*index)),
-                    Some(Object::Group(index)) => group.members.push(Member::Group(*index)),
-                    Some(Object::Other) => group.members.push(Member::Other),
-                    None => group.unseen.push(
-                        written.unwrap_or_else(|| Text::from("(a member in this domain that was not shown)")),
-                    ),
+            for (hash, reach) in hashes {
+                match (self.objects.get(&hash), reach) {
+                    (Some(Object::Person(index)), _) => group.members.push(Member::Person(*index)),
+                    (Some(Object::Group(index)), _) => group.members.push(Member::Group(*index)),
+                    (Some(Object::Other), _) | (None, Reach::Domain) => group.members.push(Member::Other),
+                    (None, Reach::Base) => {
+                        group.unseen.push(Text::from("(a member in this domain that was not shown)"));
+                    }
+                    (None, Reach::Elsewhere(written)) => group.unseen.push(written),
                 }
             }
             group.members.shrink_to_fit();
@@ -375,6 +401,7 @@ mod tests {
             consistency_guid: None,
             primary_group: None,
             enabled: true,
+            standing: Standing::default(),
             invalid: None,
         }
     }
@@ -408,6 +435,27 @@ mod tests {
         assert_eq!(directory.groups[0].members, [Member::Person(0)]);
         assert_eq!(directory.groups[0].unseen.len(), 2);
         assert_eq!(directory.dn_of(&directory.people[0]), "CN=Jane,OU=Staff,DC=contoso,DC=test");
+    }
+
+    #[test]
+    fn a_member_outside_of_the_base_is_nobody_and_not_unseen() {
+        let base = dn("OU=Staff,DC=contoso,DC=test");
+        let mut builder = DirectoryBuilder::new(Text::from("main"), base, dn("DC=contoso,DC=test"));
+        let members = [
+            "CN=Jane,OU=Staff,DC=contoso,DC=test",
+            "CN=Hidden,OU=Staff,DC=contoso,DC=test",
+            "CN=Administrator,CN=Users,DC=contoso,DC=test",
+            "CN=Inner,OU=Groups,DC=contoso,DC=test",
+            "CN=x,DC=other,DC=test",
+        ];
+        let outer = group("CN=Outer,OU=Groups,DC=contoso,DC=test", 1);
+        builder.group(outer, members.into_iter()).expect("added");
+        builder.group(group("CN=Inner,OU=Groups,DC=contoso,DC=test", 3), [].into_iter()).expect("added");
+        builder.person(&dn("CN=Jane,OU=Staff,DC=contoso,DC=test"), person(2)).expect("added");
+        let directory = builder.finish();
+        let outer = &directory.groups[0];
+        assert_eq!(outer.members, [Member::Person(0), Member::Other, Member::Group(1)]);
+        assert_eq!(outer.unseen, ["(a member in this domain that was not shown)", "CN=x,DC=other,DC=test"]);
     }
 
     #[test]

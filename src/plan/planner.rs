@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use crate::model::account::{AccountKey, AccountState, AccountType};
 use crate::model::digest::{Digest, Digester};
@@ -143,8 +142,7 @@ fn judge(
         .collect();
     let mut resolver = Resolver::new(&readings.directories, pins);
     let mut selected = select(customer, &mut resolver);
-    let today = observation.at.to_zoned(TimeZone::UTC).date();
-    let mut screened = screen(&selected, &mut resolver, today);
+    let mut screened = screen(&selected, &mut resolver, observation.at);
     let licences = read_licence_rules(&selected, readings.tenant);
 
     let findings = &mut draft.plan.findings;

@@ -327,11 +327,14 @@ pub struct Resolver<'a> {
 struct Target {
     position: u32,
     pin: PinnedScope,
+    /// Whether it lies where people are read. Groups of the whole domain may be named.
+    is_below_base: bool,
 }
 
 impl Target {
-    fn new(position: u32, guid: Guid, dn: &Dn) -> Option<Self> {
-        Some(Self { position, pin: PinnedScope { guid, dn: Text::from(dn.as_str()) } })
+    fn new(directory: &Directory, position: u32, guid: Guid, dn: &Dn) -> Self {
+        let pin = PinnedScope { guid, dn: Text::from(dn.as_str()) };
+        Self { position, pin, is_below_base: dn.is_under(&directory.base) }
     }
 }
 
@@ -368,7 +371,9 @@ impl<'a> Resolver<'a> {
             let units = (0..)
                 .zip(&directory.containers)
                 .filter(|(_, unit)| unit.is_organizational_unit && fits(unit));
-            let target = |(position, unit): (u32, &Container)| Target::new(position, unit.guid?, &unit.dn);
+            let target = |(position, unit): (u32, &Container)| {
+                Some(Target::new(directory, position, unit.guid?, &unit.dn))
+            };
             units.filter_map(target).collect()
         };
         self.resolve(&Entry {
@@ -399,12 +404,14 @@ impl<'a> Resolver<'a> {
         };
         let groups = |directory: &Directory, fits: &dyn Fn(&Group) -> bool| {
             let groups = (0..).zip(&directory.groups).filter(|(_, group)| fits(group));
-            groups.filter_map(|(position, group)| Target::new(position, group.guid, &group.dn)).collect()
+            groups
+                .map(|(position, group)| Target::new(directory, position, group.guid, &group.dn))
+                .collect::<Vec<_>>()
         };
         self.resolve(&Entry {
             kind: ScopeKind::SecurityGroup,
             written: &written,
-            concerns: &|directory| !matches!(name, GroupName::Dn(dn) if !dn.is_under(&directory.base)),
+            concerns: &|directory| !matches!(name, GroupName::Dn(dn) if !dn.is_under(&directory.naming_context)),
             named: &|directory| groups(directory, &is_named),
             pinned: &|directory, guid| groups(directory, &|group| group.guid == guid).pop(),
         })
@@ -432,7 +439,12 @@ impl<'a> Resolver<'a> {
             let concerned = (entry.concerns)(directory);
             let mut named = (entry.named)(directory);
             let key = key(directory);
-            match self.pins.scopes.get(&key) {
+            let pinned = self.pins.scopes.get(&key);
+            // What is called so nearby is meant, before what happens to be called so elsewhere.
+            if pinned.is_none() && named.iter().any(|target| target.is_below_base) {
+                named.retain(|target| target.is_below_base);
+            }
+            match pinned {
                 Some(pinned) => {
                     let Some(target) = (entry.pinned)(directory, pinned.guid) else {
                         let again = if named.is_empty() {
