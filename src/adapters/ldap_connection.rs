@@ -63,6 +63,8 @@ pub struct RootDse {
     pub naming_contexts: Vec<Dn>,
     /// The controls that the server understands.
     pub controls: Vec<String>,
+    /// Who made the server. Active Directory does not say.
+    pub vendor: String,
 }
 
 impl Connection {
@@ -155,7 +157,7 @@ impl Connection {
     /// Reads what the server says of itself. A server that says nothing is no error.
     pub async fn root_dse(&mut self) -> Result<RootDse, Fault> {
         let url = self.url.clone();
-        let attributes = vec!["defaultNamingContext", "namingContexts", "supportedControl"];
+        let attributes = vec!["defaultNamingContext", "namingContexts", "supportedControl", "vendorName"];
         let mut ldap = self.handle();
         let search = ldap.search("", Scope::Base, "(objectClass=*)", attributes);
         let entries = match self.run(search).await {
@@ -169,13 +171,15 @@ impl Connection {
                 continue;
             };
             for (name, values) in attributes {
-                let texts = values.filter_map(|value| std::str::from_utf8(value).ok());
+                let mut texts = values.filter_map(|value| std::str::from_utf8(value).ok());
                 if name.eq_ignore_ascii_case(b"defaultNamingContext") {
                     root.default_naming_context = texts.filter_map(|text| Dn::parse(text).ok()).next();
                 } else if name.eq_ignore_ascii_case(b"namingContexts") {
                     root.naming_contexts = texts.filter_map(|text| Dn::parse(text).ok()).collect();
                 } else if name.eq_ignore_ascii_case(b"supportedControl") {
                     root.controls = texts.map(str::to_owned).collect();
+                } else if name.eq_ignore_ascii_case(b"vendorName") {
+                    root.vendor = texts.next().unwrap_or_default().to_owned();
                 }
             }
         }

@@ -12,6 +12,9 @@ use crate::model::sid::Sid;
 use crate::model::standing::Standing;
 use crate::model::text::Text;
 
+/// Stands among a group's unseen members where none of them may be read.
+const HIDDEN_MEMBERS: &str = "(all of them)";
+
 /// Everything that one directory holds and the rules need, independent of policies.
 #[derive(Debug, Clone)]
 pub struct Directory {
@@ -135,7 +138,23 @@ pub enum Member {
     Other,
 }
 
+impl Group {
+    /// Whether the reader is shown none of the members that the group has.
+    pub fn hides_members(&self) -> bool {
+        self.unseen.iter().any(|member| member == HIDDEN_MEMBERS)
+    }
+}
+
 impl Directory {
+    /// Whether a group is one that every domain or every machine has, whatever it is called.
+    pub fn is_default(&self, group: &Group) -> bool {
+        // RIDs below 1000 are those of the domain's default accounts and groups ([MS-DTYP] 2.4.2.4).
+        let by_sid = group.sid.is_some_and(|sid| {
+            sid.is_builtin() || (self.is_of_domain(&sid) && sid.rid().is_some_and(|rid| rid < 1000))
+        });
+        by_sid || group.is_critical
+    }
+
     /// Whether a SID is one of this domain's. A directory that does not tell its own SID (an export of
     /// one OU, a reader that may not see the domain) is taken to hold its own groups.
     pub fn is_of_domain(&self, sid: &Sid) -> bool {
@@ -317,6 +336,21 @@ impl DirectoryBuilder {
         self.claim(dn, None, Object::Other)?;
         self.directory.unidentified.push(person);
         Ok(())
+    }
+
+    /// Returns the security groups that showed no member at all, by their position, and that somebody
+    /// may have made for a purpose.
+    pub fn groups_that_look_empty(&self) -> impl Iterator<Item = (usize, &Group)> {
+        let groups = self.directory.groups.iter().zip(&self.members).enumerate();
+        groups
+            .filter(|(_, (group, members))| members.is_empty() && group.unseen.is_empty())
+            .map(|(position, (group, _))| (position, group))
+            .filter(|(_, group)| group.is_security && !self.directory.is_default(group))
+    }
+
+    /// Records that a group has members, and that none of them is shown.
+    pub fn members_are_hidden(&mut self, position: usize) {
+        self.directory.groups[position].unseen.push(Text::from(HIDDEN_MEMBERS));
     }
 
     /// Resolves members and returns the directory.

@@ -180,11 +180,7 @@ fn refuse_group(directory: &Directory, group: &Group) -> Option<Finding> {
             ),
         })
     };
-    // RIDs below 1000 are those of the domain's default accounts and groups ([MS-DTYP] 2.4.2.4).
-    let is_default = group.sid.is_some_and(|sid| {
-        sid.is_builtin() || (directory.is_of_domain(&sid) && sid.rid().is_some_and(|rid| rid < 1000))
-    });
-    if is_default || group.is_critical {
+    if directory.is_default(group) {
         return finding(
             FindingCode::BuiltinGroupRefused,
             "built-in and default groups are never imported from".to_owned(),
@@ -227,7 +223,17 @@ fn describe_members(directory: &Directory, position: u32, import: &Import, selec
             });
         }
     }
-    if !group.unseen.is_empty() {
+    if group.hides_members() {
+        selected.hidden_members.insert(import.account_type);
+        selected.findings.push(Finding {
+            code: FindingCode::MemberUnreadable,
+            severity: Severity::Error,
+            subject: inert(group.dn.as_str()).into_owned(),
+            message: "it looks empty, and people say that they are its members: removals wait until they can be read; \
+                      give the reading account permission to read the attribute `member`"
+                .to_owned(),
+        });
+    } else if !group.unseen.is_empty() {
         let mut shown: Vec<_> = group.unseen.iter().map(|name| inert(name).into_owned()).collect();
         shown.sort_unstable();
         shown.truncate(3);

@@ -5,9 +5,11 @@ use serde_json::Value;
 use super::*;
 use crate::support::intake::Installation;
 
-const STAFF: &str = "OU=Staff,DC=contoso,DC=test";
+pub(super) const STAFF: &str = "OU=Staff,DC=contoso,DC=test";
 
-/// A group of a given place, kind and number; `rid` under the domain's SID.
+/// `S-1-5-32-544`.
+const ADMINISTRATORS: [u8; 16] = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 32, 2, 0, 0];
+
 fn add_group(ldif: &mut LdifText, dn: &str, number: u64, sid: &[u8], members: &[&str]) {
     let name = dn.split(',').next().and_then(|rdn| rdn.split_once('=')).map_or("x", |(_, name)| name);
     let mut texts = vec![("objectClass", "group"), ("cn", name), ("groupType", "-2147483646")];
@@ -15,60 +17,89 @@ fn add_group(ldif: &mut LdifText, dn: &str, number: u64, sid: &[u8], members: &[
     ldif.entry(dn, &texts, &[("objectGUID", &guid(number)), ("objectSid", sid)]);
 }
 
-/// `S-1-5-32-544`.
-const ADMINISTRATORS: [u8; 16] = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 32, 2, 0, 0];
-
-/// Some people below `OU=Staff`, and every group that says something of them outside of it.
-fn groups_elsewhere() -> LdifText {
+/// Some people below `OU=Staff`, and groups outside of it that say something of them. `user` writes
+/// a user of a name, an account and a number.
+pub(super) fn people_and_groups(user: &dyn Fn(&mut LdifText, &str, &str, u32)) -> LdifText {
     let mut ldif = LdifText::default();
-    contoso::domain(&mut ldif);
-    contoso::unit(&mut ldif, STAFF, "Staff", 11);
-    contoso::unit(&mut ldif, "OU=Groups,DC=contoso,DC=test", "Groups", 12);
-    for (name, number) in
-        [("plain", 100), ("direct", 101), ("nested", 102), ("excluded", 103), ("named", 104)]
-    {
-        contoso::user(&mut ldif, &format!("CN={name},{STAFF}"), name, number);
+    for unit in ["Staff", "Groups"] {
+        let texts = [("objectClass", "organizationalUnit"), ("ou", unit)];
+        ldif.entry(&format!("OU={unit},DC=contoso,DC=test"), &texts, &[]);
     }
-    let texts = [
-        ("objectClass", "user"),
-        ("cn", "primary"),
-        ("sAMAccountName", "primary"),
-        ("userAccountControl", "512"),
-        ("primaryGroupID", "512"),
+    let people = ["plain", "direct", "nested", "excluded", "named", "primary"];
+    for (name, number) in people.iter().zip(100..) {
+        user(&mut ldif, &format!("CN={name},{STAFF}"), name, number);
+    }
+    let outside = "CN=outside,OU=Groups,DC=contoso,DC=test";
+    user(&mut ldif, outside, "outside", 106);
+    let mut everybody: Vec<String> = people.iter().map(|name| format!("CN={name},{STAFF}")).collect();
+    everybody.push(outside.to_owned());
+    let groups: [(&str, &[usize]); 4] = [
+        ("Helpers", &[2]),
+        ("No Intake", &[3]),
+        ("Powerful", &[4, 6]),
+        ("Intake Users", &[0, 1, 2, 3, 4, 5, 6]),
     ];
-    ldif.entry(&format!("CN=primary,{STAFF}"), &texts, &[("objectGUID", &guid(105))]);
-    contoso::user(&mut ldif, "CN=outside,OU=Groups,DC=contoso,DC=test", "outside", 106);
-
-    let direct = format!("CN=direct,{STAFF}");
-    let admins = [direct.as_str(), "CN=Administrator,CN=Users,DC=contoso,DC=test"];
-    add_group(&mut ldif, "CN=Domain Admins,CN=Users,DC=contoso,DC=test", 200, &sid(Some(512)), &admins);
-    let inner = "CN=Helpers,OU=Groups,DC=contoso,DC=test";
-    let builtin = "CN=Administrators,CN=Builtin,DC=contoso,DC=test";
-    add_group(&mut ldif, builtin, 201, &ADMINISTRATORS, &[inner]);
-    add_group(&mut ldif, inner, 202, &sid(Some(1202)), &[&format!("CN=nested,{STAFF}")]);
-    let excluded = [format!("CN=excluded,{STAFF}")];
-    let excluded: Vec<&str> = excluded.iter().map(String::as_str).collect();
-    add_group(&mut ldif, "CN=No Intake,OU=Groups,DC=contoso,DC=test", 203, &sid(Some(1203)), &excluded);
-    let named = format!("CN=named,{STAFF}");
-    let named = [named.as_str(), "CN=outside,OU=Groups,DC=contoso,DC=test"];
-    add_group(&mut ldif, "CN=Powerful,OU=Groups,DC=contoso,DC=test", 204, &sid(Some(1204)), &named);
-    let everybody: Vec<String> = ["plain", "direct", "nested", "excluded", "named", "primary"]
-        .iter()
-        .map(|name| format!("CN={name},{STAFF}"))
-        .chain(["CN=outside,OU=Groups,DC=contoso,DC=test".to_owned()])
-        .collect();
-    let everybody: Vec<&str> = everybody.iter().map(String::as_str).collect();
-    add_group(&mut ldif, "CN=Intake Users,OU=Groups,DC=contoso,DC=test", 205, &sid(Some(1205)), &everybody);
+    for (name, members) in groups {
+        let mut texts = vec![("objectClass", "group"), ("cn", name), ("sAMAccountName", name)];
+        texts.extend(members.iter().map(|member| ("member", everybody[*member].as_str())));
+        ldif.entry(&format!("CN={name},OU=Groups,DC=contoso,DC=test"), &texts, &[]);
+    }
     ldif
 }
 
-/// An installation whose customer is read below `OU=Staff`, and selects, excludes and distrusts by
-/// groups outside of it.
-fn installation(url: &str, reader: &str, password: &str) -> Installation {
+/// The same for slapd, with the groups that a domain has by itself.
+fn groups_elsewhere() -> LdifText {
+    let mut ldif = LdifText::default();
+    contoso::domain(&mut ldif);
+    let primary = |ldif: &mut LdifText, dn: &str| {
+        let texts = [
+            ("objectClass", "user"),
+            ("cn", "primary"),
+            ("sAMAccountName", "primary"),
+            ("userAccountControl", "512"),
+            ("primaryGroupID", "512"),
+        ];
+        ldif.entry(dn, &texts, &[("objectGUID", &guid(105))]);
+    };
+    let made = people_and_groups(&|ldif, dn, account, number| match account {
+        "primary" => primary(ldif, dn),
+        _ => contoso::user(ldif, dn, account, number),
+    });
+    ldif.0.push_str(&identified(&made.0));
+    let direct = format!("CN=direct,{STAFF}");
+    let admins = [direct.as_str(), "CN=Administrator,CN=Users,DC=contoso,DC=test"];
+    add_group(&mut ldif, "CN=Domain Admins,CN=Users,DC=contoso,DC=test", 200, &sid(Some(512)), &admins);
+    let helpers = "CN=Helpers,OU=Groups,DC=contoso,DC=test";
+    let builtin = "CN=Administrators,CN=Builtin,DC=contoso,DC=test";
+    add_group(&mut ldif, builtin, 201, &ADMINISTRATORS, &[helpers]);
+    ldif
+}
+
+/// Gives an objectGUID to each record without one, as a domain controller would.
+fn identified(ldif: &str) -> String {
+    let with_guid = |(record, number): (&str, u64)| {
+        if record.contains("objectGUID") {
+            return format!("{record}\n\n");
+        }
+        let mut one = LdifText::default();
+        one.entry("", &[], &[("objectGUID", &guid(number))]);
+        let guid = one.0.lines().nth(1).expect("a line").to_owned();
+        let record = record.replace(
+            "objectClass: organizationalUnit",
+            "objectClass: organizationalUnit\nobjectClass: identified",
+        );
+        format!("{record}\n{guid}\n\n")
+    };
+    ldif.split("\n\n").filter(|record| !record.is_empty()).zip(210..).map(with_guid).collect()
+}
+
+/// An installation whose customer is read below a base, and selects, excludes and distrusts by groups of
+/// `OU=Groups`.
+pub(super) fn installation(base: &str, url: &str, reader: &str, password: &str) -> Installation {
     let mut here = Installation::new();
     here.secret("INTAKE_SECRET_CONTOSO__LDAP", password);
     let directory = format!(
-        "{{ldap: {{urls: [\"{url}\"], baseDn: \"{STAFF}\", timeout: 20s, \
+        "{{ldap: {{urls: [\"{url}\"], baseDn: \"{base}\", timeout: 20s, \
          bind: {{dn: \"{reader}\", passwordFrom: {{env: INTAKE_SECRET_CONTOSO__LDAP}}}}}}}}"
     );
     here.write("contoso.json", r#"{"value": []}"#);
@@ -108,14 +139,14 @@ pub(super) fn verdicts(plan: &Value) -> Vec<(String, String)> {
     all
 }
 
-fn expected(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(super) fn expected(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, verdict)| ((*name).to_owned(), (*verdict).to_owned())).collect()
 }
 
 #[test]
 fn groups_outside_of_the_base_select_exclude_and_mark_the_powerful() {
     let slapd = Slapd::start(&groups_elsewhere().0, &SlapdOptions::default());
-    let here = installation(&slapd.url(), slapd::READER, slapd::PASSWORD);
+    let here = installation(STAFF, &slapd.url(), slapd::READER, slapd::PASSWORD);
     let plan = here.json(&["plan"], 0);
     assert_eq!(
         verdicts(&plan),
@@ -248,6 +279,6 @@ fn a_group_below_the_base_is_meant_before_one_of_the_same_name_elsewhere() {
     let plain = format!("CN=plain,{STAFF}");
     add_group(&mut ldif, &format!("CN=Intake Users,{STAFF}"), 300, &sid(Some(1300)), &[&plain]);
     let slapd = Slapd::start(&ldif.0, &SlapdOptions::default());
-    let here = installation(&slapd.url(), slapd::READER, slapd::PASSWORD);
+    let here = installation(STAFF, &slapd.url(), slapd::READER, slapd::PASSWORD);
     assert_eq!(verdicts(&here.json(&["plan"], 0)), expected(&[("plain", "included")]));
 }
