@@ -14,6 +14,7 @@ use intake::model::guid::Guid;
 use intake::model::observation::Observation;
 use intake::model::reading::{Fault, FaultKind, Reading, Shortfall};
 use intake::model::register::RegisterState;
+use intake::model::standing::Standing;
 use intake::model::tenant::{Anchor, Licence, Tenant, TenantBuilder, TenantUser};
 use intake::model::text::Text;
 use intake::plan::outcome::{Action, CustomerPlan};
@@ -274,6 +275,7 @@ impl World {
                 consistency_guid: one.anchor_of.map(|other| person_id(other).octets()),
                 primary_group: Some(513),
                 enabled: one.enabled,
+                standing: Standing::default(),
                 invalid: one.broken.then(|| "broken".into()),
             };
             builder.person(&dn(&name(one)), person).expect("added");
@@ -288,6 +290,7 @@ impl World {
             is_critical: false,
             members: Vec::new(),
             unseen: Vec::new(),
+            foreign: Vec::new(),
         };
         builder.group(group, members.iter().map(String::as_str)).expect("added");
         builder.finish()

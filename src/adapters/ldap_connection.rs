@@ -66,6 +66,8 @@ pub struct RootDse {
     /// The name of the server's own settings, which only Active Directory tells: which domain
     /// controller this is, whatever it is reached by.
     pub service: Option<String>,
+    /// Who made the server. Active Directory does not say.
+    pub vendor: String,
 }
 
 impl Connection {
@@ -158,7 +160,8 @@ impl Connection {
     /// Reads what the server says of itself. A server that says nothing is no error.
     pub async fn root_dse(&mut self) -> Result<RootDse, Fault> {
         let url = self.url.clone();
-        let attributes = vec!["defaultNamingContext", "namingContexts", "supportedControl", "dsServiceName"];
+        let attributes =
+            vec!["defaultNamingContext", "namingContexts", "supportedControl", "dsServiceName", "vendorName"];
         let mut ldap = self.handle();
         let search = ldap.search("", Scope::Base, "(objectClass=*)", attributes);
         let entries = match self.run(search).await {
@@ -172,7 +175,7 @@ impl Connection {
                 continue;
             };
             for (name, values) in attributes {
-                let texts = values.filter_map(|value| std::str::from_utf8(value).ok());
+                let mut texts = values.filter_map(|value| std::str::from_utf8(value).ok());
                 if name.eq_ignore_ascii_case(b"defaultNamingContext") {
                     root.default_naming_context = texts.filter_map(|text| Dn::parse(text).ok()).next();
                 } else if name.eq_ignore_ascii_case(b"namingContexts") {
@@ -181,6 +184,8 @@ impl Connection {
                     root.controls = texts.map(str::to_owned).collect();
                 } else if name.eq_ignore_ascii_case(b"dsServiceName") {
                     root.service = texts.map(str::to_owned).next();
+                } else if name.eq_ignore_ascii_case(b"vendorName") {
+                    root.vendor = texts.next().unwrap_or_default().to_owned();
                 }
             }
         }

@@ -10,6 +10,7 @@ pub mod graph_token;
 pub mod http;
 pub mod http_patience;
 pub mod ldap;
+pub mod ldap_backlinks;
 pub mod ldap_confirm;
 pub mod ldap_connection;
 pub mod ldap_fault;

@@ -152,15 +152,15 @@ fn judge(
         accounts: &register.accounts,
         pins: &register.pins,
     };
-    let mut identified = identify(customer, &everybody, today);
-    let mut screened = screen(&selected, &mut resolver, &identified, today);
+    let identified = identify(customer, &everybody, today);
+    let mut screened = screen(&selected, &mut resolver, &identified, observation.at);
     let licences = read_licence_rules(&selected, readings.tenant);
 
     let findings = &mut draft.plan.findings;
     findings.append(&mut selected.findings);
     findings.append(&mut screened.findings);
     findings.append(&mut resolver.findings);
-    findings.append(&mut identified.findings);
+    findings.extend_from_slice(&identified.findings);
     findings.extend(licences.findings);
     let mut blocked = selected.blocked.clone();
     blocked.extend(screened.blocked.iter().chain(&licences.blocked).chain(&licences.unreadable));
@@ -174,7 +174,6 @@ fn judge(
     };
     let roster = correlate(
         customer,
-        &identified,
         &readings.directories,
         readings.tenant,
         known_link,
@@ -189,7 +188,6 @@ fn judge(
         tenant: readings.tenant,
         accounts: &register.accounts,
         by_key: &by_key,
-        identified: &identified,
         blocked: &blocked,
         at: observation.at,
     };
@@ -241,10 +239,10 @@ fn judge(
     let consequences = &mut draft.plan.consequences;
     consequences.pins = resolver.into_pins(invalid_types.is_empty());
     if invalid_types.is_empty() {
-        consequences.pins.accounts = identified.pins;
+        consequences.pins.accounts = identified.pins.clone();
     } else {
         // The entries of an import that cannot be read are not here, and keep their people.
-        consequences.pins.accounts.extend(identified.pins);
+        consequences.pins.accounts.extend(identified.pins.clone());
     }
     consequences.holds = holds;
     // A turn that judges only one account type does not move what the other is measured by.

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::model::account::{AccountType, Verdict};
 use crate::model::directory::{Directory, Person};
@@ -43,6 +45,7 @@ pub struct Candidate {
 pub struct Screen<'a> {
     directory: &'a Directory,
     import: &'a Import,
+    at: Timestamp,
     unsupported: Vec<bool>,
     excluded: ExclusionTests<'a>,
     privileged: Option<Membership>,
@@ -72,23 +75,26 @@ pub struct Screened<'a> {
     pub findings: Vec<Finding>,
     /// Account types for which nobody may be added or removed, as an exclusion is unclear.
     pub blocked: BTreeSet<AccountType>,
+    /// Whom entries of the customer's documents name.
+    pub identified: &'a Identified,
 }
 
 /// Finds the candidates of every import and judges them by the directory alone.
 pub fn screen<'a>(
     selected: &Selected<'a>,
     resolver: &mut Resolver<'a>,
-    identified: &Identified,
-    today: Date,
+    identified: &'a Identified,
+    at: Timestamp,
 ) -> Screened<'a> {
     let mut screened = Screened {
         candidates: Vec::new(),
         screens: Vec::new(),
         findings: Vec::new(),
         blocked: BTreeSet::new(),
+        identified,
     };
     for (position, selected_import) in (0..).zip(&selected.imports) {
-        let screens = Screen::prepare(selected_import, resolver, identified, today, &mut screened);
+        let screens = Screen::prepare(selected_import, resolver, at, &mut screened);
         for ((index, screen), scope) in (0..).zip(&screens).zip(&selected_import.scopes) {
             for (person, record) in (0..).zip(&screen.directory.people) {
                 if scope.has(screen.directory, person) {
@@ -111,11 +117,11 @@ impl<'a> Screen<'a> {
     fn prepare(
         selected: &SelectedImport<'a>,
         resolver: &mut Resolver<'a>,
-        identified: &Identified,
-        today: Date,
+        at: Timestamp,
         screened: &mut Screened<'a>,
     ) -> Vec<Self> {
         let import = selected.import;
+        let today: Date = at.to_zoned(TimeZone::UTC).date();
         let applies = |exclusion: &&Exclusion| exclusion.until.is_none_or(|until| today <= until);
         let exclusions = || import.exclude.iter().enumerate().filter(|(_, exclusion)| applies(exclusion));
         let mut screens: Vec<Self> = resolver
@@ -124,6 +130,7 @@ impl<'a> Screen<'a> {
             .map(|directory| Self {
                 directory,
                 import,
+                at,
                 unsupported: unsupported_containers(directory, &import.unsupported_containers),
                 excluded: ExclusionTests::default(),
                 privileged: None,
@@ -137,7 +144,7 @@ impl<'a> Screen<'a> {
                 Excluded::Account(pattern) => Some((position, pattern)),
                 Excluded::OrganizationalUnit(_) | Excluded::SecurityGroup(_) => None,
             });
-            let accounts = identified.patterns(AccountList::Exclude, accounts);
+            let accounts = screened.identified.patterns(AccountList::Exclude, accounts);
             screen.excluded.prepare(screen.directory, accounts);
         }
         if import.exclude_privileged {
@@ -210,15 +217,34 @@ impl<'a> Screen<'a> {
                 Some(privileged) => {
                     let name = |group: u32| self.directory.groups[group as usize].dn.to_string();
                     let path: Vec<String> = privileged.path(position).into_iter().map(name).collect();
-                    format!("member of {}", path.join(" → "))
+                    let mark = if person.standing.has_admin_count { " (its adminCount is 1)" } else { "" };
+                    format!("member of {}{mark}", path.join(" → "))
                 }
                 None => String::new(),
             },
-            Verdict::DirectoryDisabled => format!("{dn} is disabled (userAccountControl)"),
+            Verdict::DirectoryDisabled => format!("{dn} is {}", describe_state(person, self.at)),
             _ => dn,
         };
         inert(&text).into_owned()
     }
+}
+
+/// Says in words what keeps an account from signing in to its directory: that it is disabled, has
+/// expired, is locked. Empty for an account that may. Only the first of them is a rule.
+pub fn describe_state(person: &Person, at: Timestamp) -> String {
+    let mut said = Vec::new();
+    if !person.enabled {
+        said.push("disabled (userAccountControl)".to_owned());
+    }
+    if let Some(expiry) = person.standing.expires.filter(|expiry| expiry.is_over(at))
+        && let Some(instant) = expiry.instant()
+    {
+        said.push(format!("expired since {} (accountExpires)", instant.to_zoned(TimeZone::UTC).date()));
+    }
+    if person.standing.is_locked {
+        said.push("locked after wrong passwords (lockoutTime)".to_owned());
+    }
+    said.join(", ")
 }
 
 fn privileged_groups(directory: &Directory) -> Vec<u32> {
@@ -321,4 +347,57 @@ fn describe_exclusion(exclusion: &Exclusion) -> String {
     let reason = exclusion.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let until = exclusion.until.map(|until| format!(" (until {until})")).unwrap_or_default();
     format!("excluded by {who}{reason}{until}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::addresses::Addresses;
+    use crate::model::directory::ContainerIndex;
+    use crate::model::guid::Guid;
+    use crate::model::standing::{Expiry, Standing};
+    use crate::model::text::Text;
+
+    /// 2020-01-01T00:00:00Z.
+    const EXPIRES: i64 = 132_223_104_000_000_000;
+
+    fn described(enabled: bool, standing: Standing, at: &str) -> String {
+        let person = Person {
+            guid: Guid::from_u128(1),
+            sid: None,
+            rdn: Text::from("CN=Jane"),
+            container: ContainerIndex(0),
+            sam_account_name: Text::from("jane"),
+            user_principal_name: None,
+            display_name: Text::from("Jane"),
+            mail: None,
+            mobile: None,
+            addresses: Addresses::default(),
+            consistency_guid: None,
+            primary_group: None,
+            enabled,
+            standing,
+            invalid: None,
+        };
+        describe_state(&person, at.parse().expect("a time"))
+    }
+
+    #[test]
+    fn disabled_expired_and_locked_are_told_apart() {
+        let expires = Expiry::from_file_time(EXPIRES);
+        let all = Standing { expires, is_locked: true, has_admin_count: true };
+        let (before, after) = ("2019-12-31T23:59:59Z", "2020-01-01T00:00:00Z");
+        assert_eq!(described(true, Standing::default(), after), "");
+        assert_eq!(described(false, Standing::default(), after), "disabled (userAccountControl)");
+        assert_eq!(described(true, Standing { is_locked: false, ..all }, before), "");
+        assert_eq!(
+            described(true, Standing { is_locked: false, ..all }, after),
+            "expired since 2020-01-01 (accountExpires)"
+        );
+        assert_eq!(
+            described(false, all, after),
+            "disabled (userAccountControl), expired since 2020-01-01 (accountExpires), locked after wrong \
+             passwords (lockoutTime)"
+        );
+    }
 }

@@ -12,6 +12,7 @@ use intake::model::observation::Observation;
 use intake::model::reading::{Fault, FaultKind, Reading, Shortfall};
 use intake::model::register::{Hold, Measures, PinnedScope, Pins, RegisterState, ScopeKind, ScopeName};
 use intake::model::sid::Sid;
+use intake::model::standing::Standing;
 use intake::model::tenant::{Anchor, Licence, LicenceSetIndex, Subscription, Tenant};
 use intake::model::tenant::{TenantBuilder, TenantUser};
 use intake::model::text::{Text, fold};
@@ -135,6 +136,7 @@ fn person(number: u64, part: &PersonPart) -> Person {
         consistency_guid: part.consistency_guid.map(|number| guid(number).octets()),
         primary_group: Some(part.primary_group),
         enabled: !part.disabled,
+        standing: Standing::default(),
         invalid: part.invalid.as_deref().map(Box::from),
     }
 }
@@ -197,6 +199,7 @@ fn group(part: &GroupPart, number: u32) -> Group {
         is_critical: part.critical,
         members: Vec::new(),
         unseen: Vec::new(),
+        foreign: Vec::new(),
     }
 }
 

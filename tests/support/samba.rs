@@ -137,6 +137,14 @@ tls cafile = {authority}
             .arg(&entries));
     }
 
+    /// Runs a command of `administration.py`.
+    pub fn administer(&self, arguments: &[&str]) {
+        run(Command::new("/usr/bin/python3")
+            .args(["-c", include_str!("administration.py")])
+            .arg(self.folder.path())
+            .args(arguments));
+    }
+
     /// Runs `ldapsearch` as the administrator and returns what it printed.
     pub fn search(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("ldapsearch");
