@@ -28,6 +28,7 @@ mod below_the_domain;
 mod confirm;
 mod cut;
 mod field;
+mod story;
 
 /// A slapd with one of everything, for tests that only read.
 fn everything() -> &'static Slapd {
