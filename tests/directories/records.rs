@@ -4,8 +4,11 @@ use super::below_the_domain::verdicts;
 use super::*;
 use crate::support::intake::{Installation, persons};
 
+/// Values of attributes, by name.
+type Values<'a> = &'a [(&'a str, &'a [u8])];
+
 /// A person by number, with these values in place of the usual ones.
-fn record(ldif: &mut LdifText, number: u64, values: &[(&str, &[u8])]) {
+fn record(ldif: &mut LdifText, number: u64, values: Values<'_>) {
     let (account, address) = (format!("person{number}"), format!("person{number}@contoso.test"));
     let usual: [(&str, &[u8]); 4] = [
         ("sAMAccountName", account.as_bytes()),
@@ -23,7 +26,7 @@ fn record(ldif: &mut LdifText, number: u64, values: &[(&str, &[u8])]) {
 }
 
 /// A customer of a file, whose policy needs no tenant.
-fn write(here: &Installation, people: &[(u64, &[(&str, &[u8])])]) {
+fn write(here: &Installation, people: &[(u64, Values<'_>)]) {
     let mut ldif = LdifText::default();
     contoso::domain(&mut ldif);
     contoso::unit(&mut ldif, "OU=Staff,DC=contoso,DC=test", "Staff", 11);
@@ -49,7 +52,7 @@ spec:
   passwordSync: false
 ",
     );
-    let sound: Vec<(u64, &[(&str, &[u8])])> = (1..=6).map(|number| (number, &[][..])).collect();
+    let sound: Vec<(u64, Values<'_>)> = (1..=6).map(|number| (number, &[][..])).collect();
     write(&here, &sound);
     here.run(&["apply", "--yes"]).expect(0);
     let before = here.accounts();
@@ -58,7 +61,7 @@ spec:
     // Known ones break; one is new and broken, and one is new and sound.
     let two_names: [(&str, &[u8]); 2] =
         [("userPrincipalName", b"one@contoso.test"), ("userPrincipalName", b"two@contoso.test")];
-    let broken: [(u64, &[(&str, &[u8])]); 8] = [
+    let broken: [(u64, Values<'_>); 8] = [
         (1, &[("displayName", &long)]),
         (2, &[("userPrincipalName", b"\xFF\xFE@contoso.test")]),
         (3, &[("sAMAccountName", b"   ")]),
