@@ -28,6 +28,8 @@ mod below_the_domain;
 mod confirm;
 mod cut;
 mod field;
+mod large_group;
+mod records;
 mod story;
 
 /// A slapd with one of everything, for tests that only read.
@@ -486,6 +488,32 @@ async fn a_dead_server_is_passed_over() {
     let mut set_up = location(&format!("ldap://127.0.0.1:{}", free_port()));
     set_up.urls.push(everything().url());
     assert_eq!(complete(read(set_up).await).people.len(), 7);
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_kept_alive() {
+    // Its own, so that no other test's connection is taken for this one.
+    let slapd = Slapd::start(&contoso::many(20), &SlapdOptions::default());
+    let url = slapd.url();
+    let (_, port) = url.rsplit_once(':').expect("a port");
+    let server = format!(":{:04X} 01", port.parse::<u16>().expect("a port"));
+    // In the kernel's list of connections: whose other end is the server, is open, and waits for the
+    // keep-alive alone.
+    let is_kept_alive = || {
+        let list = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+        list.lines().any(|line| line.contains(&server) && line.contains(" 02:"))
+    };
+    let mut set_up = location(&slapd.url());
+    set_up.page_size = 5;
+    let password = SecretString::from(slapd::PASSWORD.to_owned());
+    let directory = LdapDirectory::new(Text::from("main"), set_up, Some(password), Duration::ZERO);
+    let kept_alive = AtomicUsize::new(0);
+    let wait = || {
+        crate::support::intake::until("a keep-alive", is_kept_alive);
+        kept_alive.store(1, Ordering::SeqCst);
+    };
+    complete(directory.read(&AfterFirstPage(AtomicUsize::new(0), wait)).await);
+    assert_eq!(kept_alive.into_inner(), 1);
 }
 
 #[tokio::test]

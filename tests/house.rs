@@ -20,9 +20,10 @@ const ROOMS: [(&str, &[&str]); 9] = [
 const SHARED_ADAPTERS: [&str; 3] = ["http", "directory_object", "tenant_object"];
 
 /// Outside crates that live in one place each, so that replacing one is one place's work.
-const CRATES: [(&str, &str); 10] = [
+const CRATES: [(&str, &str); 11] = [
     ("ldap3", "src/adapters/ldap"),
     ("lber", "src/adapters/ldap"),
+    ("socket2", "src/adapters/ldap"),
     ("reqwest", "src/adapters/http"),
     ("backon", "src/adapters/http"),
     ("sqlx", "src/adapters/store"),

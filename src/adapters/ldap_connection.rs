@@ -11,12 +11,14 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 
 use lber::structure::{PL, StructureTag};
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, StdStream};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
@@ -28,6 +30,9 @@ use crate::policy::fleet::Bind;
 
 /// How long connecting may take, encryption included: a dead server must not cost a page's time.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a connection may be silent before the server is asked whether it is still there, and how
+/// often. Firewalls forget connections over which nothing goes while a server works on a page.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long saying goodbye may take.
 const UNBIND: Duration = Duration::from_secs(1);
 /// The largest file of certificates that is read, in bytes.
@@ -88,8 +93,13 @@ impl Connection {
             return Err(refused(format!("{url_shown}: not an LDAP URL"))
                 .hint("write ldaps://host, or ldap://host with startTls"));
         }
-        let mut settings =
-            LdapConnSettings::new().set_conn_timeout(patience.min(CONNECT)).set_starttls(start_tls);
+        let stream = connect(&parsed, patience.min(CONNECT))
+            .await
+            .map_err(|error| connection_fault(&url_shown, &error))?;
+        let mut settings = LdapConnSettings::new()
+            .set_std_stream(StdStream::Tcp(stream))
+            .set_conn_timeout(patience.min(CONNECT))
+            .set_starttls(start_tls);
         if let Some(config) = tls {
             settings = settings.set_config(config);
         }
@@ -239,6 +249,16 @@ impl RootDse {
             (None, _) => None,
         }
     }
+}
+
+/// Connects to the host and port of a URL, with keep-alive, which ldap3 has no setting for.
+async fn connect(url: &Url, patience: Duration) -> Result<std::net::TcpStream, LdapError> {
+    let port = url.port().unwrap_or(if url.scheme() == "ldaps" { 636 } else { 389 });
+    let address = format!("{}:{port}", url.host_str().unwrap_or_default());
+    let stream = timeout(patience, TcpStream::connect(address)).await??;
+    let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE);
+    SockRef::from(&stream).set_tcp_keepalive(&keep_alive)?;
+    Ok(stream.into_std()?)
 }
 
 /// An attribute as the protocol carries it: its description, and its values.
