@@ -27,7 +27,7 @@ fn domain() -> Samba {
         user(&mut ldif, name, "Staff");
     }
     user(&mut ldif, "mona", "Lab");
-    user(&mut ldif, "users", "Elsewhere");
+    user(&mut ldif, "nora", "Elsewhere");
     let crew: Vec<String> = names.iter().map(|name| format!("CN={name},OU=Staff,{BASE}")).collect();
     group(&mut ldif, "Crew", "OU=Groups", "crew", "-2147483646", &crew);
     group(&mut ldif, "News", "OU=Groups", "news", "2", &crew[..1]);
