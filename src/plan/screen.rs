@@ -147,6 +147,9 @@ impl<'a> Screen<'a> {
             let accounts = screened.identified.patterns(AccountList::Exclude, accounts);
             screen.excluded.prepare(screen.directory, accounts);
         }
+        for screen in &screens {
+            screened.expect_shown(screen.directory, screen.excluded.members.as_ref(), import);
+        }
         if import.exclude_privileged {
             let mut roots: Vec<Vec<u32>> =
                 screens.iter().map(|screen| privileged_groups(screen.directory)).collect();
@@ -165,7 +168,9 @@ impl<'a> Screen<'a> {
                 }
             }
             for (screen, roots) in screens.iter_mut().zip(roots) {
-                screen.privileged = Some(Membership::nested(screen.directory, &roots));
+                let privileged = Membership::nested(screen.directory, &roots);
+                screened.expect_shown(screen.directory, Some(&privileged), import);
+                screen.privileged = Some(privileged);
             }
         }
         screens
@@ -316,6 +321,27 @@ fn resolve_exclusion<'a>(
         Resolution::Unclear(finding) => {
             screened.blocked.insert(import.account_type);
             screened.findings.push(finding);
+        }
+    }
+}
+
+impl Screened<'_> {
+    /// Blocks an import whose exclusions or privileged groups hide their members: whom they mean would
+    /// be added.
+    fn expect_shown(&mut self, directory: &Directory, members: Option<&Membership>, import: &Import) {
+        let groups = members.into_iter().flat_map(Membership::groups);
+        for group in
+            groups.map(|group| &directory.groups[group as usize]).filter(|group| group.hides_members())
+        {
+            self.blocked.insert(import.account_type);
+            self.findings.push(Finding {
+                code: FindingCode::MemberUnreadable,
+                severity: Severity::Error,
+                subject: inert(group.dn.as_str()).into_owned(),
+                message: "it leaves people out, and its members cannot be read: nobody is added or removed; give the \
+                          reading account permission to read the attribute `member`"
+                    .to_owned(),
+            });
         }
     }
 }
