@@ -54,6 +54,7 @@ async fn reconcile(
         store.register.clone(),
         clock.clone(),
         operator.subscriptions.clone(),
+        operator.fleet(),
         wiring::new_run,
     )
     .await?;

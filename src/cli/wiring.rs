@@ -25,6 +25,7 @@ use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::Text;
 use crate::policy::check::{TreeFile, check};
 use crate::policy::fleet::{Customer, DirectoryLocation, Fleet, TenantSource};
+use crate::policy::limits::FleetLimit;
 use crate::policy::problem::Problem;
 use crate::policy::schema;
 use crate::ports::clock::Clock;
@@ -128,6 +129,11 @@ fn destination_name(url: &str) -> Text {
 }
 
 impl Operator {
+    /// Returns how many removals may begin over all customers.
+    pub fn fleet(&self) -> FleetLimit {
+        self.settings.fleet
+    }
+
     /// Returns what opens customers' sources. Files are named in messages as they lie below
     /// `root`; `max_wait` is how long throttling and faults may delay a reading.
     pub fn sources(&self, root: &Path, max_wait: Seconds) -> Arc<dyn Sources> {

@@ -4,6 +4,7 @@ pub mod correlate;
 pub mod desire;
 pub mod diff;
 pub mod discover;
+pub mod fleet_limit;
 pub mod guard;
 pub mod identify;
 pub mod index;

@@ -591,7 +591,8 @@ fn is_about_imported(operation: &Operation) -> bool {
     }
 }
 
-fn digest_of(operations: &[Operation]) -> Digest {
+/// Computes the digest of a customer's plan: over what it does, without times.
+pub fn digest_of(operations: &[Operation]) -> Digest {
     let mut digester = Digester::new("intake customer plan 1");
     for operation in operations {
         let profile = &operation.profile;

@@ -12,7 +12,9 @@ use crate::model::duration::Seconds;
 use crate::model::register::{Commit, CustomerStatus, RegisterState};
 use crate::model::text::Text;
 use crate::plan::diff::RESTORABLE;
+use crate::plan::fleet_limit::keep;
 use crate::plan::outcome::{CustomerPlan, CustomerState, FindingCode, Severity};
+use crate::policy::limits::FleetLimit;
 use crate::ports::clock::Clock;
 use crate::ports::register::{Register, RegisterFault};
 use crate::ports::source::Progress;
@@ -30,6 +32,9 @@ pub struct Reconciler {
     clock: Arc<dyn Clock>,
     subscriptions: Vec<Subscription>,
     new_run: fn() -> Text,
+    fleet: FleetLimit,
+    /// One turn at a time looks how many removals the fleet has room for, and writes them.
+    room: tokio::sync::Mutex<()>,
     statuses: Mutex<BTreeMap<Text, CustomerStatus>>,
 }
 
@@ -59,11 +64,21 @@ impl Reconciler {
         register: Arc<dyn Register>,
         clock: Arc<dyn Clock>,
         subscriptions: Vec<Subscription>,
+        fleet: FleetLimit,
         new_run: fn() -> Text,
     ) -> Result<Self, RegisterFault> {
         let statuses =
             register.statuses().await?.into_iter().map(|status| (status.customer.clone(), status)).collect();
-        Ok(Self { judge, register, clock, subscriptions, new_run, statuses: Mutex::new(statuses) })
+        Ok(Self {
+            judge,
+            register,
+            clock,
+            subscriptions,
+            new_run,
+            fleet,
+            room: tokio::sync::Mutex::new(()),
+            statuses: Mutex::new(statuses),
+        })
     }
 
     /// Returns the register.
@@ -101,6 +116,16 @@ impl Reconciler {
         let wrote = loop {
             if stop.is_cancelled() {
                 return Err(TurnFault::Stopped);
+            }
+            // Customers come in the order of arrival.
+            let room = match judged.plan.removals().next() {
+                Some(_) => Some(self.room.lock().await),
+                None => None,
+            };
+            if room.is_some() {
+                let at = judged.observation.at;
+                let recent = self.register.removals_since(self.fleet.window.before(at)).await?;
+                keep(&mut judged.plan, &judged.observation.register, self.fleet, recent, at);
             }
             match self.write(&judged, &run, tree_revision).await {
                 Err(TurnFault::Register(RegisterFault::Stale { .. })) if tries < TRIES => {
