@@ -1,9 +1,11 @@
 //! What tests start and stop: servers, fakes, folders.
 #![allow(dead_code, unreachable_pub, reason = "benchmarks use parts of it, from other places")]
 
+pub mod application_key;
 pub mod certificates;
 pub mod contoso;
 pub mod graph;
+mod graph_assertion;
 mod graph_server;
 pub mod intake;
 pub mod ldif_text;
