@@ -21,6 +21,7 @@ use crate::support::graph::{
 };
 
 mod credentials;
+mod others;
 mod patience;
 
 const DOMAIN: &str = "contoso.com";
@@ -260,6 +261,16 @@ async fn a_link_to_another_server_is_not_followed_and_gets_no_token() {
 }
 
 #[tokio::test]
+async fn a_link_that_is_no_whole_address_is_not_guessed_at() {
+    for link in ["", "/v1.0/users?$skiptoken=x", "users?$skiptoken=x", "$skiptoken=x", "file:///etc/passwd"] {
+        let fake = fake_of(8).await;
+        fake.fault(At::users().page(1), Fault::ForeignLink(link.to_owned()), ALWAYS);
+        assert_eq!(incomplete(Reader::new(IMPATIENT).read(&fake).await).read, 0, "`{link}`");
+        assert_eq!(fake.count(Place::Users), 1, "`{link}`");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let stranger = GraphFake::start().await;
     let fault =
@@ -274,6 +285,14 @@ async fn an_expired_link_starts_the_listing_anew_once() {
     fake.fault(At::users().page(3), Fault::ExpiredPageToken, 1);
     assert_eq!(ids(&complete(Reader::new(PATIENT).read(&fake).await)), people(8));
     assert_eq!(fake.count(Place::Users), 6, "three pages, the last refused, and three pages anew");
+
+    for expired in [
+        Fault::Refused(400, "DirectoryPageTokenNotFoundException"),
+        Fault::RefusedInside(400, "Directory_ExpiredPageToken"),
+    ] {
+        fake.fault(At::users().page(2), expired, 1);
+        assert_eq!(ids(&complete(Reader::new(PATIENT).read(&fake).await)), people(8));
+    }
 
     fake.fault(At::users().page(2), Fault::ExpiredPageToken, 2);
     let shortfall = incomplete(Reader::new(PATIENT).read(&fake).await);
@@ -332,6 +351,7 @@ async fn what_passes_by_itself_is_survived_within_the_reading() {
         Fault::Status(502),
         Fault::Status(408),
         Fault::Refused(409, "Directory_ConcurrencyViolation"),
+        Fault::RefusedInside(409, "Directory_ConcurrencyViolation"),
         Fault::CutBody,
         Fault::CutConnection,
         Fault::Html,

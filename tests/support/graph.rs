@@ -90,6 +90,8 @@ pub(crate) enum Fault {
     StatusAfter(u16, u64),
     /// A refusal in the form of Graph.
     Refused(u16, &'static str),
+    /// A refusal in the form of Graph, whose code stands inside alone.
+    RefusedInside(u16, &'static str),
     /// A refusal in the form of the token service, by its AADSTS number.
     Token(u64),
     /// 302 to another address.

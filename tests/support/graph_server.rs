@@ -428,6 +428,11 @@ fn broken(fault: &Fault, page: &Value) -> Option<Outcome> {
             with_wait(response(*status, "text/plain", String::new()), Some(wait.to_string())).into()
         }
         Fault::Refused(status, code) => graph_error(*status, code, "Refused on order.").into(),
+        Fault::RefusedInside(status, code) => {
+            let body =
+                json!({"error": {"code": "", "message": "Refused on order.", "innerError": {"code": code}}});
+            response(*status, GRAPH_JSON, body.to_string()).into()
+        }
         Fault::Token(number) => token_error(*number).into(),
         Fault::Redirect(to) => {
             let mut response = response(302, "text/plain", String::new());

@@ -9,6 +9,7 @@ mod graph_assertion;
 mod graph_server;
 pub mod intake;
 pub mod ldif_text;
+pub mod others;
 pub mod process;
 pub mod receiver;
 pub mod samba;

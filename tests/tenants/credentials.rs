@@ -19,7 +19,7 @@ fn made(certificate: &str, key: &str, now: Timestamp) -> Result<Certificate, Sou
     Certificate::new(certificate.as_bytes(), "app.pem", &SecretString::from(key), now)
 }
 
-fn certificate(certificate: &str, key: &str) -> Credential {
+pub(super) fn certificate(certificate: &str, key: &str) -> Credential {
     Credential::Certificate(Arc::new(made(certificate, key, Timestamp::now()).expect("a certificate")))
 }
 

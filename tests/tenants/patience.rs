@@ -33,7 +33,7 @@ async fn one_tenants_throttling_never_slows_another() {
     for number in 1..=10 {
         let domain = format!("customer{number}.test");
         fake.tenant(&domain).people(5).page_size(2);
-        let other = patient.of(&domain);
+        let other = Reader { patience: PATIENT, ..patient.of(&domain) };
         let reading = tokio::select! {
             biased;
             reading = other.read(&fake) => reading,
