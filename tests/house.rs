@@ -20,7 +20,9 @@ const ROOMS: [(&str, &[&str]); 9] = [
 const SHARED_ADAPTERS: [&str; 3] = ["http", "directory_object", "tenant_object"];
 
 /// Outside crates that live in one place each, so that replacing one is one place's work.
-const CRATES: [(&str, &str); 11] = [
+const CRATES: [(&str, &str); 13] = [
+    ("aws_lc_rs", "src/adapters/graph_certificate"),
+    ("x509_parser", "src/adapters/graph_certificate"),
     ("ldap3", "src/adapters/ldap"),
     ("lber", "src/adapters/ldap"),
     ("socket2", "src/adapters/ldap"),

@@ -7,8 +7,11 @@ use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use crate::adapters::graph_application::Application;
+use crate::adapters::graph_credential::Credential;
+use crate::adapters::graph_limiter::Limiters;
 use crate::adapters::graph_listing::{Graph, Pages, astray, is_expired_page};
-use crate::adapters::graph_token::{Application, Credential, TokenCache};
+use crate::adapters::graph_token::TokenCache;
 use crate::adapters::http::{Again, Failed, HttpClient};
 use crate::adapters::http_patience::Patience;
 use crate::adapters::tenant_object::{
@@ -24,11 +27,18 @@ use crate::ports::source::{Progress, TenantPort};
 /// The most users that Graph gives a page.
 const PAGE_SIZE: u32 = 999;
 
+/// What the readings of all tenants share; a clone shares it as well.
+#[derive(Debug, Clone)]
+pub struct SharedGraph {
+    client: HttpClient,
+    tokens: TokenCache,
+    limiters: Limiters,
+}
+
 /// A tenant that is read through Microsoft Graph.
 #[derive(Debug)]
 pub struct GraphTenant {
-    client: HttpClient,
-    tokens: TokenCache,
+    shared: SharedGraph,
     application: Result<Application, Fault>,
     patience: Duration,
 }
@@ -43,13 +53,19 @@ struct Ended {
     users: usize,
 }
 
+impl SharedGraph {
+    /// Makes one, without tokens and waits.
+    pub fn new(client: HttpClient) -> Self {
+        Self { client, tokens: TokenCache::new(), limiters: Limiters::new() }
+    }
+}
+
 impl GraphTenant {
     /// Makes the tenant's source. `patience` is how long the faults of one reading may delay it.
     ///
     /// Addresses and names that cannot be are what its reading says.
     pub fn new(
-        client: HttpClient,
-        tokens: TokenCache,
+        shared: SharedGraph,
         tenant_id: &str,
         client_id: Guid,
         endpoints: &GraphEndpoints,
@@ -57,7 +73,7 @@ impl GraphTenant {
         patience: Duration,
     ) -> Self {
         let application = Application::new(tenant_id, client_id, endpoints, credential);
-        Self { client, tokens, application, patience }
+        Self { shared, application, patience }
     }
 }
 
@@ -69,7 +85,8 @@ impl TenantPort for GraphTenant {
             Err(fault) => return Reading::Unavailable(fault.clone()),
         };
         let patience = Patience::new(self.patience);
-        let graph = Graph { client: &self.client, tokens: &self.tokens, application, patience: &patience };
+        let SharedGraph { client, tokens, limiters } = &self.shared;
+        let graph = Graph { client, tokens, limiters, application, patience: &patience };
         match read_tenant(&graph, progress).await {
             Ok(tenant) => Reading::Complete(tenant),
             Err(ended) if ended.pages > 0 || ended.failed.answered => Reading::Incomplete(Shortfall {

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::adapters::graph_token::{Application, Token, TokenCache};
+use crate::adapters::graph_application::Application;
+use crate::adapters::graph_limiter::Limiters;
+use crate::adapters::graph_token::{Token, TokenCache};
 use crate::adapters::http::{Again, Answer, Failed, HttpClient, Request, quoted};
 use crate::adapters::http_patience::Patience;
 use crate::adapters::tenant_object::{Listing, read_listing};
@@ -30,6 +32,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) client: &'a HttpClient,
     /// All tenants' tokens.
     pub(crate) tokens: &'a TokenCache,
+    /// All tenants' limiters.
+    pub(crate) limiters: &'a Limiters,
     /// With whose rights.
     pub(crate) application: &'a Application,
     /// What is left for faults.
@@ -117,11 +121,17 @@ impl Graph<'_> {
         url: &Url,
         token: &Token,
     ) -> Result<(Vec<R>, Option<String>), Failed> {
+        self.limiters.pass(self.application.key())?;
         // Sent with every page: a link to the next page carries no headers.
-        let request =
-            Request::get(url.clone()).bearer(token.secret().clone()).header("x-ms-throttle-priority", "low");
+        let request = Request::get(url.clone())
+            .bearer(token.secret().clone())
+            .header("x-ms-throttle-priority", "low")
+            .on_new_connection(self.patience.avoids_used_connections());
         let answer = self.client.send(&request, self.patience.silence(), MAX_PAGE).await?;
         if answer.status != 200 {
+            if let Some(wait) = answer.retry_after {
+                self.limiters.hold(self.application.key(), wait);
+            }
             return Err(refusal(&answer, token, self.application));
         }
         let mut listing = Listing::default();
@@ -223,7 +233,7 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
-    use crate::adapters::graph_token::Credential;
+    use crate::adapters::graph_credential::Credential;
     use crate::adapters::tenant_object::OrganizationRow;
     use crate::model::guid::Guid;
     use crate::policy::fleet::GraphEndpoints;
@@ -241,6 +251,7 @@ mod tests {
         let graph = Graph {
             client: &HttpClient::new().expect("a client"),
             tokens: &TokenCache::new(),
+            limiters: &Limiters::new(),
             application: &application,
             patience: &Patience::new(Duration::ZERO),
         };

@@ -298,7 +298,9 @@ fn account(scenario: &Scenario, part: &AccountPart) -> Account {
             run: Text::from("earlier"),
         }),
         imported_at: "2025-06-01T00:00:00Z".parse().expect("a moment"),
-        removal_began_at: part.since.filter(|_| !part.approved && part.state != StatePart::Orphaned),
+        removal_began_at: part
+            .removal_began
+            .or(part.since.filter(|_| !part.approved && part.state != StatePart::Orphaned)),
     }
 }
 
