@@ -20,6 +20,7 @@ use crate::support::graph::{
     ALWAYS, At, CLIENT_ID, E3, Fault, GraphFake, Place, SECRET, e3, person, person_id,
 };
 
+mod confirm;
 mod credentials;
 mod others;
 mod patience;

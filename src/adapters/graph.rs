@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::adapters::graph_application::Application;
+use crate::adapters::graph_confirm::confirm;
 use crate::adapters::graph_credential::Credential;
 use crate::adapters::graph_limiter::Limiters;
 use crate::adapters::graph_listing::{Graph, Pages, astray, is_expired_page};
@@ -75,18 +76,22 @@ impl GraphTenant {
         let application = Application::new(tenant_id, client_id, endpoints, credential);
         Self { shared, application, patience }
     }
+
+    fn graph<'a>(&'a self, patience: &'a Patience) -> Result<Graph<'a>, Fault> {
+        let application = self.application.as_ref().map_err(Clone::clone)?;
+        let SharedGraph { client, tokens, limiters } = &self.shared;
+        Ok(Graph { client, tokens, limiters, application, patience })
+    }
 }
 
 #[async_trait]
 impl TenantPort for GraphTenant {
     async fn read(&self, progress: &dyn Progress) -> Reading<Tenant> {
-        let application = match &self.application {
-            Ok(application) => application,
-            Err(fault) => return Reading::Unavailable(fault.clone()),
-        };
         let patience = Patience::new(self.patience);
-        let SharedGraph { client, tokens, limiters } = &self.shared;
-        let graph = Graph { client, tokens, limiters, application, patience: &patience };
+        let graph = match self.graph(&patience) {
+            Ok(graph) => graph,
+            Err(fault) => return Reading::Unavailable(fault),
+        };
         match read_tenant(&graph, progress).await {
             Ok(tenant) => Reading::Complete(tenant),
             Err(ended) if ended.pages > 0 || ended.failed.answered => Reading::Incomplete(Shortfall {
@@ -98,6 +103,21 @@ impl TenantPort for GraphTenant {
                 read: ended.users,
             }),
             Err(ended) => Reading::Unavailable(ended.failed.fault),
+        }
+    }
+
+    async fn confirm(&self, users: &[Guid], _progress: &dyn Progress) -> Reading<Option<Tenant>> {
+        let patience = Patience::new(self.patience);
+        let graph = match self.graph(&patience) {
+            Ok(graph) => graph,
+            Err(fault) => return Reading::Unavailable(fault),
+        };
+        match confirm(&graph, users).await {
+            Ok(tenant) => Reading::Complete(Some(tenant)),
+            Err(failed) if failed.answered => {
+                Reading::Incomplete(Shortfall { what: with_hint(&failed.fault), read: 0 })
+            }
+            Err(failed) => Reading::Unavailable(failed.fault),
         }
     }
 }
@@ -202,7 +222,7 @@ async fn read_users(
 }
 
 /// Reads a short listing whole.
-async fn rows<R: DeserializeOwned>(graph: &Graph<'_>, url: Url) -> Result<Vec<R>, Failed> {
+async fn rows<R: DeserializeOwned + Send>(graph: &Graph<'_>, url: Url) -> Result<Vec<R>, Failed> {
     let mut pages = Pages::new(url);
     let mut all = Vec::new();
     while let Some(mut rows) = graph.next_page(&mut pages).await? {

@@ -334,6 +334,12 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
+    /// Makes the answer to one request of several that went together.
+    #[must_use]
+    pub fn inside(&self, status: u16, retry_after: Option<Duration>, body: Vec<u8>) -> Self {
+        Self { status, retry_after, body, ..self.clone() }
+    }
+
     /// Returns the failure that the status means; `said` is what the other side said about it.
     pub fn refused(&self, said: Option<&str>) -> Failed {
         let (kind, again) = match self.status {

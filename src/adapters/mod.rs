@@ -7,6 +7,7 @@ pub mod folder_watch;
 pub mod graph;
 pub mod graph_application;
 pub mod graph_certificate;
+pub mod graph_confirm;
 pub mod graph_credential;
 pub mod graph_limiter;
 pub mod graph_listing;

@@ -65,6 +65,10 @@ pub(crate) enum Place {
     Users,
     Skus,
     Organization,
+    /// Several requests that come together.
+    Batch,
+    /// One user, asked for inside of a batch.
+    User,
 }
 
 /// Where, on which page (from 1) and in which tenant a fault happens.
@@ -435,6 +439,7 @@ impl Seen {
             "/v1.0/users" => Some(Place::Users),
             "/v1.0/subscribedSkus" => Some(Place::Skus),
             "/v1.0/organization" => Some(Place::Organization),
+            "/v1.0/$batch" => Some(Place::Batch),
             _ => None,
         }
     }
@@ -459,6 +464,14 @@ impl At {
 
     pub(crate) fn organization() -> Self {
         Self { place: Place::Organization, ..Self::token() }
+    }
+
+    pub(crate) fn batch() -> Self {
+        Self { place: Place::Batch, ..Self::token() }
+    }
+
+    pub(crate) fn user() -> Self {
+        Self { place: Place::User, ..Self::token() }
     }
 
     /// On this page alone, from 1.

@@ -134,8 +134,9 @@ impl World {
         match seen.place() {
             Some(Place::Token) => self.token(seen, body),
             Some(Place::Machine) => self.machine(seen),
+            Some(Place::Batch) if seen.method == "POST" => self.graph(Place::Batch, seen, body),
             Some(_) if seen.method != "GET" => graph_error(405, "Request_BadRequest", "Only GET.").into(),
-            Some(place) => self.graph(place, seen),
+            Some(place) => self.graph(place, seen, body),
             None => {
                 graph_error(404, "Request_ResourceNotFound", "Resource not found for the segment.").into()
             }
@@ -245,7 +246,7 @@ impl World {
         response(200, "application/json; charset=utf-8", granted.to_string()).into()
     }
 
-    fn graph(&mut self, place: Place, seen: &Seen) -> Outcome {
+    fn graph(&mut self, place: Place, seen: &Seen, body: &Bytes) -> Outcome {
         let token = seen.headers.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let Some(token) = token.and_then(|token| self.tokens.get(token)) else {
             return graph_error(401, "InvalidAuthenticationToken", "Access token is empty or unknown.")
@@ -268,6 +269,7 @@ impl World {
             form_urlencoded::parse(seen.query.as_bytes()).into_owned().collect();
         match place {
             Place::Users => self.users(&domain, seen, &parameters),
+            Place::Batch => self.batch(&domain, seen, body),
             Place::Skus => {
                 let skus = self.tenants[&domain].skus.clone();
                 self.short(place, &domain, "subscribedSkus", skus, &parameters)
@@ -277,6 +279,69 @@ impl World {
                 self.short(place, &domain, "organization", vec![organization], &parameters)
             }
         }
+    }
+
+    /// Several requests for one user each. The answers come in another order than the questions.
+    fn batch(&mut self, domain: &str, seen: &Seen, body: &Bytes) -> Outcome {
+        let bad = |what: &str| graph_error(400, "BadRequest", what).into();
+        if seen.headers.get("content-type").is_none_or(|kind| !kind.starts_with("application/json")) {
+            return bad("The content type is not application/json.");
+        }
+        let Ok(asked) = serde_json::from_slice::<Value>(body) else { return bad("Invalid JSON.") };
+        let requests = asked["requests"].as_array().cloned().unwrap_or_default();
+        if requests.is_empty() || requests.len() > 20 {
+            return bad("Number of batch request steps must be from 1 to 20.");
+        }
+        let mut ids: Vec<String> =
+            requests.iter().map(|one| one["id"].as_str().unwrap_or_default().to_lowercase()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() != requests.len() || ids.contains(&String::new()) {
+            return bad("The ids of a batch are text, and different.");
+        }
+        let mut responses: Vec<Value> = requests.iter().map(|one| self.inside_batch(domain, one)).collect();
+        responses.reverse();
+        let answer = json!({"responses": responses});
+        let ordered = self.ordered(Place::Batch, 1, domain);
+        ordered
+            .and_then(|fault| broken(&fault, &answer))
+            .unwrap_or_else(|| response(200, "application/json", answer.to_string()).into())
+    }
+
+    fn inside_batch(&mut self, domain: &str, request: &Value) -> Value {
+        let error = |status: u16, code: &str| {
+            json!({"id": request["id"], "status": status, "headers": {"Content-Type": "application/json"},
+                "body": {"error": {"code": code, "message": "Inside of a batch.", "innerError": {}}}})
+        };
+        let url = request["url"].as_str().unwrap_or_default();
+        let asked = url.strip_prefix("/users/").and_then(|rest| rest.split_once("?$select="));
+        let (Some((id, select)), Some("GET")) = (asked, request["method"].as_str()) else {
+            return error(400, "BadRequest");
+        };
+        let select: Vec<String> = select.split(',').map(str::to_owned).collect();
+        let ordered = self.ordered(Place::User, 1, domain);
+        match &ordered {
+            Some(Fault::Throttled(wait)) => {
+                let mut answer = error(429, "TooManyRequests");
+                if let Some(wait) = wait {
+                    answer["headers"]["Retry-After"] = json!(wait.to_string());
+                }
+                return answer;
+            }
+            Some(Fault::Refused(status, code)) => return error(*status, code),
+            Some(Fault::Missing(missing)) if missing == id => return error(404, "Request_ResourceNotFound"),
+            _ => {}
+        }
+        let Some(user) = self.tenants[domain].users.iter().find(|user| user["id"] == id) else {
+            return error(404, "Request_ResourceNotFound");
+        };
+        let mut body = selected(user, &select);
+        match ordered {
+            Some(Fault::Hidden(name)) => drop(body.as_object_mut().expect("an object").remove(name)),
+            Some(Fault::BrokenRow(row)) => body = row,
+            _ => {}
+        }
+        json!({"id": request["id"], "status": 200, "headers": {"Content-Type": GRAPH_JSON}, "body": body})
     }
 
     /// A listing of one page that knows `$select` alone.
