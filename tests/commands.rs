@@ -7,6 +7,7 @@ use tempfile::TempDir;
 mod discover;
 mod exit_codes;
 mod findings;
+mod fleet;
 mod isolation;
 mod streams;
 
