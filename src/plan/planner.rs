@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::model::account::{AccountKey, AccountState, AccountType};
+use crate::model::account::{AccountKey, AccountState, AccountType, Verdict};
 use crate::model::digest::{Digest, Digester};
 use crate::model::directory::Directory;
 use crate::model::observation::Observation;
 use crate::model::reading::{Fault, FaultKind, Reading, Shortfall};
-use crate::model::register::{Measures, Pins, RegisterState};
+use crate::model::register::{Measures, Pins, RegisterState, Reports};
 use crate::model::tenant::Tenant;
 use crate::model::text::Text;
 use crate::plan::correlate::correlate;
@@ -235,6 +235,7 @@ fn judge(
     draft.plan.kept = listings.kept(&kept);
     draft.plan.not_imported = listings.not_imported(&left_out);
     draft.plan.licensed_outside_scope = listings.licensed_outside_scope();
+    draft.plan.consequences.reports = readings.tenant.map(|_| reports(&draft.plan));
     let held = unclear || approval.is_some();
     let consequences = &mut draft.plan.consequences;
     consequences.pins = resolver.into_pins(invalid_types.is_empty());
@@ -489,6 +490,14 @@ fn read_licence_rules(selected: &Selected<'_>, tenant: Option<&Tenant>) -> Licen
         }
     }
     rules
+}
+
+fn reports(plan: &CustomerPlan) -> Reports {
+    let unlicensed = plan.not_imported.iter().filter(|one| one.verdict == Verdict::Unlicensed);
+    Reports {
+        in_scope_without_license: unlicensed.count() as u64,
+        licensed_outside_scope: plan.licensed_outside_scope.len() as u64,
+    }
 }
 
 fn measure(readings: &Readings<'_>) -> Measures {

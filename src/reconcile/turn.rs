@@ -250,6 +250,7 @@ fn status_of(
         next_attempt,
         tree_revision: tree_revision.clone(),
         message: why(&outcome.plan, &outcome.unread),
+        reports: outcome.plan.consequences.reports.or(previous.and_then(|status| status.reports)),
     }
 }
 
