@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 mod discover;
+mod domains;
 mod exit_codes;
 mod findings;
 mod fleet;
