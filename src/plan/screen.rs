@@ -378,33 +378,13 @@ fn describe_exclusion(exclusion: &Exclusion) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::addresses::Addresses;
-    use crate::model::directory::ContainerIndex;
-    use crate::model::guid::Guid;
     use crate::model::standing::{Expiry, Standing};
-    use crate::model::text::Text;
 
     /// 2020-01-01T00:00:00Z.
     const EXPIRES: i64 = 132_223_104_000_000_000;
 
     fn described(enabled: bool, standing: Standing, at: &str) -> String {
-        let person = Person {
-            guid: Guid::from_u128(1),
-            sid: None,
-            rdn: Text::from("CN=Jane"),
-            container: ContainerIndex(0),
-            sam_account_name: Text::from("jane"),
-            user_principal_name: None,
-            display_name: Text::from("Jane"),
-            mail: None,
-            mobile: None,
-            addresses: Addresses::default(),
-            consistency_guid: None,
-            primary_group: None,
-            enabled,
-            standing,
-            invalid: None,
-        };
+        let person = Person { enabled, standing, ..Person::numbered(1) };
         describe_state(&person, at.parse().expect("a time"))
     }
 

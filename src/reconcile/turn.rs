@@ -13,7 +13,7 @@ use crate::model::register::{Commit, CustomerStatus, RegisterState};
 use crate::model::text::Text;
 use crate::plan::diff::RESTORABLE;
 use crate::plan::fleet_limit::keep;
-use crate::plan::outcome::{CustomerPlan, CustomerState, FindingCode, Severity};
+use crate::plan::outcome::{CustomerPlan, CustomerState, Finding, FindingCode, Severity};
 use crate::policy::limits::FleetLimit;
 use crate::ports::clock::Clock;
 use crate::ports::register::{Register, RegisterFault};
@@ -274,16 +274,26 @@ pub fn why(plan: &CustomerPlan, unread: &Unread) -> String {
         CustomerState::Suspended => "suspended: nothing is written".to_owned(),
         CustomerState::Unreadable if !unread.reasons.is_empty() => unread.reasons.join("; "),
         CustomerState::Held => {
-            let errors = errors();
-            match plan.approval.map(|approval| approval.to_string()) {
-                Some(approval) if !errors.contains(&approval) => {
-                    let held = removals(plan.summary.hold);
-                    format!("{held} held; to let exactly these go, approve {approval}. {errors}")
-                        .trim_end()
-                        .to_owned()
+            let Some(approval) = plan.approval.map(|approval| approval.to_string()) else { return errors() };
+            // Every guard that objects says what to type; once is enough.
+            let of_guard = |finding: &&Finding| finding.message.contains(&approval);
+            let mut guards = plan.findings.iter().filter(of_guard);
+            let others = plan.findings.iter().filter(|finding| {
+                finding.severity == Severity::Error && !finding.message.contains(&approval)
+            });
+            let first = match guards.next() {
+                Some(finding) => finding.message.clone(),
+                None => {
+                    format!(
+                        "{} held; to let exactly these go, approve {approval}",
+                        removals(plan.summary.hold)
+                    )
                 }
-                _ => errors,
-            }
+            };
+            let also: Vec<&str> = guards.map(|finding| finding.code.code()).collect();
+            let also = if also.is_empty() { Vec::new() } else { vec![format!("also {}", also.join(", "))] };
+            let others = others.map(|finding| finding.message.clone());
+            [first].into_iter().chain(also).chain(others).collect::<Vec<_>>().join("; ")
         }
         CustomerState::Unreadable | CustomerState::Invalid | CustomerState::NotReady => {
             let errors = errors();

@@ -56,20 +56,7 @@ fn installation(selection: &str) -> Installation {
     here.write("contoso.json", r#"{"value": []}"#);
     let directories = "{name: main, ldif: {file: main.ldif}}, {name: branch, ldif: {file: branch.ldif}}";
     here.customer("contoso", "Contoso", directories, &snapshot_source("contoso"));
-    here.write(
-        "staff.yaml",
-        &format!(
-            "apiVersion: intake.dev/v1
-kind: ImportPolicy
-metadata: {{name: staff}}
-spec:
-  accountType: EndUser
-  default: true
-  passwordSync: false
-  selection: {selection}
-"
-        ),
-    );
+    here.default_policy(&format!("passwordSync: false\nselection: {selection}"));
     here
 }
 

@@ -104,19 +104,11 @@ pub(super) fn installation(base: &str, url: &str, reader: &str, password: &str) 
     );
     here.write("contoso.json", r#"{"value": []}"#);
     here.customer("contoso", "Contoso", &directory, "{snapshot: {file: contoso.json}}");
-    here.write(
-        "staff.yaml",
-        "apiVersion: intake.dev/v1
-kind: ImportPolicy
-metadata: {name: staff}
-spec:
-  accountType: EndUser
-  default: true
-  selection: {securityGroups: [Intake Users]}
-  exclude: [{securityGroup: No Intake}]
-  privilegedGroups: [\"CN=Powerful,OU=Groups,DC=contoso,DC=test\"]
-  passwordSync: false
-",
+    here.default_policy(
+        "selection: {securityGroups: [Intake Users]}
+         exclude: [{securityGroup: No Intake}]
+         privilegedGroups: [\"CN=Powerful,OU=Groups,DC=contoso,DC=test\"]
+         passwordSync: false",
     );
     here
 }

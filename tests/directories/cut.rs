@@ -13,18 +13,10 @@ fn paged(url: &str, base: &str) -> Installation {
     let here = installation(base, url, slapd::READER, slapd::PASSWORD);
     let customer = std::fs::read_to_string(here.tree().join("contoso.yaml")).expect("a customer");
     here.write("contoso.yaml", &customer.replace("timeout: 20s", "timeout: 20s, pageSize: 4"));
-    here.write(
-        "staff.yaml",
-        "apiVersion: intake.dev/v1
-kind: ImportPolicy
-metadata: {name: staff}
-spec:
-  accountType: EndUser
-  default: true
-  selection: {organizationalUnits: [\"OU=Staff,DC=contoso,DC=test\"]}
-  passwordSync: false
-  removal: {maxPercent: 100, maxCount: 1000, maxShrinkPercent: 100, allowEmpty: true}
-",
+    here.default_policy(
+        "selection: {organizationalUnits: [\"OU=Staff,DC=contoso,DC=test\"]}
+         passwordSync: false
+         removal: {maxPercent: 100, maxCount: 1000, maxShrinkPercent: 100, allowEmpty: true}",
     );
     here
 }

@@ -126,21 +126,8 @@ async fn read_field(url: &str) -> Directory {
 /// An installation over the whole domain whose policy selects as said.
 fn selecting(selection: &str) -> Installation {
     let here = installation("DC=contoso,DC=test", &field().url(), READER, READER_PASSWORD);
-    here.write(
-        "staff.yaml",
-        &format!(
-            "apiVersion: intake.dev/v1
-kind: ImportPolicy
-metadata: {{name: staff}}
-spec:
-  accountType: EndUser
-  default: true
-  selection: {selection}
-  passwordSync: false
-  removal: {{maxPercent: 100, maxCount: 1000, minCount: 1000, maxShrinkPercent: 100, allowEmpty: true}}
-"
-        ),
-    );
+    let limits = "maxPercent: 100, maxCount: 1000, minCount: 1000, maxShrinkPercent: 100, allowEmpty: true";
+    here.default_policy(&format!("selection: {selection}\npasswordSync: false\nremoval: {{{limits}}}"));
     here
 }
 

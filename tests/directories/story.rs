@@ -62,21 +62,7 @@ fn rename(samba: &Samba, dn: &str, name: &str, place: &str) {
 }
 
 fn policy(here: &Installation, selection: &str, exclude: &str) {
-    here.write(
-        "staff.yaml",
-        &format!(
-            "apiVersion: intake.dev/v1
-kind: ImportPolicy
-metadata: {{name: staff}}
-spec:
-  accountType: EndUser
-  default: true
-  selection: {selection}
-  exclude: [{exclude}]
-  passwordSync: false
-"
-        ),
-    );
+    here.default_policy(&format!("selection: {selection}\nexclude: [{exclude}]\npasswordSync: false"));
 }
 
 fn over(samba: &Samba, selection: &str) -> Installation {
