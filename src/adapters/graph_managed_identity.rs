@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use url::Url;
 
-use crate::adapters::graph_token::{Granted, MAX_ANSWER};
+use crate::adapters::graph_grant::{Granted, MAX_ANSWER};
 use crate::adapters::http::{Again, Answer, Failed, HttpClient, Request, quoted};
 use crate::adapters::http_patience::Patience;
 use crate::config::managed_identity::IdentityEndpoint;

@@ -6,11 +6,10 @@ use ldap3::controls::{MakeCritical as _, PagedResults, RawControl};
 use ldap3::{LdapError, LdapResult, ResultEntry, Scope, SearchStream};
 
 use crate::adapters::directory_object::{ATTRIBUTES, CLASSES, Obstacle, shown};
-use crate::adapters::ldap_backlinks::Backlinks;
 use crate::adapters::ldap_connection::{Connection, RootDse};
 use crate::adapters::ldap_fault::{Failure, code, lost, refused, search_failure};
 use crate::adapters::ldap_harvest::{Harvest, Harvester, entry_of, is_object};
-use crate::model::directory::{Directory, Origin};
+use crate::model::directory::Origin;
 use crate::model::dn::Dn;
 use crate::model::reading::Shortfall;
 use crate::model::text::Text;
@@ -73,7 +72,6 @@ pub struct Search<'a> {
     /// Whether the server must send pages, and say which is the last.
     is_paged: bool,
     has_domain_scope: bool,
-    backlinks: Option<Backlinks>,
     server: Text,
     read: usize,
 }
@@ -85,7 +83,6 @@ impl<'a> Search<'a> {
             naming_context: root.naming_context_of(&base),
             is_paged: root.supports(PAGED_RESULTS),
             has_domain_scope: root.supports(DOMAIN_SCOPE),
-            backlinks: backlinks(root),
             page_size: i32::try_from(page_size.clamp(1, 100_000)).unwrap_or(1000),
             server: Text::from(root.service.as_deref().unwrap_or(&connection.url)),
             connection,
@@ -99,7 +96,7 @@ impl<'a> Search<'a> {
     ///
     /// # Errors
     /// Whatever keeps the reading from being whole.
-    pub async fn run(mut self, name: Text, progress: &dyn Progress) -> Result<Directory, Failure> {
+    pub async fn run(&mut self, name: Text, progress: &dyn Progress) -> Result<Harvest, Failure> {
         let harvest = self.harvest(name);
         let below = Area::below(&self.base, filter());
         let mut harvest = self.read_pages(&below, harvest, progress).await?;
@@ -120,10 +117,7 @@ impl<'a> Search<'a> {
             let domain = Area::below(&self.naming_context, "(objectClass=group)".to_owned());
             harvest = self.read_pages(&domain, harvest, progress).await?;
         }
-        if let Some(backlinks) = self.backlinks {
-            self.find_hidden_members(backlinks, &mut harvest).await?;
-        }
-        Ok(harvest.builder.finish())
+        Ok(harvest)
     }
 
     /// Starts with nothing read.
@@ -373,12 +367,6 @@ impl<'a> Search<'a> {
         let what = format!("{}: {what}", self.connection.url);
         Failure::Incomplete { shortfall: Shortfall { what, read: self.read }, passing: false }
     }
-}
-
-/// Members can be asked for themselves where the server keeps both ends of a membership together.
-fn backlinks(root: &RootDse) -> Option<Backlinks> {
-    root.default_naming_context.as_ref()?;
-    Some(if root.vendor.starts_with("Samba") { Backlinks::ByPerson } else { Backlinks::ByGroup })
 }
 
 /// Whether a server says that there is nothing that the reader may see.
