@@ -42,6 +42,10 @@ pub struct Changes {
     pub orphans: BTreeMap<(AccountType, Text), u64>,
     /// Candidates to tell of that are not in the desired set.
     pub left_out: Vec<usize>,
+    /// The candidates that count, where one person may be a candidate several times; else all do.
+    pub chosen: Option<HashSet<usize>>,
+    /// Accounts that would go if nobody protected them, as positions in the register.
+    pub protected: Vec<usize>,
 }
 
 /// What the difference is computed from, besides the decisions.
@@ -97,6 +101,7 @@ pub fn diff(
         }
     }
     differ.judge_unseen();
+    differ.changes.chosen = chosen;
     differ.changes
 }
 
@@ -272,6 +277,7 @@ impl<'a> Differ<'a, '_> {
             approved: false,
         };
         if self.is_protected(account) {
+            self.changes.protected.push(position);
             // A grace that began before somebody protected the account ends there.
             if let AccountState::PendingRemoval { .. } = account.state {
                 let changes = vec![state_change(account.state.code(), "active")];

@@ -18,3 +18,4 @@ pub mod refusal;
 pub mod report;
 pub mod screen;
 pub mod select;
+pub mod stages;

@@ -306,13 +306,14 @@ impl<'a> Resolver<'a> {
         self.directories
     }
 
-    /// Returns the pins. With `forget_unused`, entries that no policy has any more are left out,
+    /// Takes the pins. With `forget_unused`, entries that no policy has any more are left out,
     /// so that one written again later is looked up by name.
-    pub fn into_pins(mut self, forget_unused: bool) -> Pins {
+    pub fn take_pins(&mut self, forget_unused: bool) -> Pins {
+        let mut pins = std::mem::take(&mut self.pins);
         if forget_unused {
-            self.pins.scopes.retain(|name, _| self.used.contains(name));
+            pins.scopes.retain(|name, _| self.used.contains(name));
         }
-        self.pins
+        pins
     }
 
     fn empty_scopes(&self) -> Vec<DirectoryScope> {
