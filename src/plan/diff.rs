@@ -389,7 +389,8 @@ pub fn find_account(accounts: &[Account], by_key: &Index, key: &AccountKey) -> O
     found.positions().first().map(|position| *position as usize)
 }
 
-fn key_of(import: &Import, person: &Person) -> AccountKey {
+/// Returns who a person is as an account of an import.
+pub fn key_of(import: &Import, person: &Person) -> AccountKey {
     AccountKey { account_type: import.account_type, source: Source::Directory, id: person.guid }
 }
 
