@@ -18,6 +18,9 @@ use crate::plan::seek::Unfound;
 use crate::policy::fleet::{Customer, Imports};
 use crate::reconcile::judge::{Job, Judge};
 
+/// What helps while a source cannot be read.
+const FROM_LAST: &str = "`--cached` explains from the last complete readings";
+
 /// Runs the command. It writes nothing.
 ///
 /// # Errors
@@ -45,7 +48,7 @@ pub async fn run(session: &mut Session, arguments: &ExplainArguments) -> Result<
     let answer = ask(&customer, &observation, &arguments.account)?;
     write(session, root, &answer)?;
     for unread in &answer.unread {
-        session.complain(&Failure::new(unread.clone()));
+        session.complain(&Failure::new(unread.clone()).hint(FROM_LAST));
     }
     Ok(match (has_errors, answer.unread.is_empty()) {
         (true, _) => Exit::Error,

@@ -135,8 +135,8 @@ impl<'e> Evidence<'e> {
         }
         match (facts.is_empty(), others.is_empty()) {
             (true, true) => facts.push("no policy applies to this customer".to_owned()),
-            (true, false) => facts.push(format!("what applies: {}", listed(others))),
-            (false, false) => facts.push(format!("what applies besides: {}", listed(others))),
+            (true, false) => facts.push(format!("what applies: {}", listed(others, ", "))),
+            (false, false) => facts.push(format!("what applies besides: {}", listed(others, ", "))),
             (false, true) => {}
         }
         facts
@@ -168,7 +168,10 @@ impl<'e> Evidence<'e> {
             }];
         }
         match (self.place(), self.view.user.zip(self.stages.tenant)) {
-            (Some((directory, person)), _) => facts.push(inert(&directory.dn_of(person)).into_owned()),
+            (Some((directory, person)), _) => {
+                let dn = directory.dn_of(person);
+                facts.push(format!("no selected OU or group holds {}", inert(&dn)));
+            }
             (None, Some((user, tenant))) => facts.push(format!(
                 "tenant user {} ({}) is tied to nobody of the directories",
                 inert(&tenant.users[user as usize].user_principal_name),
@@ -201,7 +204,7 @@ impl<'e> Evidence<'e> {
             if names.is_empty() {
                 continue;
             }
-            facts.push(format!("`{}` selects {}", inert(&one.import.policy), listed(names)));
+            facts.push(format!("`{}` selects {}", inert(&one.import.policy), listed(names, " or ")));
             let Some((position, person)) = self.view.place else { continue };
             let (scope, directory) = (&one.scopes[position as usize], stages.directories[position as usize]);
             let path = scope.nested_path(directory, person);
@@ -348,9 +351,9 @@ fn word(key: crate::policy::fleet::MatchKey) -> Option<String> {
     serde_json::to_value(key).ok()?.as_str().map(str::to_owned)
 }
 
-fn listed(mut names: Vec<String>) -> String {
+fn listed(mut names: Vec<String>, between: &str) -> String {
     let more = names.len().saturating_sub(TOLD);
     names.truncate(TOLD);
     let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("{}{rest}", names.join("; "))
+    format!("{}{rest}", names.join(between))
 }

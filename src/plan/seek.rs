@@ -218,7 +218,11 @@ impl<'s> Seeker<'s> {
         let limit = (wanted.chars().count() / 3).max(1);
         let mut near: BTreeSet<(usize, &str)> = BTreeSet::new();
         let mut consider = |shown: &'s str, names: &[Option<&str>]| {
-            let distance = |name: &str| strsim::damerau_levenshtein(&fold(name), &wanted);
+            let distance = |name: &str| match fold(name) {
+                // Half of a name is as near as a name may be far.
+                name if wanted.len() > 2 && name.contains(&*wanted) => limit,
+                name => strsim::damerau_levenshtein(&name, &wanted),
+            };
             let names = names.iter().flatten().filter(|name| name.len() <= LONGEST);
             let distance = names.map(|name| distance(name)).min();
             if let Some(distance) = distance.filter(|distance| *distance <= limit) {
