@@ -417,6 +417,7 @@ fn applied(plan: &CustomerPlan, register: &RegisterState) -> RegisterState {
         pins: commit.pins,
         holds: commit.holds,
         measures: plan.consequences.measures.clone().unwrap_or_else(|| register.measures.clone()),
+        readings: None,
     }
 }
 

@@ -136,6 +136,9 @@ pub struct ExplainArguments {
     /// Where the tree is.
     #[command(flatten)]
     pub tree: TreeArgument,
+    /// From the last complete readings of `apply` or `run`, without asking the sources
+    #[arg(long)]
+    pub cached: bool,
 }
 
 /// What `discover` takes.

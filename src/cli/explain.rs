@@ -1,13 +1,13 @@
 //! `explain`: why somebody is imported or not, rule by rule.
 
 use std::path::Path;
-use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use crate::cli::arguments::ExplainArguments;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::selection::one;
 use crate::cli::session::Session;
-use crate::cli::wiring;
+use crate::cli::wiring::SystemClock;
 use crate::model::observation::Observation;
 use crate::model::text::inert;
 use crate::plan::explain::explain;
@@ -16,7 +16,10 @@ use crate::plan::explanation::Explanation;
 use crate::plan::report::Style;
 use crate::plan::seek::Unfound;
 use crate::policy::fleet::{Customer, Imports};
+use crate::ports::clock::Clock as _;
+use crate::ports::register::RegisterReader;
 use crate::reconcile::judge::{Job, Judge};
+use crate::reconcile::readings::unpack;
 
 /// What helps while a source cannot be read.
 const FROM_LAST: &str = "`--cached` explains from the last complete readings";
@@ -29,26 +32,29 @@ const FROM_LAST: &str = "`--cached` explains from the last complete readings";
 pub async fn run(session: &mut Session, arguments: &ExplainArguments) -> Result<Exit, Failure> {
     let operator = session.operator()?;
     let root = &arguments.tree.tree;
-    let tree = wiring::check_tree(root, &operator, session.colours.err)?;
-    // What is wrong elsewhere in the tree is nothing to who asks about one person.
-    let customer = one(&tree.fleet, &session.common.customers)
-        .and_then(sound)
-        .inspect_err(|_| session.tell_problems(&tree))?;
+    let (tree, customer) = session.customer(root, &operator)?;
     let has_errors = customer.imports.values().any(|imports| matches!(imports, Imports::Invalid(_)));
     if has_errors {
         session.tell_problems(&tree);
     }
 
     let register = session.reader(&operator).await?;
-    let judge = Judge::new(session.observer(root, &operator, register));
-    session.bar.begin(1);
-    let judged = judge.judge(&Job::Listed(customer.clone()), &session.bar.customer()).await;
-    session.bar.end();
-    let observation = judged?.observation;
+    let (observation, read_at) = if arguments.cached {
+        let (observation, read_at) = remember(&*register, &customer).await?;
+        (observation, Some(read_at))
+    } else {
+        let judge = Judge::new(session.observer(root, &operator, register));
+        session.bar.begin(1);
+        let judged = judge.judge(&Job::Listed(customer.clone()), &session.bar.customer()).await;
+        session.bar.end();
+        (judged?.observation, None)
+    };
     let answer = ask(&customer, &observation, &arguments.account)?;
+    let answer = Explanation { read_at, ..answer };
     write(session, root, &answer)?;
     for unread in &answer.unread {
-        session.complain(&Failure::new(unread.clone()).hint(FROM_LAST));
+        let failure = Failure::new(unread.clone());
+        session.complain(&if arguments.cached { failure } else { failure.hint(FROM_LAST) });
     }
     Ok(match (has_errors, answer.unread.is_empty()) {
         (true, _) => Exit::Error,
@@ -57,13 +63,17 @@ pub async fn run(session: &mut Session, arguments: &ExplainArguments) -> Result<
     })
 }
 
-/// A broken document may name the wrong server: nobody is asked on its word.
-fn sound(customer: &Customer) -> Result<Arc<Customer>, Failure> {
-    if customer.invalid.is_empty() {
-        return Ok(Arc::new(customer.clone()));
-    }
-    Err(Failure::new(format!("the document of `{}` has errors: nothing is read", customer.name))
-        .hint("correct what is told above; `intake validate` tells it again without reading anything"))
+/// Returns the last complete readings, with the register as it is now, and when they were made.
+async fn remember(
+    register: &dyn RegisterReader,
+    customer: &Customer,
+) -> Result<(Observation, Timestamp), Failure> {
+    let Some(packed) = register.readings(&customer.name).await? else {
+        return Err(Failure::new(format!("no complete readings of `{}` were kept", customer.name))
+            .hint("`apply` and `run` keep them; without `--cached` the sources are asked"));
+    };
+    let state = register.load(&customer.name).await?;
+    Ok((unpack(&packed, customer, state, SystemClock.now())?, packed.at))
 }
 
 fn ask(customer: &Customer, observation: &Observation, account: &str) -> Result<Explanation, Failure> {

@@ -65,7 +65,6 @@ const TOLD: usize = 5;
 /// Ties the candidates that the directory alone did not decide about.
 pub fn correlate(
     customer: &Customer,
-    identified: &Identified,
     directories: &[&Directory],
     tenant: Option<&Tenant>,
     known: impl Fn(&AccountKey) -> Option<Guid>,
@@ -75,7 +74,7 @@ pub fn correlate(
 ) -> Roster {
     let mut roster = Roster { links: vec![Link::NotAsked; screened.candidates.len()], ruled_out: Vec::new() };
     let Some(tenant) = tenant else { return roster };
-    let matcher = Matcher::new(customer, identified, directories, tenant, selected);
+    let matcher = Matcher::new(customer, screened.identified, directories, tenant, selected);
     for (candidate, link) in screened.candidates.iter().zip(&mut roster.links) {
         let import = selected.imports[candidate.import as usize].import;
         let Some(licence) = licences[candidate.import as usize].as_ref().filter(|_| import.password_sync)

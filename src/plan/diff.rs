@@ -13,7 +13,6 @@ use crate::model::register::AccountList;
 use crate::model::tenant::{Tenant, TenantUser};
 use crate::model::text::{Text, fold};
 use crate::plan::desire::{Decision, Desired};
-use crate::plan::identify::Identified;
 use crate::plan::index::Index;
 use crate::plan::outcome::{Action, FieldChange, Operation};
 use crate::plan::patterns::Patterns;
@@ -60,8 +59,6 @@ pub struct Known<'a> {
     pub accounts: &'a [Account],
     /// The accounts by their key.
     pub by_key: &'a Index,
-    /// Whom its entries name.
-    pub identified: &'a Identified,
     /// Account types that nothing is planned for.
     pub blocked: &'a BTreeSet<AccountType>,
     /// When the observation was made.
@@ -81,7 +78,9 @@ pub fn diff(
         changes: Changes::default(),
         seen: vec![false; known.accounts.len()],
         records: Unidentified::of(known.directories),
-        protected: known.identified.patterns(AccountList::Protect, known.customer.protect.iter().enumerate()),
+        protected: screened
+            .identified
+            .patterns(AccountList::Protect, known.customer.protect.iter().enumerate()),
     };
     // Only where one person can be a candidate twice is there something to choose.
     let may_repeat = known.directories.len() > 1

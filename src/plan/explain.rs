@@ -15,7 +15,7 @@ use crate::plan::outcome::{
 use crate::plan::planner::plan_and;
 use crate::plan::report::{moment, name_of};
 use crate::plan::seek::{Found, Unfound, seek};
-use crate::plan::stages::{Readings, Stages, Wait};
+use crate::plan::stages::{Readings, Stages, Wait, identify_in};
 use crate::policy::fleet::Customer;
 
 /// How many errors are told where they keep a whole account type back.
@@ -31,7 +31,8 @@ pub fn explain(customer: &Customer, observation: &Observation, wanted: &str) -> 
         Some(stages) => Explainer::new(&plan, stages, &plan.findings, &unread, true).answer(wanted),
         None => {
             let pins = observation.register.pins.clone();
-            let mut stages = Stages::run(customer, observation, &readings, pins);
+            let identified = identify_in(customer, observation, &readings);
+            let mut stages = Stages::run(customer, observation, &readings, &identified, pins);
             let mut findings = stages.take_findings();
             findings.extend(plan.findings.iter().cloned());
             Explainer::new(&plan, &stages, &findings, &unread, false).answer(wanted)

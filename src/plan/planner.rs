@@ -18,7 +18,7 @@ use crate::plan::outcome::{
     Severity, Summary,
 };
 use crate::plan::prove::{confirmed, miss_twice, sightings, wait_for_sight};
-use crate::plan::stages::{Readings, Stages, Trail, Wait};
+use crate::plan::stages::{Readings, Stages, Trail, Wait, identify_in};
 use crate::policy::fleet::{Customer, Imports};
 
 /// Plans one customer of the tree.
@@ -71,7 +71,8 @@ pub fn plan_and<T>(
         draft.plan.findings = findings;
         return then(draft.finish(stopped_as.unwrap_or(CustomerState::Held)), None);
     }
-    let mut stages = Stages::run(customer, observation, &readings, pins);
+    let identified = identify_in(customer, observation, &readings);
+    let mut stages = Stages::run(customer, observation, &readings, &identified, pins);
     let judged = judge(&mut stages, source_approval, &mut draft);
     let plan = draft.finish(match stopped_as {
         Some(state) => state,
@@ -185,7 +186,7 @@ fn judge(stages: &mut Stages<'_>, source_approval: Option<Digest>, draft: &mut D
     consequences.holds = holds;
     consequences.measures = (measures != register.measures).then_some(measures);
     consequences.pins = stages.resolver.take_pins(judges_all_types);
-    let account_pins = std::mem::take(&mut stages.identified.pins);
+    let account_pins = stages.screened.identified.pins.clone();
     if judges_all_types {
         consequences.pins.accounts = account_pins;
     } else {

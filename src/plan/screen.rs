@@ -72,13 +72,15 @@ pub struct Screened<'a> {
     pub findings: Vec<Finding>,
     /// Account types for which nobody may be added or removed, as an exclusion is unclear.
     pub blocked: BTreeSet<AccountType>,
+    /// Whom entries of the customer's documents name.
+    pub identified: &'a Identified,
 }
 
 /// Finds the candidates of every import and judges them by the directory alone.
 pub fn screen<'a>(
     selected: &Selected<'a>,
     resolver: &mut Resolver<'a>,
-    identified: &Identified,
+    identified: &'a Identified,
     today: Date,
 ) -> Screened<'a> {
     let mut screened = Screened {
@@ -86,9 +88,10 @@ pub fn screen<'a>(
         screens: Vec::new(),
         findings: Vec::new(),
         blocked: BTreeSet::new(),
+        identified,
     };
     for (position, selected_import) in (0..).zip(&selected.imports) {
-        let screens = Screen::prepare(selected_import, resolver, identified, today, &mut screened);
+        let screens = Screen::prepare(selected_import, resolver, today, &mut screened);
         for ((index, screen), scope) in (0..).zip(&screens).zip(&selected_import.scopes) {
             for (person, record) in (0..).zip(&screen.directory.people) {
                 if scope.has(screen.directory, person) {
@@ -111,7 +114,6 @@ impl<'a> Screen<'a> {
     fn prepare(
         selected: &SelectedImport<'a>,
         resolver: &mut Resolver<'a>,
-        identified: &Identified,
         today: Date,
         screened: &mut Screened<'a>,
     ) -> Vec<Self> {
@@ -137,7 +139,7 @@ impl<'a> Screen<'a> {
                 Excluded::Account(pattern) => Some((position, pattern)),
                 Excluded::OrganizationalUnit(_) | Excluded::SecurityGroup(_) => None,
             });
-            let accounts = identified.patterns(AccountList::Exclude, accounts);
+            let accounts = screened.identified.patterns(AccountList::Exclude, accounts);
             screen.excluded.prepare(screen.directory, accounts);
         }
         if import.exclude_privileged {

@@ -46,8 +46,6 @@ pub struct Stages<'a> {
     pub resolver: Resolver<'a>,
     /// What the policies select.
     pub selected: Selected<'a>,
-    /// Whom the customer's entries name.
-    pub identified: Identified,
     /// The candidates.
     pub screened: Screened<'a>,
     /// The licence rules.
@@ -157,12 +155,24 @@ fn unavailable(code: FindingCode, subject: String, fault: &Fault) -> Finding {
     Finding { code, severity: Severity::Error, subject, message }
 }
 
+/// Finds whom the entries of a customer's documents name.
+pub fn identify_in(customer: &Customer, observation: &Observation, readings: &Readings<'_>) -> Identified {
+    let everybody = Everybody {
+        directories: &readings.directories,
+        tenant: readings.tenant,
+        accounts: &observation.register.accounts,
+        pins: &observation.register.pins,
+    };
+    identify(customer, &everybody, observation.at.to_zoned(TimeZone::UTC).date())
+}
+
 impl<'a> Stages<'a> {
     /// Runs the stages. `pins` are those of the sources, with what is pinned so far.
     pub fn run(
         customer: &'a Customer,
         observation: &'a Observation,
         readings: &'a Readings<'a>,
+        identified: &'a Identified,
         pins: Pins,
     ) -> Self {
         let (directories, tenant) = (readings.directories.as_slice(), readings.tenant);
@@ -173,9 +183,7 @@ impl<'a> Stages<'a> {
         let mut resolver = Resolver::new(directories, pins);
         let selected = select(customer, &mut resolver);
         let today = observation.at.to_zoned(TimeZone::UTC).date();
-        let everybody = Everybody { directories, tenant, accounts: &register.accounts, pins: &register.pins };
-        let identified = identify(customer, &everybody, today);
-        let screened = screen(&selected, &mut resolver, &identified, today);
+        let screened = screen(&selected, &mut resolver, identified, today);
         let licences = read_licence_rules(&selected, tenant);
 
         let mut blocked = selected.blocked.clone();
@@ -188,16 +196,8 @@ impl<'a> Stages<'a> {
             find_account(&register.accounts, &by_key, key)
                 .and_then(|found| register.accounts[found].profile.tenant_user_id)
         };
-        let roster = correlate(
-            customer,
-            &identified,
-            directories,
-            tenant,
-            known_link,
-            &selected,
-            &screened,
-            &licences.tests,
-        );
+        let roster =
+            correlate(customer, directories, tenant, known_link, &selected, &screened, &licences.tests);
         let desired = desire(&screened, &roster, tenant, &licences.tests);
         Self {
             customer,
@@ -206,7 +206,6 @@ impl<'a> Stages<'a> {
             tenant,
             resolver,
             selected,
-            identified,
             screened,
             licences,
             by_key,
@@ -224,7 +223,7 @@ impl<'a> Stages<'a> {
         let mut findings = std::mem::take(&mut self.selected.findings);
         findings.append(&mut self.screened.findings);
         findings.append(&mut self.resolver.findings);
-        findings.append(&mut self.identified.findings);
+        findings.extend_from_slice(&self.screened.identified.findings);
         findings.append(&mut self.licences.findings);
         findings
     }
@@ -237,7 +236,6 @@ impl<'a> Stages<'a> {
             tenant: self.tenant,
             accounts: &self.observation.register.accounts,
             by_key: &self.by_key,
-            identified: &self.identified,
             blocked: &self.blocked,
             at: self.observation.at,
         }

@@ -354,3 +354,45 @@ fn a_scope_that_is_gone_leaves_the_verdict_open() {
     assert_eq!((&jack["verdict"], &jack["operation"]), (&json!("included"), &Value::Null));
     assert_eq!(decider(&jack), "operation");
 }
+
+#[test]
+fn the_last_complete_readings_explain_what_the_sources_did() {
+    let example = Example::new();
+    let none = example.run(&["explain", "aadams", "--customer", CONTOSO, "--cached"]);
+    assert_eq!((none.code, none.stdout.as_str()), (1, ""));
+    assert!(none.stderr.contains("no complete readings of `contoso` were kept"), "{none:?}");
+
+    assert_eq!(example.run(&["apply", "--yes"]).code, 0);
+    let cached = |account: &str| example.json(&["explain", account, "--customer", CONTOSO, "--cached"], 0);
+    for row in table().iter().filter(|row| row.customer == CONTOSO) {
+        let mut remembered = cached(&row.account);
+        let read_at = remembered.as_object_mut().expect("an object").remove("readAt");
+        assert!(read_at.is_some_and(|at| at.is_string()), "{remembered:#}");
+        assert_eq!(remembered, explained(&example, &row.account, 0));
+    }
+
+    // A turn that cannot read keeps what was read before, and asking it writes nothing.
+    let before = cached("aadams");
+    fs::remove_file(example.file(CONTOSO, LDIF)).expect("removed");
+    assert_eq!(example.run(&["apply", "--yes"]).code, 3);
+    assert_eq!(cached("aadams"), before);
+    let run = example.run(&["explain", "aadams", "--customer", CONTOSO, "--cached"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    assert!(run.stdout.contains("\nFrom the last complete readings, of 20"), "{run:?}");
+}
+
+#[test]
+fn a_directory_that_was_not_there_when_readings_were_kept_is_said_to_be_missing() {
+    let example = Example::applied();
+    let path = example.file(CONTOSO, "customer.yaml");
+    let document = fs::read_to_string(&path).expect("a document");
+    let renamed = document.replacen("- name: main", "- name: other", 1);
+    assert_ne!(renamed, document);
+    fs::write(&path, renamed).expect("written");
+    let alice = example.json(&["explain", "aadams", "--customer", CONTOSO, "--cached"], 3);
+    assert_eq!(alice["verdict"], Value::Null);
+    assert!(
+        alice["unread"][0].as_str().is_some_and(|why| why.contains("not among the readings")),
+        "{alice:#}"
+    );
+}
