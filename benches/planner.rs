@@ -21,6 +21,7 @@ use intake::model::guid::Guid;
 use intake::model::observation::Observation;
 use intake::model::reading::Reading;
 use intake::model::register::RegisterState;
+use intake::model::standing::Standing;
 use intake::model::tenant::{Anchor, Licence, Tenant, TenantBuilder, TenantUser};
 use intake::model::text::Text;
 use intake::plan::planner::plan_customer;
@@ -171,6 +172,7 @@ fn directory(size: u32) -> Directory {
             consistency_guid: None,
             primary_group: Some(513),
             enabled: true,
+            standing: Standing::default(),
             invalid: None,
         };
         directory.person(&dn, person).unwrap();

@@ -5,8 +5,10 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 mod discover;
+mod domains;
 mod exit_codes;
 mod findings;
+mod fleet;
 mod isolation;
 mod streams;
 

@@ -18,13 +18,19 @@ use intake::ports::source::{DirectoryPort, Progress, Unwatched};
 use secrecy::SecretString;
 
 use crate::support::contoso;
-use crate::support::ldif_text::{LdifText, guid};
+use crate::support::ldif_text::{LdifText, guid, sid};
 use crate::support::process::free_port;
 use crate::support::samba::{self, Samba};
 use crate::support::scripted_server::{self, Answer, Request, texts};
 use crate::support::slapd::{self, Slapd, SlapdOptions};
 
+mod below_the_domain;
 mod confirm;
+mod cut;
+mod field;
+mod large_group;
+mod records;
+mod story;
 
 /// A slapd with one of everything, for tests that only read.
 fn everything() -> &'static Slapd {
@@ -275,7 +281,8 @@ async fn a_reading_that_begins_below_the_domain_still_knows_the_domain() {
     assert_eq!(directory.naming_context.key(), "dc=contoso,dc=test");
     assert_eq!(directory.domain_sid.map(|sid| sid.to_string()).as_deref(), Some("S-1-5-21-11-22-33"));
     assert!(directory.well_known.contains_key("cn=users"));
-    assert!(directory.groups.iter().all(|group| group.cn != "Administrators"));
+    assert_eq!(group(&directory, "Administrators").guid, Guid::from_octets(guid(203)));
+    assert!(directory.people.iter().all(|person| person.rdn != "CN=PARTNER$"));
     assert_eq!(person(&directory, "zoe").guid, Guid::from_octets(guid(101)));
 }
 
@@ -481,6 +488,32 @@ async fn a_dead_server_is_passed_over() {
     let mut set_up = location(&format!("ldap://127.0.0.1:{}", free_port()));
     set_up.urls.push(everything().url());
     assert_eq!(complete(read(set_up).await).people.len(), 7);
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_kept_alive() {
+    // Its own, so that no other test's connection is taken for this one.
+    let slapd = Slapd::start(&contoso::many(20), &SlapdOptions::default());
+    let url = slapd.url();
+    let (_, port) = url.rsplit_once(':').expect("a port");
+    let server = format!(":{:04X} 01", port.parse::<u16>().expect("a port"));
+    // In the kernel's list of connections: whose other end is the server, is open, and waits for the
+    // keep-alive alone.
+    let is_kept_alive = || {
+        let list = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+        list.lines().any(|line| line.contains(&server) && line.contains(" 02:"))
+    };
+    let mut set_up = location(&slapd.url());
+    set_up.page_size = 5;
+    let password = SecretString::from(slapd::PASSWORD.to_owned());
+    let directory = LdapDirectory::new(Text::from("main"), set_up, Some(password), Duration::ZERO);
+    let kept_alive = AtomicUsize::new(0);
+    let wait = || {
+        crate::support::intake::until("a keep-alive", is_kept_alive);
+        kept_alive.store(1, Ordering::SeqCst);
+    };
+    complete(directory.read(&AfterFirstPage(AtomicUsize::new(0), wait)).await);
+    assert_eq!(kept_alive.into_inner(), 1);
 }
 
 #[tokio::test]
@@ -747,6 +780,68 @@ async fn what_changed_while_it_was_read_is_read_again_from_the_start() {
     survived("moved", "changed while it was read", moved).await;
     survived("vanished", "vanished while its members were read", vanished).await;
     survived("changed", "does not continue", changed).await;
+}
+
+/// A domain of groups that look empty, some of which have members that are hidden; the number of those
+/// whose member attribute is read again, and what it then holds.
+async fn read_looking_empty(
+    groups: usize,
+    with_members: &'static [usize],
+    shown_again: &'static [&'static str],
+) -> (Reading<Directory>, usize) {
+    let name = |number: usize| format!("CN=Group {number} (*\\\\),DC=contoso,DC=test");
+    let entry = move |number: usize, member: &[&str]| {
+        let number_of_guid = u64::try_from(number).expect("a number");
+        let attributes = vec![
+            texts("objectClass", &["group"]),
+            ("objectGUID".to_owned(), vec![guid(number_of_guid).to_vec()]),
+            texts("member", member),
+        ];
+        Answer::Entry(name(number), attributes)
+    };
+    let searches = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&searches);
+    let reading = read_script(move |request| {
+        if request.scope == 0 {
+            let number = (0..groups).find(|number| name(*number) == request.base).expect("a group");
+            return vec![entry(number, shown_again), Answer::DoneUnpaged(0)];
+        }
+        if request.filter.first().is_some_and(|attribute| attribute == "memberOf") {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let found = with_members.iter().any(|number| request.filter.contains(&name(*number)));
+            let mut answers = if found { vec![person_entry(1)] } else { Vec::new() };
+            answers.push(Answer::Done(0, if found { b"more".to_vec() } else { Vec::new() }));
+            return answers;
+        }
+        let mut answers = vec![domain_entry()];
+        answers.extend((0..groups).map(|number| entry(number, &[])));
+        answers.push(Answer::Done(0, Vec::new()));
+        answers
+    })
+    .await;
+    (reading, searches.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn groups_that_look_empty_are_asked_for_members_many_at_once() {
+    let (reading, searches) = read_looking_empty(120, &[], &[]).await;
+    assert!(complete(reading).groups.iter().all(|group| !group.hides_members()));
+    assert_eq!(searches, 3, "fifty at once");
+
+    let (reading, searches) = read_looking_empty(120, &[7], &[]).await;
+    let directory = complete(reading);
+    let hiding: Vec<&str> = directory
+        .groups
+        .iter()
+        .filter(|group| group.hides_members())
+        .map(|group| group.cn.as_str())
+        .collect();
+    assert_eq!(hiding, ["Group 7 (*\\)"]);
+    assert_eq!(searches, 3 + 50, "and those of which one has some one by one");
+
+    let (reading, _) = read_looking_empty(120, &[7], &["CN=user1,DC=contoso,DC=test"]).await;
+    let shortfall = incomplete(reading);
+    assert!(shortfall.what.contains("changed while the directory was read"), "{}", shortfall.what);
 }
 
 // ---------------------------------------------------------------- Samba

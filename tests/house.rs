@@ -20,9 +20,12 @@ const ROOMS: [(&str, &[&str]); 9] = [
 const SHARED_ADAPTERS: [&str; 3] = ["http", "directory_object", "tenant_object"];
 
 /// Outside crates that live in one place each, so that replacing one is one place's work.
-const CRATES: [(&str, &str); 10] = [
+const CRATES: [(&str, &str); 13] = [
+    ("aws_lc_rs", "src/adapters/graph_certificate"),
+    ("x509_parser", "src/adapters/graph_certificate"),
     ("ldap3", "src/adapters/ldap"),
     ("lber", "src/adapters/ldap"),
+    ("socket2", "src/adapters/ldap"),
     ("reqwest", "src/adapters/http"),
     ("backon", "src/adapters/http"),
     ("sqlx", "src/adapters/store"),

@@ -850,6 +850,15 @@ fn what_needs_the_operator_is_refused_without_and_taken_with_permission() {
         assert_eq!(check_with(text, &permitted), Vec::<String>::new());
     }
     assert!(check_with(&remote, &permitted)[0].contains("http is for this machine alone"));
+    // The machine's token is the operator's: a tree does not choose who gets it.
+    let stolen = endpoints.replace(secret, &format!("managedIdentity: {{clientId: {id}}}"));
+    assert_eq!(check_with(&stolen, &permitted), Vec::<String>::new(), "this machine may have it");
+    let stolen = stolen.replace("http://127.0.0.1:1", "https://login.evil.test");
+    let refused = check_with(&stolen, &permitted);
+    assert!(
+        refused.len() == 1 && refused[0].contains("does not go with `endpoints` of a tree's own"),
+        "{refused:?}"
+    );
     for loopback in ["ldap://127.0.0.1:3389", "ldap://localhost", "ldap://[::1]:389"] {
         let text = plaintext.replace("ldap://dc.contoso.test", loopback);
         assert_eq!(check_with(&text, &limits()), Vec::<String>::new(), "{loopback}");

@@ -176,6 +176,30 @@ fn licensed_people_outside_of_the_scope_are_listed() {
 }
 
 #[test]
+fn status_counts_what_a_provider_bills_from() {
+    let example = Example::applied();
+    let unlicensed =
+        table().into_iter().filter(|row| row.customer == CONTOSO && row.verdict == "unlicensed").count();
+    assert!(unlicensed > 0, "the table has some");
+    let status = example.run(&["status", "--customer", CONTOSO]);
+    let line = format!(
+        "{CONTOSO}: {unlicensed} in the scope without a licence that counts, 3 licensed outside of every scope"
+    );
+    assert!(status.stdout.contains(&line), "{line}: {status:?}");
+    // Names and counts stay what they were while nobody can read.
+    example.edit_snapshot(CONTOSO, |snapshot| snapshot["@odata.nextLink"] = "more".into());
+    example.run(&["apply", "--yes"]);
+    let counts = example.json(&["status"], 0);
+    let of = |name: &str| {
+        array(&counts, "customers").iter().find(|one| one["name"] == name).cloned().expect("one")
+    };
+    assert_eq!(of(CONTOSO)["state"], "unreadable");
+    assert_eq!(of(CONTOSO)["inScopeWithoutLicense"], unlicensed);
+    assert_eq!(of(CONTOSO)["licensedOutsideScope"], 3);
+    assert_eq!(of("fabrikam")["licensedOutsideScope"], 2);
+}
+
+#[test]
 fn a_plan_for_people_ends_with_the_counts_and_writes_nothing() {
     let example = Example::new();
     let run = example.run(&["plan"]);

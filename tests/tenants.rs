@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use intake::adapters::graph::GraphTenant;
-use intake::adapters::graph_token::{Credential, TokenCache};
+use intake::adapters::graph::{GraphTenant, SharedGraph};
+use intake::adapters::graph_credential::Credential;
 use intake::adapters::http::{HttpClient, Request, Timeouts};
 use intake::adapters::snapshot::SnapshotTenant;
 use intake::model::reading::{Fault as SourceFault, FaultKind, Reading, Shortfall};
@@ -19,6 +19,11 @@ use serde_json::{Value, json};
 use crate::support::graph::{
     ALWAYS, At, CLIENT_ID, E3, Fault, GraphFake, Place, SECRET, e3, person, person_id,
 };
+
+mod confirm;
+mod credentials;
+mod others;
+mod patience;
 
 const DOMAIN: &str = "contoso.com";
 
@@ -33,40 +38,52 @@ fn client(silence: Duration) -> HttpClient {
     HttpClient::with_timeouts(timeouts).expect("a client")
 }
 
-/// A reader of the stand-in's tenant, with a cache of tokens of its own.
+/// A reader of the stand-in's tenant, which shares tokens and waits with its clones alone.
 #[derive(Clone)]
 struct Reader {
     client: HttpClient,
-    tokens: TokenCache,
-    secret: &'static str,
+    shared: SharedGraph,
+    credential: Credential,
     patience: Duration,
     tenant: String,
 }
 
 impl Reader {
     fn new(patience: Duration) -> Self {
+        Self::over(client(Duration::from_secs(10)), patience)
+    }
+
+    fn over(client: HttpClient, patience: Duration) -> Self {
         Self {
-            client: client(Duration::from_secs(10)),
-            tokens: TokenCache::new(),
-            secret: SECRET,
+            shared: SharedGraph::new(client.clone()),
+            client,
+            credential: secret(SECRET),
             patience,
             tenant: DOMAIN.to_owned(),
         }
     }
 
-    /// The same client, without the tokens: making a client takes time that timers would count.
+    /// The same client, and nothing else that is shared: making a client takes time that timers
+    /// would count.
     fn of_its_own(&self) -> Self {
-        Self { tokens: TokenCache::new(), ..self.clone() }
+        Self { shared: SharedGraph::new(self.client.clone()), ..self.clone() }
+    }
+
+    fn with(&self, credential: Credential) -> Self {
+        Self { credential, ..self.clone() }
+    }
+
+    fn of(&self, tenant: &str) -> Self {
+        Self { tenant: tenant.to_owned(), ..self.clone() }
     }
 
     fn source(&self, fake: &GraphFake) -> GraphTenant {
         GraphTenant::new(
-            self.client.clone(),
-            self.tokens.clone(),
+            self.shared.clone(),
             &self.tenant,
             CLIENT_ID.parse().expect("a GUID"),
             &fake.endpoints(),
-            Credential::Secret(SecretString::from(self.secret)),
+            self.credential.clone(),
             self.patience,
         )
     }
@@ -74,6 +91,10 @@ impl Reader {
     async fn read(&self, fake: &GraphFake) -> Reading<Tenant> {
         self.source(fake).read(&Unwatched).await
     }
+}
+
+fn secret(text: &str) -> Credential {
+    Credential::Secret(SecretString::from(text))
 }
 
 /// A stand-in with a tenant of so many people, three a page.
@@ -241,6 +262,16 @@ async fn a_link_to_another_server_is_not_followed_and_gets_no_token() {
 }
 
 #[tokio::test]
+async fn a_link_that_is_no_whole_address_is_not_guessed_at() {
+    for link in ["", "/v1.0/users?$skiptoken=x", "users?$skiptoken=x", "$skiptoken=x", "file:///etc/passwd"] {
+        let fake = fake_of(8).await;
+        fake.fault(At::users().page(1), Fault::ForeignLink(link.to_owned()), ALWAYS);
+        assert_eq!(incomplete(Reader::new(IMPATIENT).read(&fake).await).read, 0, "`{link}`");
+        assert_eq!(fake.count(Place::Users), 1, "`{link}`");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let stranger = GraphFake::start().await;
     let fault =
@@ -255,6 +286,14 @@ async fn an_expired_link_starts_the_listing_anew_once() {
     fake.fault(At::users().page(3), Fault::ExpiredPageToken, 1);
     assert_eq!(ids(&complete(Reader::new(PATIENT).read(&fake).await)), people(8));
     assert_eq!(fake.count(Place::Users), 6, "three pages, the last refused, and three pages anew");
+
+    for expired in [
+        Fault::Refused(400, "DirectoryPageTokenNotFoundException"),
+        Fault::RefusedInside(400, "Directory_ExpiredPageToken"),
+    ] {
+        fake.fault(At::users().page(2), expired, 1);
+        assert_eq!(ids(&complete(Reader::new(PATIENT).read(&fake).await)), people(8));
+    }
 
     fake.fault(At::users().page(2), Fault::ExpiredPageToken, 2);
     let shortfall = incomplete(Reader::new(PATIENT).read(&fake).await);
@@ -313,6 +352,7 @@ async fn what_passes_by_itself_is_survived_within_the_reading() {
         Fault::Status(502),
         Fault::Status(408),
         Fault::Refused(409, "Directory_ConcurrencyViolation"),
+        Fault::RefusedInside(409, "Directory_ConcurrencyViolation"),
         Fault::CutBody,
         Fault::CutConnection,
         Fault::Html,
@@ -329,8 +369,7 @@ async fn what_passes_by_itself_is_survived_within_the_reading() {
 
 #[tokio::test]
 async fn a_server_that_hangs_is_given_up_and_asked_again() {
-    let mut reader = Reader::new(PATIENT);
-    reader.client = client(Duration::from_secs(2));
+    let reader = Reader::over(client(Duration::from_secs(2)), PATIENT);
     let places = [At::token(), At::users().page(1), At::users().page(3), At::skus()];
     let reader = &reader;
     futures_util::future::join_all(places.map(|at| recovers(reader, at, Fault::Hang))).await;
@@ -338,8 +377,7 @@ async fn a_server_that_hangs_is_given_up_and_asked_again() {
 
 #[tokio::test]
 async fn a_server_that_hangs_for_ever_ends_the_reading() {
-    let mut reader = Reader::new(Duration::from_secs(3));
-    reader.client = client(Duration::from_secs(2));
+    let reader = Reader::over(client(Duration::from_secs(2)), Duration::from_secs(3));
     let (token, first, third) = futures_util::future::join3(
         read_under(&reader, At::token(), Fault::Hang),
         read_under(&reader, At::users().page(1), Fault::Hang),
@@ -576,8 +614,7 @@ async fn a_wrong_secret_gets_no_token_that_the_right_one_bought() {
     let fake = fake_of(8).await;
     let right = Reader::new(PATIENT);
     complete(right.read(&fake).await);
-    let wrong = Reader { secret: "a-guess", ..right.clone() };
-    let fault = unavailable(wrong.read(&fake).await);
+    let fault = unavailable(right.with(secret("a-guess")).read(&fake).await);
     assert_eq!(fault.kind, FaultKind::Unauthorised);
     assert!(fault.what.contains("AADSTS7000215"), "{}", fault.what);
     assert!(!fault.what.contains("a-guess"), "{}", fault.what);
@@ -585,16 +622,36 @@ async fn a_wrong_secret_gets_no_token_that_the_right_one_bought() {
 
 #[tokio::test]
 async fn refusals_of_the_token_service_say_what_to_do() {
+    use FaultKind::{Refused, Unauthorised, Unconsented};
+    let consent = "adminconsent?client_id=";
     let expected = [
-        (7000215, FaultKind::Unauthorised, "the client secret is wrong", "not its id"),
-        (7000222, FaultKind::Unauthorised, "the client secret has expired", "new secret"),
-        (700016, FaultKind::Unconsented, "has not consented", "adminconsent?client_id="),
-        (65001, FaultKind::Unconsented, "has not consented", "adminconsent?client_id="),
-        (90002, FaultKind::Refused, "no such tenant", "tenantId"),
-        (900382, FaultKind::Refused, "another cloud", "cloud"),
-        (53003, FaultKind::Unauthorised, "Conditional Access", "excludes the application"),
-        (500011, FaultKind::Refused, "address of Graph", "cloud"),
-        (700038, FaultKind::Refused, "no such application", CLIENT_ID),
+        (7000215, Unauthorised, "the client secret is wrong", "not its id"),
+        (7000222, Unauthorised, "the client secret has expired", "new secret"),
+        (50013, Unauthorised, "the assertion is not accepted", "clock"),
+        (900384, Unauthorised, "the assertion is not accepted", "clock"),
+        (500133, Unauthorised, "not valid at this time", "clock"),
+        (700024, Unauthorised, "not valid at this time", "clock"),
+        (700211, Unauthorised, "no federated credential", CLIENT_ID),
+        (700229, Unauthorised, "no federated credential", CLIENT_ID),
+        (7000218, Unauthorised, "no credential arrived", "not empty"),
+        (700016, Unconsented, "has not consented", consent),
+        (7000229, Unconsented, "has not consented", consent),
+        (90099, Unconsented, "has not consented", consent),
+        (65001, Unconsented, "has not consented", consent),
+        (650052, Unconsented, "has not consented", consent),
+        (650056, Unconsented, "has not consented", consent),
+        (90002, Refused, "no such tenant", "tenantId"),
+        (7000112, Unauthorised, "the application is disabled", "enable"),
+        (70001, Refused, "no such application", CLIENT_ID),
+        (700038, Refused, "no such application", CLIENT_ID),
+        (500011, Refused, "address of Graph", "cloud"),
+        (70011, Refused, "address of Graph", "cloud"),
+        (700022, Refused, "address of Graph", "cloud"),
+        (53003, Unauthorised, "Conditional Access", "excludes the application"),
+        (530032, Unauthorised, "Conditional Access", "excludes the application"),
+        (90038, Refused, "another cloud", "cloud"),
+        (900382, Refused, "another cloud", "cloud"),
+        (900432, Refused, "another cloud", "cloud"),
     ];
     for (number, kind, meaning, hint) in expected {
         let fake = fake_of(1).await;
@@ -621,19 +678,21 @@ async fn a_refusal_with_an_unknown_number_is_shown_in_its_own_words() {
 
 #[tokio::test]
 async fn a_throttled_token_service_is_transient() {
-    for number in [90055, 90033] {
-        let fault = unavailable(read_under(&Reader::new(IMPATIENT), At::token(), Fault::Token(number)).await);
-        assert_eq!(fault.kind, FaultKind::Transient);
-    }
+    let reader = &Reader::new(IMPATIENT);
+    let tests = [90055, 90033, 90024, 90006, 90012, 90090, 50033].map(|number| async move {
+        let fault = unavailable(read_under(reader, At::token(), Fault::Token(number)).await);
+        assert_eq!(fault.kind, FaultKind::Transient, "{number}");
+        recovers(&Reader::new(PATIENT), At::token(), Fault::Token(number)).await;
+    });
+    futures_util::future::join_all(tests).await;
 }
 
 #[tokio::test]
 async fn the_stand_in_is_as_strict_as_the_service() {
     let fake = fake_of(1).await;
     fake.tenant("unconsented.test").consented(false);
-    let kind = async |tenant: &str, secret| {
-        let reader = Reader { tenant: tenant.to_owned(), secret, ..Reader::new(PATIENT) };
-        unavailable(reader.read(&fake).await).kind
+    let kind = async |tenant: &str, text| {
+        unavailable(Reader::new(PATIENT).of(tenant).with(secret(text)).read(&fake).await).kind
     };
     assert_eq!(kind(DOMAIN, "wrong").await, FaultKind::Unauthorised);
     assert_eq!(kind("unconsented.test", SECRET).await, FaultKind::Unconsented);
@@ -643,7 +702,7 @@ async fn the_stand_in_is_as_strict_as_the_service() {
 #[tokio::test]
 async fn a_tenant_or_address_that_cannot_be_is_said_by_the_reading() {
     let fake = fake_of(1).await;
-    let reader = Reader { tenant: "../contoso.com".to_owned(), ..Reader::new(PATIENT) };
+    let reader = Reader::new(PATIENT).of("../contoso.com");
     assert_eq!(unavailable(reader.read(&fake).await).kind, FaultKind::Refused);
     assert!(fake.requests().is_empty());
 }

@@ -6,11 +6,12 @@ use crate::adapters::directory_object_value::{Flaws, Slot, read_text};
 use crate::model::directory::{ContainerIndex, Contradiction, DirectoryBuilder, Group, Person, Unidentified};
 use crate::model::dn::Dn;
 use crate::model::guid::Guid;
+use crate::model::standing::{Expiry, Standing};
 use crate::model::text::{Text, inert};
 
 /// The attributes that people, groups and containers are read from. A search asks for these alone:
 /// photographs and certificates are most of a directory's bytes.
-pub const ATTRIBUTES: [&str; 19] = [
+pub const ATTRIBUTES: [&str; 22] = [
     "objectClass",
     "objectGUID",
     "objectSid",
@@ -24,6 +25,9 @@ pub const ATTRIBUTES: [&str; 19] = [
     "mS-DS-ConsistencyGuid",
     "primaryGroupID",
     "userAccountControl",
+    "accountExpires",
+    "lockoutTime",
+    "adminCount",
     "groupType",
     "isCriticalSystemObject",
     "member",
@@ -110,6 +114,9 @@ pub struct Entry<'a> {
     consistency_guid: Slot<'a>,
     primary_group: Slot<'a>,
     user_account_control: Slot<'a>,
+    account_expires: Slot<'a>,
+    lockout_time: Slot<'a>,
+    admin_count: Slot<'a>,
     group_type: Slot<'a>,
     critical: Slot<'a>,
     deleted: Slot<'a>,
@@ -147,6 +154,7 @@ struct Classes {
     organizational_unit: bool,
     container: bool,
     builtin_domain: bool,
+    foreign: bool,
 }
 
 impl MemberRange {
@@ -202,6 +210,9 @@ impl<'a> Entry<'a> {
             consistency_guid: Slot::default(),
             primary_group: Slot::default(),
             user_account_control: Slot::default(),
+            account_expires: Slot::default(),
+            lockout_time: Slot::default(),
+            admin_count: Slot::default(),
             group_type: Slot::default(),
             critical: Slot::default(),
             deleted: Slot::default(),
@@ -293,6 +304,9 @@ impl<'a> Entry<'a> {
             "mS-DS-ConsistencyGuid" => &mut self.consistency_guid,
             "primaryGroupID" => &mut self.primary_group,
             "userAccountControl" => &mut self.user_account_control,
+            "accountExpires" => &mut self.account_expires,
+            "lockoutTime" => &mut self.lockout_time,
+            "adminCount" => &mut self.admin_count,
             "groupType" => &mut self.group_type,
             "isCriticalSystemObject" => &mut self.critical,
             _ => &mut self.deleted,
@@ -325,6 +339,8 @@ impl<'a> Entry<'a> {
             self.add_person(builder)?;
         } else if self.classes.organizational_unit || self.classes.container {
             self.add_container(builder, naming_context)?;
+        } else if self.classes.foreign {
+            builder.foreign(&self.dn)?;
         } else {
             builder.other(&self.dn)?;
         }
@@ -366,6 +382,7 @@ impl<'a> Entry<'a> {
                 || self.critical.text().is_some_and(|text| text.eq_ignore_ascii_case("TRUE")),
             members: Vec::new(),
             unseen: Vec::new(),
+            foreign: Vec::new(),
             dn: self.dn.clone(),
         })
     }
@@ -448,10 +465,20 @@ impl<'a> Entry<'a> {
             consistency_guid: self.consistency_guid.value.and_then(|octets| octets.try_into().ok()),
             primary_group,
             enabled: control.is_none_or(|bits| bits & ACCOUNT_DISABLE == 0),
+            standing: self.standing(),
             invalid: flaws.into_reason(),
         };
         builder.person(&self.dn, person)?;
         Ok(())
+    }
+
+    /// What cannot be read here is not told: no rule asks for it, so nobody is kept out by it.
+    fn standing(&self) -> Standing {
+        Standing {
+            expires: self.account_expires.integer().and_then(Expiry::from_file_time),
+            is_locked: self.lockout_time.integer().is_some_and(|time| time != 0),
+            has_admin_count: self.admin_count.integer() == Some(1),
+        }
     }
 
     /// Returns the objectGUID, if there is exactly one value of 16 octets.
@@ -543,6 +570,8 @@ impl Classes {
             || is("msDS-DelegatedManagedServiceAccount")
         {
             self.service_or_computer = true;
+        } else if is("foreignSecurityPrincipal") {
+            self.foreign = true;
         } else if is("organizationalUnit") {
             self.organizational_unit = true;
         } else if is("builtinDomain") {
@@ -645,6 +674,29 @@ mod tests {
         assert_eq!(person(&[("cn", b"\xFF")]).display_name, "Jane", "the name in the DN");
         assert_eq!(person(&[("mail", b" ")]).mail, None);
         assert_eq!(person(&[("mail", b" ")]).invalid, None);
+    }
+
+    #[test]
+    fn the_standing_of_an_account_is_read_and_never_a_flaw() {
+        let told = [
+            ("accountExpires", &b"132223104000000000"[..]),
+            ("lockoutTime", b"132223104000000000"),
+            ("adminCount", b"1"),
+        ];
+        let standing = person(&told).standing;
+        // 13,222,310,400 seconds after 1601 are 1,577,836,800 after 1970.
+        let expires = standing.expires.and_then(Expiry::instant).map(|at| at.to_string());
+        assert_eq!(expires.as_deref(), Some("2020-01-01T00:00:00Z"));
+        assert!(standing.is_locked && standing.has_admin_count);
+        for nothing in ["0", "x", "", "9223372036854775807"] {
+            let told = [
+                ("accountExpires", nothing.as_bytes()),
+                ("lockoutTime", if nothing.len() > 1 { b"0" } else { nothing.as_bytes() }),
+                ("adminCount", nothing.as_bytes()),
+            ];
+            let person = person(&told);
+            assert_eq!((person.standing, person.invalid), (Standing::default(), None), "{nothing}");
+        }
     }
 
     #[test]

@@ -7,8 +7,12 @@ use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use crate::adapters::graph_application::Application;
+use crate::adapters::graph_confirm::confirm;
+use crate::adapters::graph_credential::Credential;
+use crate::adapters::graph_limiter::Limiters;
 use crate::adapters::graph_listing::{Graph, Pages, astray, is_expired_page};
-use crate::adapters::graph_token::{Application, Credential, TokenCache};
+use crate::adapters::graph_token::TokenCache;
 use crate::adapters::http::{Again, Failed, HttpClient};
 use crate::adapters::http_patience::Patience;
 use crate::adapters::tenant_object::{
@@ -24,11 +28,18 @@ use crate::ports::source::{Progress, TenantPort};
 /// The most users that Graph gives a page.
 const PAGE_SIZE: u32 = 999;
 
+/// What the readings of all tenants share; a clone shares it as well.
+#[derive(Debug, Clone)]
+pub struct SharedGraph {
+    client: HttpClient,
+    tokens: TokenCache,
+    limiters: Limiters,
+}
+
 /// A tenant that is read through Microsoft Graph.
 #[derive(Debug)]
 pub struct GraphTenant {
-    client: HttpClient,
-    tokens: TokenCache,
+    shared: SharedGraph,
     application: Result<Application, Fault>,
     patience: Duration,
 }
@@ -43,13 +54,19 @@ struct Ended {
     users: usize,
 }
 
+impl SharedGraph {
+    /// Makes one, without tokens and waits.
+    pub fn new(client: HttpClient) -> Self {
+        Self { client, tokens: TokenCache::new(), limiters: Limiters::new() }
+    }
+}
+
 impl GraphTenant {
     /// Makes the tenant's source. `patience` is how long the faults of one reading may delay it.
     ///
     /// Addresses and names that cannot be are what its reading says.
     pub fn new(
-        client: HttpClient,
-        tokens: TokenCache,
+        shared: SharedGraph,
         tenant_id: &str,
         client_id: Guid,
         endpoints: &GraphEndpoints,
@@ -57,19 +74,24 @@ impl GraphTenant {
         patience: Duration,
     ) -> Self {
         let application = Application::new(tenant_id, client_id, endpoints, credential);
-        Self { client, tokens, application, patience }
+        Self { shared, application, patience }
+    }
+
+    fn graph<'a>(&'a self, patience: &'a Patience) -> Result<Graph<'a>, Fault> {
+        let application = self.application.as_ref().map_err(Clone::clone)?;
+        let SharedGraph { client, tokens, limiters } = &self.shared;
+        Ok(Graph { client, tokens, limiters, application, patience })
     }
 }
 
 #[async_trait]
 impl TenantPort for GraphTenant {
     async fn read(&self, progress: &dyn Progress) -> Reading<Tenant> {
-        let application = match &self.application {
-            Ok(application) => application,
-            Err(fault) => return Reading::Unavailable(fault.clone()),
-        };
         let patience = Patience::new(self.patience);
-        let graph = Graph { client: &self.client, tokens: &self.tokens, application, patience: &patience };
+        let graph = match self.graph(&patience) {
+            Ok(graph) => graph,
+            Err(fault) => return Reading::Unavailable(fault),
+        };
         match read_tenant(&graph, progress).await {
             Ok(tenant) => Reading::Complete(tenant),
             Err(ended) if ended.pages > 0 || ended.failed.answered => Reading::Incomplete(Shortfall {
@@ -81,6 +103,21 @@ impl TenantPort for GraphTenant {
                 read: ended.users,
             }),
             Err(ended) => Reading::Unavailable(ended.failed.fault),
+        }
+    }
+
+    async fn confirm(&self, users: &[Guid], _progress: &dyn Progress) -> Reading<Option<Tenant>> {
+        let patience = Patience::new(self.patience);
+        let graph = match self.graph(&patience) {
+            Ok(graph) => graph,
+            Err(fault) => return Reading::Unavailable(fault),
+        };
+        match confirm(&graph, users).await {
+            Ok(tenant) => Reading::Complete(Some(tenant)),
+            Err(failed) if failed.answered => {
+                Reading::Incomplete(Shortfall { what: with_hint(&failed.fault), read: 0 })
+            }
+            Err(failed) => Reading::Unavailable(failed.fault),
         }
     }
 }
@@ -185,7 +222,7 @@ async fn read_users(
 }
 
 /// Reads a short listing whole.
-async fn rows<R: DeserializeOwned>(graph: &Graph<'_>, url: Url) -> Result<Vec<R>, Failed> {
+async fn rows<R: DeserializeOwned + Send>(graph: &Graph<'_>, url: Url) -> Result<Vec<R>, Failed> {
     let mut pages = Pages::new(url);
     let mut all = Vec::new();
     while let Some(mut rows) = graph.next_page(&mut pages).await? {

@@ -1,12 +1,15 @@
 //! Listings of Microsoft Graph, page by page: tokens, patience, and what its refusals mean.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::adapters::graph_token::{Application, Token, TokenCache};
+use crate::adapters::graph_application::Application;
+use crate::adapters::graph_limiter::Limiters;
+use crate::adapters::graph_token::{Token, TokenCache};
 use crate::adapters::http::{Again, Answer, Failed, HttpClient, Request, quoted};
 use crate::adapters::http_patience::Patience;
 use crate::adapters::tenant_object::{Listing, read_listing};
@@ -30,6 +33,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) client: &'a HttpClient,
     /// All tenants' tokens.
     pub(crate) tokens: &'a TokenCache,
+    /// All tenants' limiters.
+    pub(crate) limiters: &'a Limiters,
     /// With whose rights.
     pub(crate) application: &'a Application,
     /// What is left for faults.
@@ -61,7 +66,7 @@ impl Graph<'_> {
     ///
     /// # Errors
     /// A page that did not come, cannot be read, or leads astray.
-    pub(crate) async fn next_page<R: DeserializeOwned>(
+    pub(crate) async fn next_page<R: DeserializeOwned + Send>(
         &self,
         pages: &mut Pages,
     ) -> Result<Option<Vec<R>>, Failed> {
@@ -91,13 +96,24 @@ impl Graph<'_> {
         Ok(Some(rows))
     }
 
-    /// Reads one page, with patience, and with one new token if the present one is not accepted.
-    async fn page<R: DeserializeOwned>(&self, url: &Url) -> Result<(Vec<R>, Option<String>), Failed> {
+    /// Reads one page. Its headers are sent with every one: a link to the next page carries none.
+    async fn page<R: DeserializeOwned + Send>(&self, url: &Url) -> Result<(Vec<R>, Option<String>), Failed> {
+        let make = |token: &Token| Request::get(url.clone()).bearer(token.secret().clone());
+        self.ask(&make, &read_page).await
+    }
+
+    /// Asks with patience, and with one new token if the present one is not accepted. `read` takes an
+    /// answer of status 200 apart; a failure of its own may be worth another attempt as well.
+    pub(crate) async fn ask<T: Send>(
+        &self,
+        make: &(dyn Fn(&Token) -> Request + Sync),
+        read: &(dyn Fn(&Answer, &Token) -> Result<T, Failed> + Sync),
+    ) -> Result<T, Failed> {
         let mut renewed = false;
         loop {
             let token = self.tokens.token(self.client, self.patience, self.application).await?;
-            let failed = match self.patience.persevere(|| self.attempt(url, &token)).await {
-                Ok(page) => return Ok(page),
+            let failed = match self.patience.persevere(|| self.attempt(make, read, &token)).await {
+                Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
             // A token keeps the rights that it was issued with: after a consent only a new one helps.
@@ -112,39 +128,57 @@ impl Graph<'_> {
         }
     }
 
-    async fn attempt<R: DeserializeOwned>(
+    async fn attempt<T>(
         &self,
-        url: &Url,
+        make: &(dyn Fn(&Token) -> Request + Sync),
+        read: &(dyn Fn(&Answer, &Token) -> Result<T, Failed> + Sync),
         token: &Token,
-    ) -> Result<(Vec<R>, Option<String>), Failed> {
-        // Sent with every page: a link to the next page carries no headers.
-        let request =
-            Request::get(url.clone()).bearer(token.secret().clone()).header("x-ms-throttle-priority", "low");
+    ) -> Result<T, Failed> {
+        self.limiters.pass(self.application.key())?;
+        let request = make(token)
+            .header("x-ms-throttle-priority", "low")
+            .on_new_connection(self.patience.avoids_used_connections());
         let answer = self.client.send(&request, self.patience.silence(), MAX_PAGE).await?;
         if answer.status != 200 {
+            if let Some(wait) = answer.retry_after {
+                self.hold(wait);
+            }
             return Err(refusal(&answer, token, self.application));
         }
-        let mut listing = Listing::default();
-        let mut rows = Vec::new();
-        let mut deserializer = serde_json::Deserializer::from_slice(&answer.body);
-        let result = read_listing(&mut deserializer, &mut listing, &mut |row| {
-            rows.push(row);
-            Ok(())
-        })
-        .and_then(|()| deserializer.end());
-        match result {
-            Ok(()) if !listing.has_value => Err(answer.unusable("there is no `value`")),
-            Ok(()) => Ok((rows, listing.next_link)),
-            Err(error) if error.is_data() && listing.in_row => {
-                let what = format!("object {} of a page cannot be read: {error}", listing.rows);
-                let mut failed = astray(quoted(&what, &[token.secret()]));
-                failed.status = Some(answer.status);
-                Err(failed)
-            }
-            Err(error) => {
-                let why = format!("that is no page of a listing: {error}");
-                Err(answer.unusable(&quoted(&why, &[token.secret()])))
-            }
+        read(&answer, token)
+    }
+
+    /// Leaves the tenant alone for as long as it asked, whoever reads it next.
+    pub(crate) fn hold(&self, wait: Duration) {
+        self.limiters.hold(self.application.key(), wait);
+    }
+}
+
+/// Takes a page of a listing apart: its rows, and the link to the next one.
+fn read_page<R: DeserializeOwned>(
+    answer: &Answer,
+    token: &Token,
+) -> Result<(Vec<R>, Option<String>), Failed> {
+    let mut listing = Listing::default();
+    let mut rows = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(&answer.body);
+    let result = read_listing(&mut deserializer, &mut listing, &mut |row| {
+        rows.push(row);
+        Ok(())
+    })
+    .and_then(|()| deserializer.end());
+    match result {
+        Ok(()) if !listing.has_value => Err(answer.unusable("there is no `value`")),
+        Ok(()) => Ok((rows, listing.next_link)),
+        Err(error) if error.is_data() && listing.in_row => {
+            let what = format!("object {} of a page cannot be read: {error}", listing.rows);
+            let mut failed = astray(quoted(&what, &[token.secret()]));
+            failed.status = Some(answer.status);
+            Err(failed)
+        }
+        Err(error) => {
+            let why = format!("that is no page of a listing: {error}");
+            Err(answer.unusable(&quoted(&why, &[token.secret()])))
         }
     }
 }
@@ -173,7 +207,7 @@ struct ErrorObject {
 }
 
 /// Reads a refusal of Graph. Branches on codes, never on the message.
-fn refusal(answer: &Answer, token: &Token, application: &Application) -> Failed {
+pub(crate) fn refusal(answer: &Answer, token: &Token, application: &Application) -> Failed {
     let said = serde_json::from_slice::<Refusal>(&answer.body).ok().map(|refusal| refusal.error);
     let mut codes = Vec::new();
     let mut inner = said.as_ref();
@@ -218,12 +252,10 @@ fn refusal(answer: &Answer, token: &Token, application: &Application) -> Failed 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use secrecy::SecretString;
 
     use super::*;
-    use crate::adapters::graph_token::Credential;
+    use crate::adapters::graph_credential::Credential;
     use crate::adapters::tenant_object::OrganizationRow;
     use crate::model::guid::Guid;
     use crate::policy::fleet::GraphEndpoints;
@@ -241,6 +273,7 @@ mod tests {
         let graph = Graph {
             client: &HttpClient::new().expect("a client"),
             tokens: &TokenCache::new(),
+            limiters: &Limiters::new(),
             application: &application,
             patience: &Patience::new(Duration::ZERO),
         };

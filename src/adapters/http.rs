@@ -1,6 +1,7 @@
 //! HTTP for all adapters: one client, bounded answers, faults in the program's words, redaction.
 
 use std::error::Error;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,9 +28,18 @@ const QUOTED: usize = 300;
 /// proxy except for loopback.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
-    outward: reqwest::Client,
-    loopback: reqwest::Client,
+    pooled: Clients,
+    /// For requests that need a connection of their own; made when the first one does.
+    single: Arc<OnceLock<Option<Clients>>>,
     timeouts: Timeouts,
+}
+
+/// One client for the network, one for this machine alone.
+#[derive(Debug, Clone)]
+struct Clients {
+    outward: reqwest::Client,
+    /// Uses no proxy.
+    machine: reqwest::Client,
 }
 
 /// How long a request may take.
@@ -61,6 +71,8 @@ pub struct Request {
     shown: String,
     headers: Vec<(&'static str, String)>,
     bearer: Option<SecretString>,
+    secret_header: Option<(&'static str, SecretString)>,
+    on_new_connection: bool,
     /// Content type and content; `None` is a GET, `Some` a POST.
     content: Option<(&'static str, Vec<u8>)>,
 }
@@ -72,6 +84,8 @@ pub struct Answer {
     pub status: u16,
     /// How long the server asked to be left alone.
     pub retry_after: Option<Duration>,
+    /// When the request was sent.
+    pub asked_at: Instant,
     /// What the server calls this request, for its support.
     pub request_id: Option<String>,
     /// The body, decompressed.
@@ -119,22 +133,19 @@ impl HttpClient {
     /// # Errors
     /// As [`HttpClient::new`].
     pub fn with_timeouts(timeouts: Timeouts) -> Result<Self, Fault> {
-        let build = |builder: reqwest::ClientBuilder| {
-            builder.build().map_err(|error| {
-                Fault::new(FaultKind::Refused, format!("HTTPS cannot be set up: {}", chain(&error)))
-                    .hint("install the system's CA certificates (Debian: the package ca-certificates)")
-            })
-        };
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("intake/", env!("CARGO_PKG_VERSION")))
-                .redirect(Policy::none())
-                .referer(false)
-                .connect_timeout(timeouts.connect)
-                // Names must be looked up again now and then.
-                .pool_idle_timeout(Duration::from_secs(60))
-        };
-        Ok(Self { outward: build(builder())?, loopback: build(builder().no_proxy())?, timeouts })
+        let pooled = Clients::new(timeouts, true).map_err(|error| {
+            Fault::new(FaultKind::Refused, format!("HTTPS cannot be set up: {}", chain(&error)))
+                .hint("install the system's CA certificates (Debian: the package ca-certificates)")
+        })?;
+        Ok(Self { pooled, single: Arc::default(), timeouts })
+    }
+
+    fn clients(&self, request: &Request) -> &Clients {
+        if !request.on_new_connection {
+            return &self.pooled;
+        }
+        let single = self.single.get_or_init(|| Clients::new(self.timeouts, false).ok());
+        single.as_ref().unwrap_or(&self.pooled)
     }
 
     /// Sends a request once and reads the answer whole, whatever its status.
@@ -153,8 +164,9 @@ impl HttpClient {
         let silence = silence.min(self.timeouts.silence);
         let deadline = Instant::now() + self.timeouts.whole;
         let patience = || deadline.min(Instant::now() + silence);
+        let asked_at = Instant::now();
         let mut response = self.open(request, silence).await?;
-        let mut answer = Answer::head(&response, request);
+        let mut answer = Answer::head(&response, request, asked_at);
         loop {
             let chunk = match timeout_at(patience(), response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
@@ -176,12 +188,14 @@ impl HttpClient {
     /// # Errors
     /// No connection, no answer in time.
     pub async fn send_only(&self, request: &Request) -> Result<Answer, Failed> {
+        let asked_at = Instant::now();
         let response = self.open(request, self.timeouts.silence).await?;
-        Ok(Answer::head(&response, request))
+        Ok(Answer::head(&response, request, asked_at))
     }
 
     async fn open(&self, request: &Request, silence: Duration) -> Result<reqwest::Response, Failed> {
-        let client = if is_loopback(&request.url) { &self.loopback } else { &self.outward };
+        let clients = self.clients(request);
+        let client = if is_machine(&request.url) { &clients.machine } else { &clients.outward };
         let mut builder = match &request.content {
             None => client.get(request.url.clone()),
             Some((content_type, content)) => {
@@ -191,17 +205,18 @@ impl HttpClient {
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
-        if let Some(token) = &request.bearer {
-            let unusable = || {
-                Failed::new(
-                    Fault::new(FaultKind::Unauthorised, "the token holds characters that no token holds"),
-                    Again::Never,
-                )
+        let bearer = request.bearer.as_ref().map(|token| format!("Bearer {}", token.expose_secret()));
+        let bearer = bearer.map(|value| (AUTHORIZATION.as_str(), value));
+        let other = request.secret_header.as_ref();
+        let other = other.map(|(name, value)| (*name, value.expose_secret().to_owned()));
+        for (name, value) in bearer.into_iter().chain(other) {
+            let unusable = |_| {
+                let what = "the token holds characters that no token holds";
+                Failed::new(Fault::new(FaultKind::Unauthorised, what), Again::Never)
             };
-            let mut value =
-                HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).map_err(|_| unusable())?;
+            let mut value = HeaderValue::try_from(value).map_err(unusable)?;
             value.set_sensitive(true);
-            builder = builder.header(AUTHORIZATION, value);
+            builder = builder.header(name, value);
         }
         let id = Uuid::new_v4();
         tracing::debug!(target: "intake::http", request = %request.shown, client_request_id = %id, "sending");
@@ -220,6 +235,22 @@ impl HttpClient {
     }
 }
 
+impl Clients {
+    fn new(timeouts: Timeouts, pooled: bool) -> reqwest::Result<Self> {
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .user_agent(concat!("intake/", env!("CARGO_PKG_VERSION")))
+                .redirect(Policy::none())
+                .referer(false)
+                .connect_timeout(timeouts.connect)
+                // Names must be looked up again now and then.
+                .pool_idle_timeout(Duration::from_secs(60));
+            if pooled { builder } else { builder.pool_max_idle_per_host(0) }
+        };
+        Ok(Self { outward: builder().build()?, machine: builder().no_proxy().build()? })
+    }
+}
+
 impl Request {
     /// Makes a GET for JSON.
     pub fn get(url: Url) -> Self {
@@ -229,6 +260,8 @@ impl Request {
             shown,
             headers: vec![(ACCEPT.as_str(), "application/json".to_owned())],
             bearer: None,
+            secret_header: None,
+            on_new_connection: false,
             content: None,
         }
     }
@@ -247,13 +280,28 @@ impl Request {
     /// Makes a POST. Its path is not shown anywhere either: that of a webhook may be its secret.
     pub fn post(url: Url, content_type: &'static str, content: Vec<u8>) -> Self {
         let shown = format!("POST {}", url.origin().ascii_serialization());
-        Self { url, shown, headers: Vec::new(), bearer: None, content: Some((content_type, content)) }
+        Self { shown, headers: Vec::new(), content: Some((content_type, content)), ..Self::get(url) }
     }
 
     /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Adds a header that no message and no log may show.
+    #[must_use]
+    pub fn secret_header(mut self, name: &'static str, value: SecretString) -> Self {
+        self.secret_header = Some((name, value));
+        self
+    }
+
+    /// Asks for a connection that nothing was sent on before, and nothing is sent on afterwards:
+    /// behind one address stand many servers, and a connection stays with one of them.
+    #[must_use]
+    pub fn on_new_connection(mut self, asked: bool) -> Self {
+        self.on_new_connection = asked;
         self
     }
 
@@ -266,7 +314,7 @@ impl Request {
 }
 
 impl Answer {
-    fn head(response: &reqwest::Response, request: &Request) -> Self {
+    fn head(response: &reqwest::Response, request: &Request, asked_at: Instant) -> Self {
         Self {
             status: response.status().as_u16(),
             retry_after: retry_after(response.headers(), Timestamp::now()),
@@ -275,6 +323,7 @@ impl Answer {
                 .get("request-id")
                 .and_then(|value| value.to_str().ok())
                 .map(|text| quoted(text, &[])),
+            asked_at,
             body: Vec::new(),
             shown: request.shown.clone(),
         }
@@ -283,6 +332,12 @@ impl Answer {
     /// Whether the status is 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// Makes the answer to one request of several that went together.
+    #[must_use]
+    pub fn inside(&self, status: u16, retry_after: Option<Duration>, body: Vec<u8>) -> Self {
+        Self { status, retry_after, body, ..self.clone() }
     }
 
     /// Returns the failure that the status means; `said` is what the other side said about it.
@@ -360,11 +415,12 @@ pub fn quoted(text: &str, secrets: &[&SecretString]) -> String {
     inert(&short).into_owned()
 }
 
-/// Whether an address is on this machine, where no proxy may stand between.
-fn is_loopback(url: &Url) -> bool {
+/// Whether an address is on this machine or, as a virtual machine's metadata service, on its link
+/// alone: no proxy may stand between.
+fn is_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_link_local(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
@@ -499,13 +555,19 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_loopback() {
-        let loopback = |text: &str| is_loopback(&text.parse().expect("an address"));
-        for text in ["http://127.0.0.1:4011", "http://127.9.9.9", "http://[::1]:1", "http://localhost"] {
-            assert!(loopback(text), "{text}");
+    fn no_proxy_stands_before_this_machine_and_its_metadata() {
+        let machine = |text: &str| is_machine(&text.parse().expect("an address"));
+        for text in [
+            "http://127.0.0.1:4011",
+            "http://127.9.9.9",
+            "http://[::1]:1",
+            "http://localhost",
+            "http://169.254.169.254",
+        ] {
+            assert!(machine(text), "{text}");
         }
         for text in ["http://128.0.0.1", "https://localhost.example", "http://[2001:db8::1]"] {
-            assert!(!loopback(text), "{text}");
+            assert!(!machine(text), "{text}");
         }
     }
 }

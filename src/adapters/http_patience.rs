@@ -1,5 +1,6 @@
 //! Patience: how long the faults of a source may delay one reading, and how it is spent.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,14 @@ const FEW: u32 = 3;
 /// How often any request is sent again, whatever the server says.
 const MANY: usize = 20;
 
+/// By which part a wait that a server asked for may be longer, and how much that is at the most: many
+/// who are told the same come back one after the other.
+const SPREAD: f64 = 0.1;
+const LARGEST_SPREAD: Duration = Duration::from_secs(2);
+
+/// The status of a server that cannot answer now, where another one behind the same address may.
+const OVERLOADED: u16 = 503;
+
 /// The shortest silence that counts as no answer.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(5);
 
@@ -26,17 +35,25 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Patience {
     left: Mutex<Duration>,
+    /// Whether a server said that it is overloaded.
+    avoids_used_connections: AtomicBool,
 }
 
 impl Patience {
     /// Starts with this much.
     pub fn new(max_wait: Duration) -> Self {
-        Self { left: Mutex::new(max_wait) }
+        Self { left: Mutex::new(max_wait), avoids_used_connections: AtomicBool::new(false) }
     }
 
     /// Returns how long a server may say nothing before an attempt is given up.
     pub fn silence(&self) -> Duration {
         self.left().max(SHORTEST_SILENCE)
+    }
+
+    /// Whether requests belong on connections of their own: after a server said 503, the one that the
+    /// client holds open leads back to it. It stays so for the whole reading.
+    pub fn avoids_used_connections(&self) -> bool {
+        self.avoids_used_connections.load(Ordering::Relaxed)
     }
 
     /// Repeats an attempt while that is worth it and patience lasts.
@@ -57,8 +74,11 @@ impl Patience {
             async move {
                 let started = Instant::now();
                 let result = running.await;
-                if result.is_err() {
+                if let Err(failed) = &result {
                     self.spend(started.elapsed());
+                    if failed.status == Some(OVERLOADED) {
+                        self.avoids_used_connections.store(true, Ordering::Relaxed);
+                    }
                 }
                 result
             }
@@ -73,7 +93,10 @@ impl Patience {
             .when(|failed| failed.again != Again::Never)
             .adjust(|failed, grown| {
                 tries += 1;
-                self.wait(failed, grown, tries)
+                let wait = self.wait(failed, grown, tries)?;
+                let spread = spread(wait, fastrand::f64());
+                self.spend(spread);
+                Some(wait + spread)
             })
             .notify(|failed, wait| {
                 tracing::debug!(target: "intake::http", ?wait, "trying again: {}", failed.fault);
@@ -109,9 +132,14 @@ impl Patience {
     }
 }
 
+/// Returns how much longer to wait than was asked, by a number from 0 to 1.
+fn spread(wait: Duration, random: f64) -> Duration {
+    wait.mul_f64(SPREAD).min(LARGEST_SPREAD).mul_f64(random)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use super::*;
     use crate::model::reading::{Fault, FaultKind};
@@ -191,6 +219,27 @@ mod tests {
         let failure = failed(Again::FewTimes, None);
         assert_eq!(patience.wait(&failure, Some(MILLI), FEW), Some(MILLI));
         assert_eq!(patience.wait(&failure, Some(MILLI), FEW + 1), None);
+    }
+
+    #[test]
+    fn those_who_are_told_the_same_come_back_one_after_the_other() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(spread(minute, 0.0), Duration::ZERO, "never before the time");
+        assert_eq!(spread(minute, 0.5), Duration::from_secs(1));
+        assert_eq!(spread(Duration::from_secs(10), 1.0), Duration::from_secs(1));
+        assert_eq!(spread(Duration::ZERO, 1.0), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn only_a_server_that_is_overloaded_makes_used_connections_avoided() {
+        for (status, avoids) in [(429, false), (500, false), (504, false), (503, true)] {
+            let patience = Patience::new(Duration::ZERO);
+            let mut failure = failed(Again::WithinPatience, None);
+            failure.status = Some(status);
+            let result: Result<(), Failed> = patience.persevere(|| async { Err(failure.clone()) }).await;
+            assert!(result.is_err());
+            assert_eq!(patience.avoids_used_connections(), avoids, "{status}");
+        }
     }
 
     #[tokio::test]

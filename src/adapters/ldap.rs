@@ -9,8 +9,9 @@ use futures_util::FutureExt as _;
 use rustls::ClientConfig;
 use secrecy::SecretString;
 
+use crate::adapters::ldap_backlinks::Backlinks;
 use crate::adapters::ldap_confirm::confirm;
-use crate::adapters::ldap_connection::{Connection, tls_config};
+use crate::adapters::ldap_connection::{Connection, RootDse, tls_config};
 use crate::adapters::ldap_fault::{Failure, refused, transient};
 use crate::adapters::ldap_search::Search;
 use crate::model::confirmation::PeopleNow;
@@ -129,7 +130,7 @@ impl LdapDirectory {
             Failure::Unavailable(fault.hint("set baseDn"))
         })?;
         let search = Search::new(&mut connection, &root, base, location.page_size);
-        let answer = question.ask(search).await?;
+        let answer = question.ask(search, &root).await?;
         connection.close().await;
         Ok(answer)
     }
@@ -162,7 +163,7 @@ impl DirectoryPort for LdapDirectory {
 trait Question: Sync {
     type Answer: Send;
 
-    async fn ask(&self, search: Search<'_>) -> Result<Self::Answer, Failure>;
+    async fn ask(&self, search: Search<'_>, root: &RootDse) -> Result<Self::Answer, Failure>;
 }
 
 /// The whole directory.
@@ -180,8 +181,12 @@ struct Few<'a> {
 impl Question for Everything<'_> {
     type Answer = Directory;
 
-    async fn ask(&self, search: Search<'_>) -> Result<Directory, Failure> {
-        search.run(self.name.clone(), self.progress).await
+    async fn ask(&self, mut search: Search<'_>, root: &RootDse) -> Result<Directory, Failure> {
+        let mut harvest = search.run(self.name.clone(), self.progress).await?;
+        if let Some(backlinks) = Backlinks::of(root) {
+            search.find_hidden_members(backlinks, &mut harvest).await?;
+        }
+        Ok(harvest.builder.finish())
     }
 }
 
@@ -189,7 +194,7 @@ impl Question for Everything<'_> {
 impl Question for Few<'_> {
     type Answer = Option<PeopleNow>;
 
-    async fn ask(&self, search: Search<'_>) -> Result<Option<PeopleNow>, Failure> {
+    async fn ask(&self, search: Search<'_>, _root: &RootDse) -> Result<Option<PeopleNow>, Failure> {
         confirm(search, self.people).await.map(Some)
     }
 }

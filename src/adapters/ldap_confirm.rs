@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use ldap3::ResultEntry;
 
 use crate::adapters::directory_object::ATTRIBUTES;
+use crate::adapters::ldap_backlinks::is_member_of;
 use crate::adapters::ldap_connection::entry_parts;
 use crate::adapters::ldap_fault::Failure;
 use crate::adapters::ldap_harvest::entry_of;
@@ -66,11 +67,8 @@ fn filter(people: &[Guid]) -> String {
 
 fn groups_of(entry: &ResultEntry) -> Vec<Dn> {
     let Some((_, attributes)) = entry_parts(&entry.0) else { return Vec::new() };
-    let of_groups = attributes.filter(|(name, _)| {
-        // A long list comes in portions; what arrived of it is true all the same.
-        let name = name.split(|octet| *octet == b';').next().unwrap_or_default();
-        name.eq_ignore_ascii_case(MEMBER_OF.as_bytes())
-    });
+    // A long list comes in portions; what arrived of it is true all the same.
+    let of_groups = attributes.filter(|(name, _)| is_member_of(name));
     let names = of_groups.flat_map(|(_, values)| values.filter_map(|value| std::str::from_utf8(value).ok()));
     names.filter_map(|name| Dn::parse(name).ok()).collect()
 }

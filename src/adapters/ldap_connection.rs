@@ -11,12 +11,14 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 
 use lber::structure::{PL, StructureTag};
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, StdStream};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
@@ -28,6 +30,9 @@ use crate::policy::fleet::Bind;
 
 /// How long connecting may take, encryption included: a dead server must not cost a page's time.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a connection may be silent before the server is asked whether it is still there, and how
+/// often. Firewalls forget connections over which nothing goes while a server works on a page.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long saying goodbye may take.
 const UNBIND: Duration = Duration::from_secs(1);
 /// The largest file of certificates that is read, in bytes.
@@ -66,6 +71,8 @@ pub struct RootDse {
     /// The name of the server's own settings, which only Active Directory tells: which domain
     /// controller this is, whatever it is reached by.
     pub service: Option<String>,
+    /// Who made the server. Active Directory does not say.
+    pub vendor: String,
 }
 
 impl Connection {
@@ -86,8 +93,13 @@ impl Connection {
             return Err(refused(format!("{url_shown}: not an LDAP URL"))
                 .hint("write ldaps://host, or ldap://host with startTls"));
         }
-        let mut settings =
-            LdapConnSettings::new().set_conn_timeout(patience.min(CONNECT)).set_starttls(start_tls);
+        let stream = connect(&parsed, patience.min(CONNECT))
+            .await
+            .map_err(|error| connection_fault(&url_shown, &error))?;
+        let mut settings = LdapConnSettings::new()
+            .set_std_stream(StdStream::Tcp(stream))
+            .set_conn_timeout(patience.min(CONNECT))
+            .set_starttls(start_tls);
         if let Some(config) = tls {
             settings = settings.set_config(config);
         }
@@ -158,7 +170,8 @@ impl Connection {
     /// Reads what the server says of itself. A server that says nothing is no error.
     pub async fn root_dse(&mut self) -> Result<RootDse, Fault> {
         let url = self.url.clone();
-        let attributes = vec!["defaultNamingContext", "namingContexts", "supportedControl", "dsServiceName"];
+        let attributes =
+            vec!["defaultNamingContext", "namingContexts", "supportedControl", "dsServiceName", "vendorName"];
         let mut ldap = self.handle();
         let search = ldap.search("", Scope::Base, "(objectClass=*)", attributes);
         let entries = match self.run(search).await {
@@ -172,7 +185,7 @@ impl Connection {
                 continue;
             };
             for (name, values) in attributes {
-                let texts = values.filter_map(|value| std::str::from_utf8(value).ok());
+                let mut texts = values.filter_map(|value| std::str::from_utf8(value).ok());
                 if name.eq_ignore_ascii_case(b"defaultNamingContext") {
                     root.default_naming_context = texts.filter_map(|text| Dn::parse(text).ok()).next();
                 } else if name.eq_ignore_ascii_case(b"namingContexts") {
@@ -181,6 +194,8 @@ impl Connection {
                     root.controls = texts.map(str::to_owned).collect();
                 } else if name.eq_ignore_ascii_case(b"dsServiceName") {
                     root.service = texts.map(str::to_owned).next();
+                } else if name.eq_ignore_ascii_case(b"vendorName") {
+                    root.vendor = texts.next().unwrap_or_default().to_owned();
                 }
             }
         }
@@ -234,6 +249,16 @@ impl RootDse {
             (None, _) => None,
         }
     }
+}
+
+/// Connects to the host and port of a URL, with keep-alive, which ldap3 has no setting for.
+async fn connect(url: &Url, patience: Duration) -> Result<std::net::TcpStream, LdapError> {
+    let port = url.port().unwrap_or(if url.scheme() == "ldaps" { 636 } else { 389 });
+    let address = format!("{}:{port}", url.host_str().unwrap_or_default());
+    let stream = timeout(patience, TcpStream::connect(address)).await??;
+    let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE);
+    SockRef::from(&stream).set_tcp_keepalive(&keep_alive)?;
+    Ok(stream.into_std()?)
 }
 
 /// An attribute as the protocol carries it: its description, and its values.

@@ -18,7 +18,7 @@ use crate::model::text::Text;
 /// memory small.
 const WAITING_PAGES: usize = 2;
 
-/// What the pages of one search hold so far.
+/// What the pages of a reading's searches hold so far.
 pub struct Harvest {
     /// The directory as far as it was read.
     pub builder: DirectoryBuilder,
@@ -26,6 +26,8 @@ pub struct Harvest {
     pub partial: Vec<PartialGroup>,
     /// Whether the object that the search begins at was among the entries.
     pub saw_base: bool,
+    /// Whether everything below the base is there, and the pages are of the domain's groups.
+    pub elsewhere: bool,
     url: String,
     base: Dn,
     naming_context: Dn,
@@ -82,7 +84,8 @@ impl Harvest {
     /// Starts with nothing.
     pub fn new(name: Text, url: String, base: Dn, naming_context: Dn) -> Self {
         let builder = DirectoryBuilder::new(name, base.clone(), naming_context.clone());
-        Self { builder, partial: Vec::new(), saw_base: false, url, base, naming_context, read: 0 }
+        let partial = Vec::new();
+        Self { builder, partial, saw_base: false, elsewhere: false, url, base, naming_context, read: 0 }
     }
 
     fn take(&mut self, entries: &[ResultEntry]) -> Result<(), Failure> {
@@ -103,6 +106,10 @@ impl Harvest {
                 return Err(self.stopped(&Obstacle::Unreadable(what)));
             }
             self.saw_base = self.saw_base || *entry.dn() == self.base;
+            if self.elsewhere && entry.dn().is_under(&self.base) {
+                self.expect_known(&entry).map_err(|obstacle| self.stopped(&obstacle))?;
+                continue;
+            }
             let added = if entry.range().is_some_and(|range| !range.is_whole()) {
                 entry.into_partial_group().map(|group| self.partial.push(group))
             } else {
@@ -113,8 +120,18 @@ impl Harvest {
         Ok(())
     }
 
+    /// A group that was read before is not read again. One that was not came from outside of the base
+    /// between the searches, or is new: neither of them has it.
+    fn expect_known(&self, entry: &Entry<'_>) -> Result<(), Obstacle> {
+        if entry.identity().is_some_and(|guid| self.builder.holds(guid)) {
+            return Ok(());
+        }
+        let name = entry.dn().as_str();
+        Err(Obstacle::Changed(format!("the group {name} came to its place while the directory was read")))
+    }
+
     /// Judges a reference to another server: the forest's own partitions hold no people, any other
-    /// does.
+    /// does. Another domain below this one has groups of its own, which are not looked for.
     fn follow(&self, reference: &StructureTag) -> Result<(), Failure> {
         let PL::C(urls) = &reference.payload else {
             return Err(self.incomplete("the server sent a reference that cannot be read".to_owned()));
@@ -124,7 +141,9 @@ impl Harvest {
                 PL::P(octets) => String::from_utf8_lossy(octets).into_owned(),
                 PL::C(_) => String::new(),
             };
-            if !is_own_partition(&url, &self.naming_context) {
+            let is_left_out = is_own_partition(&url, &self.naming_context)
+                || (self.elsewhere && name_in(&url).is_some_and(|dn| dn.rdn_key().starts_with("dc=")));
+            if !is_left_out {
                 let what = format!(
                     "a part of {} is held by another server: {}",
                     shown(self.base.as_str()),
@@ -187,12 +206,7 @@ pub fn entry_of(tag: &StructureTag) -> Result<Entry<'_>, Obstacle> {
 /// Whether a reference leads to a partition that every domain of a forest has: its configuration and
 /// schema, and the zones of its DNS.
 fn is_own_partition(url: &str, naming_context: &Dn) -> bool {
-    let Ok(url) = Url::parse(url) else {
-        return false;
-    };
-    // RFC 4516: the name is the path, percent-encoded.
-    let path = url.path().trim_start_matches('/').to_owned();
-    let Some(dn) = percent_decoded(&path).and_then(|text| Dn::parse(&text).ok()) else {
+    let Some(dn) = name_in(url) else {
         return false;
     };
     let partitions = ["cn=configuration", "cn=schema", "dc=domaindnszones", "dc=forestdnszones"];
@@ -202,6 +216,13 @@ fn is_own_partition(url: &str, naming_context: &Dn) -> bool {
         || parent.ends_with(&format!(",{}", naming_context.key()))
         || parent.strip_prefix("cn=configuration,").is_some_and(|root| naming_context.key().ends_with(root));
     partitions.contains(&dn.rdn_key()) && in_forest
+}
+
+/// Returns the name that a reference leads to: the path of its URL, percent-encoded (RFC 4516).
+fn name_in(url: &str) -> Option<Dn> {
+    let url = Url::parse(url).ok()?;
+    let text = percent_decoded(url.path().trim_start_matches('/'))?;
+    Dn::parse(&text).ok()
 }
 
 fn percent_decoded(text: &str) -> Option<String> {

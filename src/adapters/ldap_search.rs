@@ -1,4 +1,4 @@
-//! One paged search that proves itself whole, or says why it does not.
+//! Paged searches that prove themselves whole, or say why they do not.
 
 use lber::parse::parse_tag;
 use lber::structure::PL;
@@ -9,7 +9,7 @@ use crate::adapters::directory_object::{ATTRIBUTES, CLASSES, Obstacle, shown};
 use crate::adapters::ldap_connection::{Connection, RootDse};
 use crate::adapters::ldap_fault::{Failure, code, lost, refused, search_failure};
 use crate::adapters::ldap_harvest::{Harvest, Harvester, entry_of, is_object};
-use crate::model::directory::{Directory, Origin};
+use crate::model::directory::Origin;
 use crate::model::dn::Dn;
 use crate::model::reading::Shortfall;
 use crate::model::text::Text;
@@ -23,19 +23,47 @@ const DOMAIN_SCOPE: &str = "1.2.840.113556.1.4.1339";
 /// The most entries that are taken from one server: ten times the largest directory known to us.
 const MAX_ENTRIES: usize = 10_000_000;
 /// How many pages in a row may be empty. Active Directory sends some when permissions hide much.
-const MAX_EMPTY_PAGES: usize = 1_000;
+pub const MAX_EMPTY_PAGES: usize = 1_000;
 /// The most portions in which one group's members are fetched.
 const MAX_PORTIONS: usize = 10_000;
 
 type Stream = SearchStream<'static, &'static str, Vec<&'static str>>;
 
-/// What arrived of one page.
-struct Page {
+/// What arrived of one page, and how it ended.
+struct Arrived {
     entries: Vec<ResultEntry>,
     end: Result<LdapResult, LdapError>,
 }
 
-/// A search for everything below one name.
+/// A page that arrived whole.
+pub struct Page {
+    /// What is on it.
+    pub entries: Vec<ResultEntry>,
+    /// Where the next one begins; empty after the last.
+    pub cookie: Vec<u8>,
+}
+
+/// What one paged search is for.
+pub struct Area {
+    /// Below which name.
+    pub base: Dn,
+    /// What is searched for.
+    pub filter: String,
+    /// What is asked of it.
+    pub attributes: Vec<&'static str>,
+    /// How many objects a page holds; 0 for as many as the customer's document says.
+    pub page_size: i32,
+}
+
+impl Area {
+    /// Starts with everything that people, groups and containers are read from, in pages of the usual
+    /// size.
+    pub fn below(base: &Dn, filter: String) -> Self {
+        Self { base: base.clone(), filter, attributes: ATTRIBUTES.to_vec(), page_size: 0 }
+    }
+}
+
+/// The searches for everything below one name.
 pub struct Search<'a> {
     connection: &'a mut Connection,
     base: Dn,
@@ -63,39 +91,15 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Reads page after page. While one is taken apart, the next one arrives.
+    /// Reads everything below the base, and the domain's groups outside of it: whoever lies below the
+    /// base may be a member of theirs.
     ///
     /// # Errors
     /// Whatever keeps the reading from being whole.
-    pub async fn run(mut self, name: Text, progress: &dyn Progress) -> Result<Directory, Failure> {
-        let mut harvester = Harvester::start(self.harvest(name));
-        let mut stream = self.start(Vec::new()).await?;
-        let mut empty_pages = 0;
-        loop {
-            let page = self.receive(&mut stream).await;
-            self.read += page.entries.iter().filter(|entry| is_object(entry)).count();
-            empty_pages = if page.entries.is_empty() { empty_pages + 1 } else { 0 };
-            let cookie = match page.end {
-                Ok(result) if result.rc == code::SUCCESS => self.cookie(&result)?,
-                Ok(result) => {
-                    return Err(search_failure(&self.connection.url, self.base.as_str(), &result, self.read));
-                }
-                Err(LdapError::Timeout { .. }) => return Err(self.lost("no answer in time")),
-                Err(_) => return Err(self.lost(self.connection.cause())),
-            };
-            let next = if cookie.is_empty() { None } else { Some(self.start(cookie).await?) };
-            harvester.take(page.entries).await?;
-            progress.read(self.read);
-            if empty_pages > MAX_EMPTY_PAGES || self.read > MAX_ENTRIES {
-                return Err(self.incomplete("the server sends pages without end".to_owned()));
-            }
-            match next {
-                Some(next) => stream = next,
-                None => break,
-            }
-        }
-        let mut harvest = harvester.finish().await?;
-        self.fetch_members(&mut harvest).await?;
+    pub async fn run(&mut self, name: Text, progress: &dyn Progress) -> Result<Harvest, Failure> {
+        let harvest = self.harvest(name);
+        let below = Area::below(&self.base, filter());
+        let mut harvest = self.read_pages(&below, harvest, progress).await?;
         if self.read == 0 {
             let what = format!("the server showed nothing below {}", shown(self.base.as_str()));
             return Err(self.incomplete(what));
@@ -109,8 +113,11 @@ impl<'a> Search<'a> {
         }
         if self.base != self.naming_context {
             self.describe_domain(&mut harvest).await?;
+            harvest.elsewhere = true;
+            let domain = Area::below(&self.naming_context, "(objectClass=group)".to_owned());
+            harvest = self.read_pages(&domain, harvest, progress).await?;
         }
-        Ok(harvest.builder.finish())
+        Ok(harvest)
     }
 
     /// Starts with nothing read.
@@ -119,11 +126,6 @@ impl<'a> Search<'a> {
             Harvest::new(name, self.connection.url.clone(), self.base.clone(), self.naming_context.clone());
         harvest.builder.origin(Origin::Server(self.server.clone()));
         harvest
-    }
-
-    /// Returns the naming context that is read.
-    pub fn naming_context(&self) -> &Dn {
-        &self.naming_context
     }
 
     /// Finds the few objects that a filter fits: in the whole domain, or below the base where the
@@ -146,16 +148,58 @@ impl<'a> Search<'a> {
         }
     }
 
-    async fn start(&mut self, cookie: Vec<u8>) -> Result<Stream, Failure> {
-        let paged = PagedResults { size: self.page_size, cookie };
+    /// Reads page after page. While one is taken apart, the next one arrives.
+    async fn read_pages(
+        &mut self,
+        area: &Area,
+        harvest: Harvest,
+        progress: &dyn Progress,
+    ) -> Result<Harvest, Failure> {
+        let harvest_is_elsewhere = harvest.elsewhere;
+        let mut harvester = Harvester::start(harvest);
+        let mut stream = self.start(area, Vec::new()).await?;
+        let mut is_first = true;
+        let mut empty_pages = 0;
+        loop {
+            let page = self.receive(&mut stream).await;
+            self.read += page.entries.iter().filter(|entry| is_object(entry)).count();
+            empty_pages = if page.entries.is_empty() { empty_pages + 1 } else { 0 };
+            // Whoever may not see what lies outside of the base reads without it. What broke off is no
+            // such answer.
+            let cookie = match page.end {
+                Ok(result)
+                    if harvest_is_elsewhere && is_first && page.entries.is_empty() && hides(&result) =>
+                {
+                    Vec::new()
+                }
+                end => self.end(area, end)?,
+            };
+            is_first = false;
+            let next = if cookie.is_empty() { None } else { Some(self.start(area, cookie).await?) };
+            harvester.take(page.entries).await?;
+            progress.read(self.read);
+            if empty_pages > MAX_EMPTY_PAGES || self.read > MAX_ENTRIES {
+                return Err(self.incomplete("the server sends pages without end".to_owned()));
+            }
+            match next {
+                Some(next) => stream = next,
+                None => break,
+            }
+        }
+        let mut harvest = harvester.finish().await?;
+        self.fetch_members(&mut harvest).await?;
+        Ok(harvest)
+    }
+
+    async fn start(&mut self, area: &Area, cookie: Vec<u8>) -> Result<Stream, Failure> {
+        let size = if area.page_size == 0 { self.page_size } else { area.page_size };
+        let paged = PagedResults { size, cookie };
         let mut controls: Vec<RawControl> =
             vec![if self.is_paged { paged.critical().into() } else { paged.into() }];
         if self.has_domain_scope {
             controls.push(RawControl { ctype: DOMAIN_SCOPE.to_owned(), crit: false, val: None });
         }
-        let base = self.base.as_str().to_owned();
-        let filter = filter();
-        self.send(&base, Scope::Subtree, &filter, ATTRIBUTES.to_vec(), controls).await
+        self.send(area.base.as_str(), Scope::Subtree, &area.filter, area.attributes.clone(), controls).await
     }
 
     async fn send<A: AsRef<[S]> + Send + Sync + 'static, S: AsRef<str> + Send + Sync + 'static>(
@@ -185,7 +229,7 @@ impl<'a> Search<'a> {
     async fn receive<A: AsRef<[S]> + Send + Sync + 'static, S: AsRef<str> + Send + Sync + 'static>(
         &mut self,
         stream: &mut SearchStream<'static, S, A>,
-    ) -> Page {
+    ) -> Arrived {
         let mut entries = Vec::new();
         let gathering = async {
             loop {
@@ -198,7 +242,37 @@ impl<'a> Search<'a> {
             }
         };
         let end = self.connection.run(gathering).await.flatten();
-        Page { entries, end }
+        Arrived { entries, end }
+    }
+
+    /// Reads one page.
+    ///
+    /// # Errors
+    /// If it did not arrive whole.
+    pub async fn page(&mut self, area: &Area, cookie: Vec<u8>) -> Result<Page, Failure> {
+        let mut stream = self.start(area, cookie).await?;
+        let arrived = self.receive(&mut stream).await;
+        Ok(Page { entries: arrived.entries, cookie: self.end(area, arrived.end)? })
+    }
+
+    /// Returns where the page after one that ended so begins.
+    fn end(&self, area: &Area, end: Result<LdapResult, LdapError>) -> Result<Vec<u8>, Failure> {
+        match end {
+            Ok(result) if result.rc == code::SUCCESS => self.cookie(&result),
+            Ok(result) => Err(search_failure(&self.connection.url, area.base.as_str(), &result, self.read)),
+            Err(LdapError::Timeout { .. }) => Err(self.lost("no answer in time")),
+            Err(_) => Err(self.lost(self.connection.cause())),
+        }
+    }
+
+    /// Returns the naming context that is read.
+    pub fn naming_context(&self) -> &Dn {
+        &self.naming_context
+    }
+
+    /// Returns the name below which people are read.
+    pub fn base(&self) -> &Dn {
+        &self.base
     }
 
     /// Returns where the next page begins; empty after the last one.
@@ -252,7 +326,10 @@ impl<'a> Search<'a> {
     }
 
     /// Reads one object. One that is not there, or may not be seen, gives no entry.
-    async fn read_object(
+    ///
+    /// # Errors
+    /// Whatever keeps the answer from being whole.
+    pub async fn read_object(
         &mut self,
         base: &str,
         attributes: Vec<String>,
@@ -274,7 +351,7 @@ impl<'a> Search<'a> {
         page.entries.retain(is_object);
         match page.end {
             Ok(result) if result.rc == code::SUCCESS => Ok(Some(page.entries)),
-            Ok(result) if matches!(result.rc, code::NO_SUCH_OBJECT | code::INSUFFICIENT_ACCESS) => Ok(None),
+            Ok(result) if hides(&result) => Ok(None),
             Ok(result) => Err(search_failure(&self.connection.url, base, &result, self.read)),
             Err(LdapError::Timeout { .. }) => Err(self.lost("no answer in time")),
             Err(_) => Err(self.lost(self.connection.cause())),
@@ -285,10 +362,16 @@ impl<'a> Search<'a> {
         lost(&self.connection.url, self.read, why)
     }
 
-    fn incomplete(&self, what: String) -> Failure {
+    /// Makes a failure of what the server did that no other attempt would change.
+    pub fn incomplete(&self, what: String) -> Failure {
         let what = format!("{}: {what}", self.connection.url);
         Failure::Incomplete { shortfall: Shortfall { what, read: self.read }, passing: false }
     }
+}
+
+/// Whether a server says that there is nothing that the reader may see.
+fn hides(result: &LdapResult) -> bool {
+    matches!(result.rc, code::NO_SUCH_OBJECT | code::INSUFFICIENT_ACCESS)
 }
 
 /// Returns the filter for everything that is kept: one search reads it all. A class that a server does not know matches nothing there.

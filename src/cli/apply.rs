@@ -71,6 +71,7 @@ async fn apply(
         store.register.clone(),
         clock.clone(),
         operator.subscriptions.clone(),
+        operator.fleet(),
         wiring::new_run,
     )
     .await?;
@@ -81,6 +82,8 @@ async fn apply(
         () = stop.cancelled() => return Err(interrupted_before()),
         round = Round::judge(reconciler.judge(), jobs, operator.concurrency, &session.bar) => round,
     };
+    let mut round = round;
+    round.keep_fleet_limit(&*store.register, operator.fleet()).await?;
     let plan = round.plan(&revision);
     if let Some(saved) = saved {
         expect_same(saved, &plan)?;

@@ -22,8 +22,9 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
     let tree = session.tree(&arguments.tree.tree, &operator)?;
     let register = session.reader(&operator).await?;
     let jobs = choose(&tree.fleet, &register.customers().await?, &session.common.customers)?;
-    let judge = Judge::new(session.observer(&arguments.tree.tree, &operator, register));
+    let judge = Judge::new(session.observer(&arguments.tree.tree, &operator, register.clone()));
     let mut round = Round::judge(&judge, jobs, operator.concurrency, &session.bar).await;
+    round.keep_fleet_limit(&*register, operator.fleet()).await?;
     let failed = std::mem::take(&mut round.failed);
     let plan = round.into_plan(&tree.fleet.revision);
 

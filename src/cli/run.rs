@@ -55,6 +55,7 @@ async fn reconcile(
         store.register.clone(),
         clock.clone(),
         operator.subscriptions.clone(),
+        operator.fleet(),
         wiring::new_run,
     )
     .await?;

@@ -304,6 +304,23 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_that_shows_other_operations_than_its_digest_is_refused_whoever_sealed_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("plan.json");
+        let plan = united(vec![operation(Action::Add, 1), operation(Action::Remove, 2)]);
+        let mut shown = serde_json::to_value(&plan).expect("JSON");
+        shown["customers"][0]["operations"].as_array_mut().expect("a list").pop();
+        shown[SEAL] = seal(&shown).to_string().into();
+        fs::write(&path, shown.to_string()).expect("written");
+        let saved = load(&path).expect("it is sealed");
+        assert_eq!(saved.digest, plan.digest);
+        let failure = saved.expect_honest(&plan).expect_err("one operation is not shown");
+        assert!(failure.what.contains("other operations"), "{}", failure.what);
+        save(&path, &plan).expect("saved");
+        load(&path).expect("loaded").expect_honest(&plan).expect("as it is");
+    }
+
+    #[test]
     fn what_is_no_plan_is_an_error_that_says_why() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("plan.json");
@@ -311,7 +328,7 @@ mod tests {
             ("{", "line 1"),
             ("[]", "formatVersion"),
             ("{\"formatVersion\": 2}", "formatVersion"),
-            ("{\"formatVersion\": 1, \"digest\": \"sha256:12\"}", "digest"),
+            ("{\"formatVersion\": 1, \"digest\": \"sha256:12\"}", "seal"),
         ] {
             fs::write(&path, content).expect("written");
             let failure = load(&path).expect_err(content);

@@ -156,10 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_counts_for_this_run_as_if_the_file_had_it() {
+    fn an_approval_counts_for_this_run_alone() {
         let mut jobs = choose(&fleet(&["a"]), &[], &[]).expect("jobs");
         approve(&mut jobs, &[Digest::of(b"held")]);
         let Job::Listed(customer) = &jobs[0] else { panic!("listed") };
-        assert!(customer.approve.contains(&Digest::of(b"held")));
+        assert!(customer.approve_once.contains(&Digest::of(b"held")));
     }
 }

@@ -5,16 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::adapters::folder::resolve;
-use crate::adapters::graph::GraphTenant;
-use crate::adapters::graph_token::{Credential, TokenCache};
+use crate::adapters::graph::{GraphTenant, SharedGraph};
+use crate::adapters::graph_certificate::Certificate;
+use crate::adapters::graph_credential::{Credential, FederatedToken};
+use crate::adapters::graph_managed_identity::ManagedIdentity;
 use crate::adapters::http::HttpClient;
 use crate::adapters::ldap::LdapDirectory;
 use crate::adapters::ldif::LdifDirectory;
 use crate::adapters::snapshot::SnapshotTenant;
 use crate::cli::exit::Failure;
+use crate::config::managed_identity::IdentityEndpoint;
 use crate::config::operator::{Connection, Operator};
 use crate::config::secrets::{Owner, Secrets};
 use crate::model::directory::Directory;
@@ -26,6 +30,7 @@ use crate::policy::fleet::{
     Customer, DirectoryLocation, DirectorySource, GraphApplication, GraphCredential, GraphEndpoints,
     GraphLocation, LdapLocation, SecretRef, TenantSource,
 };
+use crate::policy::source::shown;
 use crate::ports::source::{DirectoryPort, Progress, Sources, TenantPort};
 
 /// Opens sources with the operator's connections and secrets.
@@ -35,15 +40,14 @@ pub struct AdapterSources {
     /// The tree that the paths of documents are relative to.
     root: PathBuf,
     patience: Duration,
-    /// One client for all tenants, or why there is none.
-    http: Result<HttpClient, Fault>,
-    tokens: TokenCache,
+    /// What all tenants share, or why there is nothing.
+    graph: Result<SharedGraph, Fault>,
 }
 
 impl AdapterSources {
     /// Makes one. `patience` is how long throttling and faults may delay a reading.
     pub fn new(operator: Arc<Operator>, secrets: Arc<Secrets>, root: PathBuf, patience: Duration) -> Self {
-        Self { operator, secrets, root, patience, http: HttpClient::new(), tokens: TokenCache::new() }
+        Self { operator, secrets, root, patience, graph: HttpClient::new().map(SharedGraph::new) }
     }
 
     fn file(&self, path: &Path) -> Result<PathBuf, Fault> {
@@ -53,9 +57,7 @@ impl AdapterSources {
     }
 
     fn secret(&self, owner: Owner<'_>, from: &SecretRef) -> Result<SecretString, Fault> {
-        self.secrets.resolve(owner, from).map_err(|fault| {
-            Fault::new(FaultKind::Refused, Failure::of("its secret cannot be used", &fault).what)
-        })
+        secret(&self.secrets, owner, from)
     }
 
     fn ldif(&self, source: &DirectorySource, path: &Path) -> Result<LdifDirectory, Fault> {
@@ -94,8 +96,7 @@ impl AdapterSources {
                 }
             };
         Ok(GraphTenant::new(
-            self.http.clone()?,
-            self.tokens.clone(),
+            self.graph.clone()?,
             &location.tenant_id,
             client_id,
             endpoints,
@@ -105,16 +106,46 @@ impl AdapterSources {
     }
 
     fn credential(&self, owner: Owner<'_>, credential: &GraphCredential) -> Result<Credential, Fault> {
-        match credential {
-            GraphCredential::Secret(from) => Ok(Credential::Secret(self.secret(owner, from)?)),
-            GraphCredential::Certificate { .. }
-            | GraphCredential::FederatedToken(_)
-            | GraphCredential::ManagedIdentity { .. } => {
-                Err(Fault::new(FaultKind::Refused, "this version of Intake can use only a client secret")
-                    .hint("give the application a client secret, and name it by clientSecretFrom"))
+        Ok(match credential {
+            GraphCredential::Secret(from) => Credential::Secret(self.secret(owner, from)?),
+            GraphCredential::Certificate { certificate_file, private_key_from } => {
+                let key = self.secret(owner, private_key_from)?;
+                let name = shown(certificate_file);
+                let file = match owner {
+                    Owner::Operator => certificate_file.clone(),
+                    Owner::Customer(_) => self.file(certificate_file)?,
+                };
+                let certificate = Certificate::read(&file, &name, &key, Timestamp::now())?;
+                Credential::Certificate(Arc::new(certificate))
+            }
+            GraphCredential::FederatedToken(from) => Credential::Federated(self.federated(owner, from)),
+            GraphCredential::ManagedIdentity { client_id } => Credential::ManagedIdentity(
+                ManagedIdentity::new(IdentityEndpoint::of_this_machine(), *client_id),
+            ),
+        })
+    }
+
+    /// Returns what reads a federated token, each time within what its owner may name.
+    fn federated(&self, owner: Owner<'_>, from: &SecretRef) -> FederatedToken {
+        let (secrets, from) = (Arc::clone(&self.secrets), from.clone());
+        match owner {
+            Owner::Operator => FederatedToken::new(format!("the operator's {from:?}"), move || {
+                secret(&secrets, Owner::Operator, &from)
+            }),
+            Owner::Customer(customer) => {
+                let customer = customer.to_owned();
+                FederatedToken::new(format!("{customer}: {from:?}"), move || {
+                    secret(&secrets, Owner::Customer(&customer), &from)
+                })
             }
         }
     }
+}
+
+fn secret(secrets: &Secrets, owner: Owner<'_>, from: &SecretRef) -> Result<SecretString, Fault> {
+    secrets.resolve(owner, from).map_err(|fault| {
+        Fault::new(FaultKind::Refused, Failure::of("its secret cannot be used", &fault).what)
+    })
 }
 
 impl Sources for AdapterSources {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::selection::named;
 use crate::cli::session::Session;
-use crate::model::register::CustomerStatus;
-use crate::model::text::Text;
+use crate::model::register::{CustomerStatus, Reports};
+use crate::model::text::{Text, inert};
 
 /// Runs the command.
 ///
@@ -31,6 +31,19 @@ pub async fn run(session: &mut Session) -> Result<Exit, Failure> {
     let rows: Vec<[String; 6]> = statuses.iter().map(row).collect();
     let titles = ["CUSTOMER", "STATE", "LAST ATTEMPT", "LAST SUCCESS", "NEXT ATTEMPT", "MESSAGE"];
     session.out.table(titles, &rows, "No customer has had a turn yet.")?;
+    // Of whom somebody asks for by name, also what is billed from.
+    if !session.common.customers.is_empty() {
+        for status in &statuses {
+            let Some(Reports { in_scope_without_license, licensed_outside_scope }) = status.reports else {
+                continue;
+            };
+            session.out.text(&format!(
+                "{}: {in_scope_without_license} in the scope without a licence that counts, \
+                 {licensed_outside_scope} licensed outside of every scope (`plan --format json` names them).\n",
+                inert(&status.customer)
+            ))?;
+        }
+    }
     Ok(Exit::Done)
 }
 
@@ -44,6 +57,8 @@ fn form(status: &CustomerStatus) -> Value {
         "failures": status.failures,
         "revision": status.tree_revision,
         "message": status.message,
+        "inScopeWithoutLicense": status.reports.map(|reports| reports.in_scope_without_license),
+        "licensedOutsideScope": status.reports.map(|reports| reports.licensed_outside_scope),
     })
 }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::adapters::folder::read_tree;
 use crate::adapters::folder_watch::FolderWatch;
 use crate::adapters::http::HttpClient;
+use crate::adapters::store::address::Address;
 use crate::adapters::store::connection;
 use crate::adapters::webhook::WebhookDestination;
 use crate::cli::exit::Failure;
@@ -25,6 +26,7 @@ use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::Text;
 use crate::policy::check::{TreeFile, check};
 use crate::policy::fleet::{Customer, DirectoryLocation, Fleet, TenantSource};
+use crate::policy::limits::FleetLimit;
 use crate::policy::problem::Problem;
 use crate::policy::schema;
 use crate::ports::clock::Clock;
@@ -128,6 +130,11 @@ fn destination_name(url: &str) -> Text {
 }
 
 impl Operator {
+    /// Returns how many removals may begin over all customers.
+    pub fn fleet(&self) -> FleetLimit {
+        self.settings.fleet
+    }
+
     /// Returns what opens customers' sources. Files are named in messages as they lie below
     /// `root`; `max_wait` is how long throttling and faults may delay a reading.
     pub fn sources(&self, root: &Path, max_wait: Seconds) -> Arc<dyn Sources> {
@@ -203,6 +210,14 @@ pub async fn open_store(url: &str) -> Result<Store, Failure> {
 /// The store's.
 pub async fn open_reading(url: &str) -> Result<Arc<dyn RegisterReader>, Failure> {
     Ok(Arc::new(connection::Store::open_reading(url).await?))
+}
+
+/// Whether there is a store at all: one that nobody made yet reads as an empty one.
+pub fn store_is_there(url: &str) -> bool {
+    match Address::parse(url) {
+        Ok(Address::File(path)) => path.exists(),
+        Ok(Address::Memory) | Err(_) => true,
+    }
 }
 
 /// Returns the JSON Schemas of policy files by file name.

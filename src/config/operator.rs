@@ -12,7 +12,7 @@ use crate::model::text::Text;
 use crate::policy::check::MAX_FILE;
 use crate::policy::document_tenant::ApplicationSpec;
 use crate::policy::fleet::{GraphApplication, GraphCredential, GraphEndpoints, SecretRef};
-use crate::policy::limits::{ConnectionKind, Limits, Permit};
+use crate::policy::limits::{ConnectionKind, FleetLimit, Limits, Permit};
 use crate::policy::problem::Problem;
 use crate::policy::read::{Placed, Record, Value, check_keys_with_later};
 use crate::policy::source::{Ledger, Place, Source, shown};
@@ -30,6 +30,8 @@ pub struct Operator {
     pub limits: Limits,
     /// Connections by name.
     pub connections: BTreeMap<Text, Connection>,
+    /// How many removals may begin over all customers.
+    pub fleet: FleetLimit,
     /// Who is told of what.
     pub notify: Vec<Notification>,
 }
@@ -105,6 +107,7 @@ impl Default for Operator {
             concurrency: 16,
             limits: Limits::default(),
             connections: BTreeMap::new(),
+            fleet: FleetLimit::default(),
             notify: Vec::new(),
         }
     }
@@ -200,6 +203,13 @@ fn build(spec: &OperatorSpec, folder: &Path, ledger: &mut Ledger) -> Operator {
                 ledger.report(name.at, wrong.what).maybe_help(wrong.help);
             }
         }
+    }
+    if let Some(fleet) = &spec.fleet {
+        let FleetLimit { max_removals, window } = FleetLimit::default();
+        operator.fleet = FleetLimit {
+            max_removals: fleet.max_removals.map_or(max_removals, |count| count.0.into()),
+            window: fleet.window.map_or(window, |window| window.0),
+        };
     }
     operator.notify = spec.notify.iter().flatten().map(build_notification).collect();
     operator

@@ -12,7 +12,7 @@ use crate::policy::value::{Duration, Word};
 use crate::policy::yaml::{Meaning, Node, Scalar};
 
 /// Keys that later versions have.
-pub const LATER_KEYS: [&str; 5] = ["listen", "fleet", "git", "targets", "auth"];
+pub const LATER_KEYS: [&str; 4] = ["listen", "git", "targets", "auth"];
 /// Products that later versions connect.
 const LATER_CONNECTIONS: [&str; 3] = ["itGlue", "hudu", "connectWise"];
 
@@ -34,6 +34,8 @@ record! {
     "connections" => connections: Option<Map<Placed<ConnectionSpec>>>,
     /// Ceilings; a tree beyond them is invalid.
     "limits" => limits: Option<LimitsSpec>,
+    /// How many removals may begin over all customers.
+    "fleet" => fleet: Option<FleetSpec>,
     /// Who is told of what.
     "notify" => notify: Option<Vec<NotifySpec>>,
 }
@@ -91,6 +93,17 @@ record! {
     /// The highest `maxCount`.
     #[schemars(extend("default" = 1_000_000))]
     "maxCount" => max_count: Option<Whole<0, { u32::MAX }>>,
+}
+
+record! {
+    /// How many removals may begin over all customers.
+    pub struct FleetSpec = "`fleet`";
+    /// At most so many …
+    #[schemars(extend("default" = 200))]
+    "maxRemovals" => max_removals: Option<Whole<0, { u32::MAX }>>,
+    /// … within this time.
+    #[schemars(extend("default" = "1h"))]
+    "window" => window: Option<Duration>,
 }
 
 record! {

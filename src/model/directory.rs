@@ -10,7 +10,11 @@ use crate::model::addresses::Addresses;
 use crate::model::dn::{Dn, key_is_under};
 use crate::model::guid::{Guid, Octets};
 use crate::model::sid::Sid;
+use crate::model::standing::Standing;
 use crate::model::text::Text;
+
+/// Stands among a group's unseen members where none of them may be read.
+const HIDDEN_MEMBERS: &str = "(all of them)";
 
 /// Everything that one directory holds and the rules need, independent of policies.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,7 +36,8 @@ pub struct Directory {
     pub containers: Vec<Container>,
     /// User objects, and no computers, contacts or managed service accounts.
     pub people: Vec<Person>,
-    /// Groups with their direct members.
+    /// Groups with their direct members; also those of the domain outside of the base, which decide
+    /// about people below it.
     pub groups: Vec<Group>,
     /// User objects without a usable objectGUID: nobody, but perhaps a known account.
     pub unidentified: Vec<Unidentified>,
@@ -91,6 +96,8 @@ pub struct Person {
     pub primary_group: Option<u32>,
     /// Whether the account may be used (userAccountControl without ACCOUNTDISABLE).
     pub enabled: bool,
+    /// Whether it has expired or is locked, which decides nothing.
+    pub standing: Standing,
     /// What is wrong with the record, if anything: such a person is neither added nor removed.
     pub invalid: Option<Box<str>>,
 }
@@ -127,8 +134,12 @@ pub struct Group {
     pub is_critical: bool,
     /// Direct members that the reading holds.
     pub members: Vec<Member>,
-    /// Direct members that the reading does not hold: hidden by permissions, or of another domain.
+    /// Direct members that the reading does not hold: hidden by permissions, or of another domain of
+    /// the forest.
     pub unseen: Vec<Text>,
+    /// Direct members that are accounts of another forest or of the machine, by their SIDs: the
+    /// directory holds a stand-in for each, and never the account.
+    pub foreign: Vec<Text>,
 }
 
 /// A direct member of a group.
@@ -138,7 +149,8 @@ pub enum Member {
     Person(u32),
     /// An index into [`Directory::groups`].
     Group(u32),
-    /// A computer, a contact, a managed service account: known, and never imported.
+    /// A computer, a contact, a managed service account; or somebody of the domain who lies outside
+    /// of the base: known, and never imported.
     Other,
 }
 
@@ -169,7 +181,23 @@ impl Member {
     }
 }
 
+impl Group {
+    /// Whether the reader is shown none of the members that the group has.
+    pub fn hides_members(&self) -> bool {
+        self.unseen.iter().any(|member| member == HIDDEN_MEMBERS)
+    }
+}
+
 impl Directory {
+    /// Whether a group is one that every domain or every machine has, whatever it is called.
+    pub fn is_default(&self, group: &Group) -> bool {
+        // RIDs below 1000 are those of the domain's default accounts and groups ([MS-DTYP] 2.4.2.4).
+        let by_sid = group.sid.is_some_and(|sid| {
+            sid.is_builtin() || (self.is_of_domain(&sid) && sid.rid().is_some_and(|rid| rid < 1000))
+        });
+        by_sid || group.is_critical
+    }
+
     /// Whether a SID is one of this domain's. A directory that does not tell its own SID (an export of
     /// one OU, a reader that may not see the domain) is taken to hold its own groups.
     pub fn is_of_domain(&self, sid: &Sid) -> bool {
@@ -207,7 +235,19 @@ pub struct DirectoryBuilder {
     parents: HashMap<Text, ContainerIndex>,
     objects: HashMap<NameHash, Object>,
     guids: HashSet<Guid>,
-    members: Vec<Vec<(NameHash, Option<Text>)>>,
+    members: Vec<Vec<(NameHash, Reach)>>,
+    /// The stand-ins of accounts of other forests, by their SIDs.
+    foreign: Vec<Text>,
+}
+
+/// Where a member lies, and so what it means if the reading does not hold it.
+enum Reach {
+    /// Below the base: it was not shown.
+    Base,
+    /// In the domain, outside of the base: whoever chose the base left it out.
+    Domain,
+    /// In another domain, under this name: it is never read.
+    Elsewhere(Text),
 }
 
 /// What the collected objects contradict each other in.
@@ -230,6 +270,8 @@ struct NameHash([u8; 16]);
 enum Object {
     Person(u32),
     Group(u32),
+    /// An index into the builder's stand-ins.
+    Foreign(u32),
     Other,
 }
 
@@ -262,12 +304,18 @@ impl DirectoryBuilder {
             objects: HashMap::new(),
             guids: HashSet::new(),
             members: Vec::new(),
+            foreign: Vec::new(),
         }
     }
 
     /// Returns how many user objects arrived so far.
     pub fn people(&self) -> usize {
         self.directory.people.len() + self.directory.unidentified.len()
+    }
+
+    /// Whether an object with this objectGUID arrived.
+    pub fn holds(&self, guid: Guid) -> bool {
+        self.guids.contains(&guid)
     }
 
     /// Sets the domain's SID.
@@ -303,14 +351,19 @@ impl DirectoryBuilder {
     ) -> Result<(), Contradiction> {
         let index = Object::Group(index_of(self.directory.groups.len()));
         self.claim(&group.dn, Some(group.guid), index)?;
-        let domain = self.directory.naming_context.clone();
+        let Directory { base, naming_context: domain, .. } = &self.directory;
         let mut hashes = Vec::new();
         let mut group = group;
         for written in members {
             match Dn::parse(written) {
-                // A name outside of the domain is never read; its text is kept for the finding.
-                Ok(dn) if dn.is_under(&domain) => hashes.push((NameHash::of(dn.key()), None)),
-                Ok(dn) => hashes.push((NameHash::of(dn.key()), Some(Text::from(written)))),
+                Ok(dn) => {
+                    let reach = match () {
+                        () if dn.is_under(base) => Reach::Base,
+                        () if dn.is_under(domain) => Reach::Domain,
+                        () => Reach::Elsewhere(Text::from(written)),
+                    };
+                    hashes.push((NameHash::of(dn.key()), reach));
+                }
                 Err(_) => group.unseen.push(Text::from(written)),
             }
         }
@@ -339,6 +392,13 @@ impl DirectoryBuilder {
         self.claim(dn, None, Object::Other)
     }
 
+    /// Adds the stand-in of an account of another forest: its name is that account's SID.
+    pub fn foreign(&mut self, dn: &Dn) -> Result<(), Contradiction> {
+        let position = index_of(self.foreign.len());
+        self.foreign.push(Text::from(dn.rdn_value()));
+        self.claim(dn, None, Object::Foreign(position))
+    }
+
     /// Adds a user object that has no usable objectGUID.
     pub fn unidentified(&mut self, dn: &Dn, person: Unidentified) -> Result<(), Contradiction> {
         self.claim(dn, None, Object::Other)?;
@@ -346,17 +406,37 @@ impl DirectoryBuilder {
         Ok(())
     }
 
+    /// Returns the security groups that showed no member at all, by their position, and that somebody
+    /// may have made for a purpose.
+    pub fn groups_that_look_empty(&self) -> impl Iterator<Item = (usize, &Group)> {
+        let groups = self.directory.groups.iter().zip(&self.members).enumerate();
+        groups
+            .filter(|(_, (group, members))| members.is_empty() && group.unseen.is_empty())
+            .map(|(position, (group, _))| (position, group))
+            .filter(|(_, group)| group.is_security && !self.directory.is_default(group))
+    }
+
+    /// Records that a group has members, and that none of them is shown.
+    pub fn members_are_hidden(&mut self, position: usize) {
+        self.directory.groups[position].unseen.push(Text::from(HIDDEN_MEMBERS));
+    }
+
     /// Resolves members and returns the directory.
     pub fn finish(mut self) -> Directory {
         for (group, hashes) in self.directory.groups.iter_mut().zip(self.members) {
-            for (hash, written) in hashes {
-                match self.objects.get(&hash) {
-                    Some(Object::Person(index)) => group.members.push(Member::Person(*index)),
-                    Some(Object::Group(index)) => group.members.push(Member::Group(*index)),
-                    Some(Object::Other) => group.members.push(Member::Other),
-                    None => group.unseen.push(
-                        written.unwrap_or_else(|| Text::from("(a member in this domain that was not shown)")),
-                    ),
+            for (hash, reach) in hashes {
+                match (self.objects.get(&hash), reach) {
+                    (Some(Object::Person(index)), _) => group.members.push(Member::Person(*index)),
+                    (Some(Object::Group(index)), _) => group.members.push(Member::Group(*index)),
+                    (Some(Object::Foreign(index)), _) => {
+                        group.members.push(Member::Other);
+                        group.foreign.push(self.foreign[*index as usize].clone());
+                    }
+                    (Some(Object::Other), _) | (None, Reach::Domain) => group.members.push(Member::Other),
+                    (None, Reach::Base) => {
+                        group.unseen.push(Text::from("(a member in this domain that was not shown)"));
+                    }
+                    (None, Reach::Elsewhere(written)) => group.unseen.push(written),
                 }
             }
             group.members.shrink_to_fit();
@@ -422,6 +502,7 @@ impl Person {
             consistency_guid: None,
             primary_group: None,
             enabled: true,
+            standing: Standing::default(),
             invalid: None,
         }
     }
@@ -441,6 +522,7 @@ impl Group {
             is_critical: false,
             members: Vec::new(),
             unseen: Vec::new(),
+            foreign: Vec::new(),
         }
     }
 }
@@ -468,6 +550,28 @@ mod tests {
         assert_eq!(directory.groups[0].members, [Member::Person(0)]);
         assert_eq!(directory.groups[0].unseen.len(), 2);
         assert_eq!(directory.dn_of(&directory.people[0]), "CN=Jane,OU=Staff,DC=contoso,DC=test");
+    }
+
+    #[test]
+    fn a_member_outside_of_the_base_is_nobody_and_not_unseen() {
+        let base = dn("OU=Staff,DC=contoso,DC=test");
+        let mut builder = DirectoryBuilder::new(Text::from("main"), base, dn("DC=contoso,DC=test"));
+        let members = [
+            "CN=Jane,OU=Staff,DC=contoso,DC=test",
+            "CN=Hidden,OU=Staff,DC=contoso,DC=test",
+            "CN=Administrator,CN=Users,DC=contoso,DC=test",
+            "CN=Inner,OU=Groups,DC=contoso,DC=test",
+            "CN=x,DC=other,DC=test",
+        ];
+        let outer = Group::numbered(dn("CN=Outer,OU=Groups,DC=contoso,DC=test"), 1);
+        builder.group(outer, members.into_iter()).expect("added");
+        let inner = Group::numbered(dn("CN=Inner,OU=Groups,DC=contoso,DC=test"), 3);
+        builder.group(inner, [].into_iter()).expect("added");
+        builder.person(&dn("CN=Jane,OU=Staff,DC=contoso,DC=test"), Person::numbered(2)).expect("added");
+        let directory = builder.finish();
+        let outer = &directory.groups[0];
+        assert_eq!(outer.members, [Member::Person(0), Member::Other, Member::Group(1)]);
+        assert_eq!(outer.unseen, ["(a member in this domain that was not shown)", "CN=x,DC=other,DC=test"]);
     }
 
     #[test]

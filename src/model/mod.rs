@@ -12,5 +12,6 @@ pub mod observation;
 pub mod reading;
 pub mod register;
 pub mod sid;
+pub mod standing;
 pub mod tenant;
 pub mod text;

@@ -271,4 +271,15 @@ pub struct CustomerStatus {
     pub tree_revision: Text,
     /// Why it is not `ready`, or what of a ready one somebody should know; empty if nothing is.
     pub message: String,
+    /// What a provider bills from, as of the last turn that read everything.
+    pub reports: Option<Reports>,
+}
+
+/// How many people are not where a provider bills them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reports {
+    /// People in a scope who hold no licence that counts.
+    pub in_scope_without_license: u64,
+    /// Licensed people of the tenant outside of every scope.
+    pub licensed_outside_scope: u64,
 }

@@ -8,7 +8,7 @@ use crate::model::text::inert;
 use crate::plan::correlate::{Link, describe_tie};
 use crate::plan::explanation::Rule;
 use crate::plan::outcome::{Finding, FindingCode, Severity};
-use crate::plan::screen::Candidate;
+use crate::plan::screen::{Candidate, describe_state};
 use crate::plan::select::Selector;
 use crate::plan::stages::Stages;
 use crate::policy::fleet::{Import, Imports};
@@ -258,7 +258,7 @@ impl<'e> Evidence<'e> {
 
     fn state(&self) -> Vec<String> {
         let Some((_, person)) = self.place() else { return Vec::new() };
-        vec![match (person.enabled, self.import()) {
+        let mut said = vec![match (person.enabled, self.import()) {
             (true, _) => "enabled in the directory".to_owned(),
             (false, Some(import)) => {
                 format!(
@@ -267,7 +267,13 @@ impl<'e> Evidence<'e> {
                 )
             }
             (false, None) => "disabled in the directory".to_owned(),
-        }]
+        }];
+        let standing = Person { enabled: true, ..person.clone() };
+        let standing = describe_state(&standing, self.stages.observation.at);
+        if !standing.is_empty() {
+            said.push(format!("{standing}, which decides nothing"));
+        }
+        said
     }
 
     /// Says which tenant user it is, or who it could be.

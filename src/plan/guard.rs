@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::model::account::{Account, AccountState, AccountType};
+use crate::model::account::{Account, AccountKey, AccountState, AccountType};
 use crate::model::digest::{Digest, Digester};
 use crate::model::duration::Seconds;
 use crate::model::guid::Guid;
 use crate::model::register::{Hold, Measures};
-use crate::model::text::Text;
+use crate::model::text::{Text, inert};
+use crate::plan::diff::by_name;
 use crate::plan::outcome::{Action, Finding, FindingCode, Operation, Severity};
 use crate::policy::fleet::{Customer, Import, Imports, RemovalLimits};
 
@@ -98,18 +99,21 @@ fn judge(
     counts: &BTreeMap<AccountType, Counts>,
 ) -> Guarded {
     let bases: BTreeMap<AccountType, u64> = counts.iter().map(|(kind, count)| (*kind, count.base)).collect();
-    let objects = |account_type| objections.get(&account_type).and_then(|objections| objections.first());
-    let held: Vec<&Operation> =
-        removals.iter().filter(|removal| objects(removal.key.account_type).is_some()).collect();
+    let flapping = flapping(watch, &removals);
+    let held_by = |removal: &Operation| -> Option<FindingCode> {
+        let of_type = objections.get(&removal.key.account_type).and_then(|objections| objections.first());
+        let alone = flapping.contains(&removal.key).then_some(FindingCode::Flapping);
+        of_type.map(|objection| objection.code).or(alone)
+    };
+    let held: Vec<&Operation> = removals.iter().filter(|removal| held_by(removal).is_some()).collect();
     if held.is_empty() {
         let guarded = Guarded { findings: unused_approvals(watch, None), ..Guarded::default() };
         return Guarded { operations: removals, ..guarded }.with_holds(watch, None, None, &bases);
     }
     let approval = approval_digest(&held);
-    let is_held = |removal: &Operation| objects(removal.key.account_type);
     if is_approved(watch.customer, watch.holds, approval, watch.at) {
         let findings = unused_approvals(watch, Some(approval));
-        let approve = |removal: Operation| Operation { approved: is_held(&removal).is_some(), ..removal };
+        let approve = |removal: Operation| Operation { approved: held_by(&removal).is_some(), ..removal };
         let operations = removals.into_iter().map(approve).collect();
         return Guarded { operations, findings, ..Guarded::default() }.with_holds(
             watch,
@@ -121,12 +125,11 @@ fn judge(
     let mut findings = unused_approvals(watch, None);
     findings
         .extend(objections.values().flatten().map(|objection| describe(objection, watch, &approval, &held)));
+    findings.extend(describe_flapping(watch, &approval, &held, &held_by));
     let operations = removals
         .into_iter()
-        .map(|removal| match is_held(&removal) {
-            Some(objection) => {
-                Operation { action: Action::Hold, held_by: Some(objection.code), until: None, ..removal }
-            }
+        .map(|removal| match held_by(&removal) {
+            Some(code) => Operation { action: Action::Hold, held_by: Some(code), until: None, ..removal },
             None => removal,
         })
         .collect();
@@ -136,6 +139,55 @@ fn judge(
         None,
         &bases,
     )
+}
+
+/// Finds accounts that went and came back within the window of their limit, and would go again: who
+/// comes and goes is more likely a source in doubt than a person who left twice.
+fn flapping(watch: &Watch<'_>, removals: &[Operation]) -> BTreeSet<AccountKey> {
+    let returned: BTreeSet<AccountKey> = watch
+        .accounts
+        .iter()
+        .filter(|account| {
+            let window = limits_of(watch.customer, account.key.account_type).map(|limits| limits.window);
+            let began = account.removal_began_at.zip(window);
+            account.state == AccountState::Active
+                && began.is_some_and(|(began, window)| began > window.before(watch.at))
+        })
+        .map(|account| account.key)
+        .collect();
+    removals.iter().map(|removal| removal.key).filter(|key| returned.contains(key)).collect()
+}
+
+fn describe_flapping(
+    watch: &Watch<'_>,
+    approval: &Digest,
+    held: &[&Operation],
+    held_by: &impl Fn(&Operation) -> Option<FindingCode>,
+) -> Option<Finding> {
+    let flapping = || held.iter().filter(|removal| held_by(removal) == Some(FindingCode::Flapping));
+    let mut names: Vec<_> = flapping()
+        .map(|removal| inert(by_name(&removal.profile, &removal.key).0.as_ref()).into_owned())
+        .collect();
+    if names.is_empty() {
+        return None;
+    }
+    names.sort_unstable();
+    let count = names.len();
+    names.truncate(3);
+    let more = if count > names.len() { format!(" and {} more", count - names.len()) } else { String::new() };
+    let name = &watch.customer.name;
+    Some(Finding {
+        code: FindingCode::Flapping,
+        severity: Severity::Error,
+        subject: name.to_string(),
+        message: format!(
+            "{} went and came back a short while ago, and would go again ({}{more}): held until it is clear which \
+             is true. Others go. If these people are really gone, write `approve: [\"{approval}\"]` into the \
+             customer's file, or run `intake apply TREE --customer {name} --approve {approval}`",
+            if count == 1 { "1 account".to_owned() } else { format!("{count} accounts") },
+            names.join("; "),
+        ),
+    })
 }
 
 /// Whether a customer's document approves a digest, and the approval still counts: once, and within

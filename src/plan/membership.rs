@@ -58,6 +58,11 @@ impl Membership {
         self.through.get(person as usize).is_some_and(|group| *group != 0)
     }
 
+    /// Returns the groups that were opened: the given ones, and those nested in them.
+    pub fn groups(&self) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.nested_in).filter(|(_, outer)| **outer != 0).map(|(group, _)| group)
+    }
+
     /// Returns the groups through which a person belongs, from the innermost outwards.
     pub fn path(&self, person: u32) -> Vec<u32> {
         let mut path = Vec::new();

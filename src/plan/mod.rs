@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod explain;
 pub mod explain_report;
 pub mod explanation;
+pub mod fleet_limit;
 pub mod guard;
 pub mod identify;
 pub mod index;

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use crate::model::account::{AccountKey, AccountType, Profile, Source, Verdict, sources};
 use crate::model::digest::Digest;
 use crate::model::guid::Guid;
-use crate::model::register::{Hold, Measures, Pins};
+use crate::model::register::{Hold, Measures, Pins, Reports};
 use crate::model::text::Text;
 use crate::policy::fleet::MatchKey;
 
@@ -73,6 +73,8 @@ pub struct Consequences {
     /// What `source-shrunk` measures by next time; `None` where removals were held or a reading
     /// was not complete.
     pub measures: Option<Measures>,
+    /// What a provider bills from; `None` where not everything was read.
+    pub reports: Option<Reports>,
 }
 
 /// What a customer's plan can be relied upon for.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::model::account::{AccountKey, AccountState, AccountType};
+use crate::model::account::{AccountKey, AccountState, AccountType, Verdict};
 use crate::model::digest::{Digest, Digester};
 use crate::model::directory::Directory;
 use crate::model::observation::Observation;
-use crate::model::register::{Measures, Pins, RegisterState};
+use crate::model::register::{Measures, Pins, RegisterState, Reports};
 use crate::model::tenant::Tenant;
 use crate::model::text::Text;
 use crate::plan::diff::{Changes, by_name, diff, orphan_operation};
@@ -176,6 +176,7 @@ fn judge(stages: &mut Stages<'_>, source_approval: Option<Digest>, draft: &mut D
     draft.plan.kept = listings.kept(&kept);
     draft.plan.not_imported = listings.not_imported(&left_out);
     draft.plan.licensed_outside_scope = listings.licensed_outside_scope();
+    draft.plan.consequences.reports = stages.tenant.map(|_| reports(&draft.plan));
     let held = stages.is_unclear || approval.is_some();
     let judges_all_types = stages.invalid.is_empty();
     // A turn that judges only one account type does not move what the other is measured by.
@@ -326,6 +327,14 @@ fn same_domain_twice(directories: &[&Directory]) -> Option<Vec<Finding>> {
     (!findings.is_empty()).then_some(findings)
 }
 
+fn reports(plan: &CustomerPlan) -> Reports {
+    let unlicensed = plan.not_imported.iter().filter(|one| one.verdict == Verdict::Unlicensed);
+    Reports {
+        in_scope_without_license: unlicensed.count() as u64,
+        licensed_outside_scope: plan.licensed_outside_scope.len() as u64,
+    }
+}
+
 fn measure(directories: &[&Directory], tenant: Option<&Tenant>) -> Measures {
     let mut measures = Measures::default();
     for directory in directories {
@@ -426,7 +435,8 @@ fn is_about_imported(operation: &Operation) -> bool {
     }
 }
 
-fn digest_of(operations: &[Operation]) -> Digest {
+/// Computes the digest of a customer's plan: over what it does, without times.
+pub fn digest_of(operations: &[Operation]) -> Digest {
     let mut digester = Digester::new("intake customer plan 1");
     for operation in operations {
         let profile = &operation.profile;

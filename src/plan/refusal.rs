@@ -15,11 +15,7 @@ pub struct Refusal {
 
 /// Refuses groups that hold everybody or the powerful, by what they are and not by their names.
 pub fn refuse_group(directory: &Directory, group: &Group) -> Option<Refusal> {
-    // RIDs below 1000 are those of the domain's default accounts and groups ([MS-DTYP] 2.4.2.4).
-    let is_default = group.sid.is_some_and(|sid| {
-        sid.is_builtin() || (directory.is_of_domain(&sid) && sid.rid().is_some_and(|rid| rid < 1000))
-    });
-    if is_default || group.is_critical {
+    if directory.is_default(group) {
         return Some(Refusal {
             code: FindingCode::BuiltinGroupRefused,
             why: "built-in and default groups are never imported from".to_owned(),

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::model::account::{AccountType, Verdict};
 use crate::model::directory::{Directory, Person};
@@ -43,6 +45,7 @@ pub struct Candidate {
 pub struct Screen<'a> {
     directory: &'a Directory,
     import: &'a Import,
+    at: Timestamp,
     unsupported: Vec<bool>,
     excluded: ExclusionTests<'a>,
     privileged: Option<Membership>,
@@ -81,7 +84,7 @@ pub fn screen<'a>(
     selected: &Selected<'a>,
     resolver: &mut Resolver<'a>,
     identified: &'a Identified,
-    today: Date,
+    at: Timestamp,
 ) -> Screened<'a> {
     let mut screened = Screened {
         candidates: Vec::new(),
@@ -91,7 +94,7 @@ pub fn screen<'a>(
         identified,
     };
     for (position, selected_import) in (0..).zip(&selected.imports) {
-        let screens = Screen::prepare(selected_import, resolver, today, &mut screened);
+        let screens = Screen::prepare(selected_import, resolver, at, &mut screened);
         for ((index, screen), scope) in (0..).zip(&screens).zip(&selected_import.scopes) {
             for (person, record) in (0..).zip(&screen.directory.people) {
                 if scope.has(screen.directory, person) {
@@ -114,10 +117,11 @@ impl<'a> Screen<'a> {
     fn prepare(
         selected: &SelectedImport<'a>,
         resolver: &mut Resolver<'a>,
-        today: Date,
+        at: Timestamp,
         screened: &mut Screened<'a>,
     ) -> Vec<Self> {
         let import = selected.import;
+        let today: Date = at.to_zoned(TimeZone::UTC).date();
         let applies = |exclusion: &&Exclusion| exclusion.until.is_none_or(|until| today <= until);
         let exclusions = || import.exclude.iter().enumerate().filter(|(_, exclusion)| applies(exclusion));
         let mut screens: Vec<Self> = resolver
@@ -126,6 +130,7 @@ impl<'a> Screen<'a> {
             .map(|directory| Self {
                 directory,
                 import,
+                at,
                 unsupported: unsupported_containers(directory, &import.unsupported_containers),
                 excluded: ExclusionTests::default(),
                 privileged: None,
@@ -141,6 +146,9 @@ impl<'a> Screen<'a> {
             });
             let accounts = screened.identified.patterns(AccountList::Exclude, accounts);
             screen.excluded.prepare(screen.directory, accounts);
+        }
+        for screen in &screens {
+            screened.expect_shown(screen.directory, screen.excluded.members.as_ref(), import);
         }
         if import.exclude_privileged {
             let mut roots: Vec<Vec<u32>> =
@@ -160,7 +168,9 @@ impl<'a> Screen<'a> {
                 }
             }
             for (screen, roots) in screens.iter_mut().zip(roots) {
-                screen.privileged = Some(Membership::nested(screen.directory, &roots));
+                let privileged = Membership::nested(screen.directory, &roots);
+                screened.expect_shown(screen.directory, Some(&privileged), import);
+                screen.privileged = Some(privileged);
             }
         }
         screens
@@ -212,15 +222,34 @@ impl<'a> Screen<'a> {
                 Some(privileged) => {
                     let name = |group: u32| self.directory.groups[group as usize].dn.to_string();
                     let path: Vec<String> = privileged.path(position).into_iter().map(name).collect();
-                    format!("member of {}", path.join(" → "))
+                    let mark = if person.standing.has_admin_count { " (its adminCount is 1)" } else { "" };
+                    format!("member of {}{mark}", path.join(" → "))
                 }
                 None => String::new(),
             },
-            Verdict::DirectoryDisabled => format!("{dn} is disabled (userAccountControl)"),
+            Verdict::DirectoryDisabled => format!("{dn} is {}", describe_state(person, self.at)),
             _ => dn,
         };
         inert(&text).into_owned()
     }
+}
+
+/// Says in words what keeps an account from signing in to its directory: that it is disabled, has
+/// expired, is locked. Empty for an account that may. Only the first of them is a rule.
+pub fn describe_state(person: &Person, at: Timestamp) -> String {
+    let mut said = Vec::new();
+    if !person.enabled {
+        said.push("disabled (userAccountControl)".to_owned());
+    }
+    if let Some(expiry) = person.standing.expires.filter(|expiry| expiry.is_over(at))
+        && let Some(instant) = expiry.instant()
+    {
+        said.push(format!("expired since {} (accountExpires)", instant.to_zoned(TimeZone::UTC).date()));
+    }
+    if person.standing.is_locked {
+        said.push("locked after wrong passwords (lockoutTime)".to_owned());
+    }
+    said.join(", ")
 }
 
 fn privileged_groups(directory: &Directory) -> Vec<u32> {
@@ -296,6 +325,27 @@ fn resolve_exclusion<'a>(
     }
 }
 
+impl Screened<'_> {
+    /// Blocks an import whose exclusions or privileged groups hide their members: whom they mean would
+    /// be added.
+    fn expect_shown(&mut self, directory: &Directory, members: Option<&Membership>, import: &Import) {
+        let groups = members.into_iter().flat_map(Membership::groups);
+        for group in
+            groups.map(|group| &directory.groups[group as usize]).filter(|group| group.hides_members())
+        {
+            self.blocked.insert(import.account_type);
+            self.findings.push(Finding {
+                code: FindingCode::MemberUnreadable,
+                severity: Severity::Error,
+                subject: inert(group.dn.as_str()).into_owned(),
+                message: "it leaves people out, and its members cannot be read: nobody is added or removed; give the \
+                          reading account permission to read the attribute `member`"
+                    .to_owned(),
+            });
+        }
+    }
+}
+
 fn not_found(finding: Finding, what: &str) -> Finding {
     Finding {
         code: FindingCode::ExcludeNotFound,
@@ -323,4 +373,37 @@ fn describe_exclusion(exclusion: &Exclusion) -> String {
     let reason = exclusion.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let until = exclusion.until.map(|until| format!(" (until {until})")).unwrap_or_default();
     format!("excluded by {who}{reason}{until}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::standing::{Expiry, Standing};
+
+    /// 2020-01-01T00:00:00Z.
+    const EXPIRES: i64 = 132_223_104_000_000_000;
+
+    fn described(enabled: bool, standing: Standing, at: &str) -> String {
+        let person = Person { enabled, standing, ..Person::numbered(1) };
+        describe_state(&person, at.parse().expect("a time"))
+    }
+
+    #[test]
+    fn disabled_expired_and_locked_are_told_apart() {
+        let expires = Expiry::from_file_time(EXPIRES);
+        let all = Standing { expires, is_locked: true, has_admin_count: true };
+        let (before, after) = ("2019-12-31T23:59:59Z", "2020-01-01T00:00:00Z");
+        assert_eq!(described(true, Standing::default(), after), "");
+        assert_eq!(described(false, Standing::default(), after), "disabled (userAccountControl)");
+        assert_eq!(described(true, Standing { is_locked: false, ..all }, before), "");
+        assert_eq!(
+            described(true, Standing { is_locked: false, ..all }, after),
+            "expired since 2020-01-01 (accountExpires)"
+        );
+        assert_eq!(
+            described(false, all, after),
+            "disabled (userAccountControl), expired since 2020-01-01 (accountExpires), locked after wrong \
+             passwords (lockoutTime)"
+        );
+    }
 }

@@ -246,25 +246,55 @@ fn describe_members(directory: &Directory, position: u32, import: &Import, selec
             });
         }
     }
-    if !group.unseen.is_empty() {
-        let mut shown: Vec<_> = group.unseen.iter().map(|name| inert(name).into_owned()).collect();
-        shown.sort_unstable();
-        shown.truncate(3);
-        let more = group.unseen.len().saturating_sub(shown.len());
-        let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+    if group.hides_members() {
+        selected.hidden_members.insert(import.account_type);
+        selected.findings.push(Finding {
+            code: FindingCode::MemberUnreadable,
+            severity: Severity::Error,
+            subject: inert(group.dn.as_str()).into_owned(),
+            message: "it looks empty, and people say that they are its members: removals wait until they can be read; \
+                      give the reading account permission to read the attribute `member`"
+                .to_owned(),
+        });
+    } else if !group.unseen.is_empty() {
         selected.hidden_members.insert(import.account_type);
         selected.findings.push(Finding {
             code: FindingCode::MemberUnreadable,
             severity: Severity::Error,
             subject: inert(group.dn.as_str()).into_owned(),
             message: format!(
-                "{} of its members cannot be read ({}{rest}): removals wait until they can; give the reading account \
+                "{} of its members cannot be read ({}): removals wait until they can; give the reading account \
                  permission to see them, or take them out of the group",
                 group.unseen.len(),
-                shown.join("; "),
+                first_three(&group.unseen),
             ),
         });
     }
+    if !group.foreign.is_empty() {
+        selected.findings.push(Finding {
+            code: FindingCode::MemberUnreadable,
+            severity: Severity::Warning,
+            subject: inert(group.dn.as_str()).into_owned(),
+            message: format!(
+                "{} of its members belong to another domain ({}), and are not imported from this one; removals go on. \
+                 Name that domain among the customer's directories, and select a group of it",
+                group.foreign.len(),
+                first_three(&group.foreign),
+            ),
+        });
+    }
+}
+
+/// Names the first three of many, in the order of their names.
+fn first_three(names: &[Text]) -> String {
+    let mut shown: Vec<_> = names.iter().map(|name| inert(name).into_owned()).collect();
+    shown.sort_unstable();
+    shown.truncate(3);
+    let more = names.len() - shown.len();
+    if more > 0 {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join("; ")
 }
 
 /// The same OU or group, or one OU inside another, under both account types is nobody's intention.
@@ -331,11 +361,14 @@ pub struct Resolver<'a> {
 struct Target {
     position: u32,
     pin: PinnedScope,
+    /// Whether it lies where people are read. Groups of the whole domain may be named.
+    is_below_base: bool,
 }
 
 impl Target {
-    fn new(position: u32, guid: Guid, dn: &Dn) -> Option<Self> {
-        Some(Self { position, pin: PinnedScope { guid, dn: Text::from(dn.as_str()) } })
+    fn new(directory: &Directory, position: u32, guid: Guid, dn: &Dn) -> Self {
+        let pin = PinnedScope { guid, dn: Text::from(dn.as_str()) };
+        Self { position, pin, is_below_base: dn.is_under(&directory.base) }
     }
 }
 
@@ -370,7 +403,9 @@ impl<'a> Resolver<'a> {
             let units = (0..)
                 .zip(&directory.containers)
                 .filter(|(_, unit)| unit.is_organizational_unit && fits(unit));
-            let target = |(position, unit): (u32, &Container)| Target::new(position, unit.guid?, &unit.dn);
+            let target = |(position, unit): (u32, &Container)| {
+                Some(Target::new(directory, position, unit.guid?, &unit.dn))
+            };
             units.filter_map(target).collect()
         };
         self.resolve(&Entry {
@@ -401,12 +436,14 @@ impl<'a> Resolver<'a> {
         };
         let groups = |directory: &Directory, fits: &dyn Fn(&Group) -> bool| {
             let groups = (0..).zip(&directory.groups).filter(|(_, group)| fits(group));
-            groups.filter_map(|(position, group)| Target::new(position, group.guid, &group.dn)).collect()
+            groups
+                .map(|(position, group)| Target::new(directory, position, group.guid, &group.dn))
+                .collect::<Vec<_>>()
         };
         self.resolve(&Entry {
             kind: ScopeKind::SecurityGroup,
             written: &written,
-            concerns: &|directory| !matches!(name, GroupName::Dn(dn) if !dn.is_under(&directory.base)),
+            concerns: &|directory| !matches!(name, GroupName::Dn(dn) if !dn.is_under(&directory.naming_context)),
             named: &|directory| groups(directory, &is_named),
             pinned: &|directory, guid| groups(directory, &|group| group.guid == guid).pop(),
         })
@@ -434,7 +471,12 @@ impl<'a> Resolver<'a> {
             let concerned = (entry.concerns)(directory);
             let mut named = (entry.named)(directory);
             let key = key(directory);
-            match self.pins.scopes.get(&key) {
+            let pinned = self.pins.scopes.get(&key);
+            // What is called so nearby is meant, before what happens to be called so elsewhere.
+            if pinned.is_none() && named.iter().any(|target| target.is_below_base) {
+                named.retain(|target| target.is_below_base);
+            }
+            match pinned {
                 Some(pinned) => {
                     let Some(target) = (entry.pinned)(directory, pinned.guid) else {
                         let again = if named.is_empty() {

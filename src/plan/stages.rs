@@ -182,8 +182,7 @@ impl<'a> Stages<'a> {
         let invalid: BTreeSet<AccountType> = broken.map(|(account_type, _)| *account_type).collect();
         let mut resolver = Resolver::new(directories, pins);
         let selected = select(customer, &mut resolver);
-        let today = observation.at.to_zoned(TimeZone::UTC).date();
-        let screened = screen(&selected, &mut resolver, identified, today);
+        let screened = screen(&selected, &mut resolver, identified, observation.at);
         let licences = read_licence_rules(&selected, tenant);
 
         let mut blocked = selected.blocked.clone();

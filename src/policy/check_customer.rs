@@ -262,6 +262,16 @@ fn application(spec: &GraphSpec, holder: Place, context: &mut Context<'_>) -> Op
         for url in [&endpoints.login, &endpoints.graph] {
             check_host(&url.value.0, url.at, context);
         }
+        // The machine's identity is the operator's, and its token would be sent there.
+        if let Some(identity) = &own.managed_identity
+            && !endpoints.login.value.0.is_loopback
+        {
+            context
+                .ledger
+                .report(identity.at, "`managedIdentity` does not go with `endpoints` of a tree's own")
+                .help("name the cloud, or use a connection of the operator's")
+                .label(endpoints.login.at, "where the machine's token would be sent");
+        }
     }
     for (reference, at) in own.secrets() {
         // The reference itself comes from `check`; here only whether it is allowed matters.

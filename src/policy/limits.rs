@@ -50,6 +50,21 @@ pub enum ConnectionKind {
     Graph,
 }
 
+/// How many removals may begin over all customers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetLimit {
+    /// At most so many …
+    pub max_removals: u64,
+    /// … within this time.
+    pub window: Seconds,
+}
+
+impl Default for FleetLimit {
+    fn default() -> Self {
+        Self { max_removals: 200, window: Seconds(3_600) }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -23,6 +23,9 @@ pub trait RegisterReader: Send + Sync {
     async fn events(&self, customer: Option<&str>) -> Result<Vec<Event>, RegisterFault>;
     /// Checks the hash chain of one customer's audit record.
     async fn verify(&self, customer: &str) -> Result<ChainCheck, RegisterFault>;
+    /// Counts the removals that began after a moment, over all customers; the end of a grace began
+    /// with the grace.
+    async fn removals_since(&self, since: Timestamp) -> Result<u64, RegisterFault>;
     /// Returns how each customer's last turn went, sorted by name.
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault>;
     /// Returns the last complete readings of one customer, if any were kept.

@@ -17,6 +17,7 @@ use crate::model::register::{
 use crate::model::text::Text;
 use crate::plan::outcome::{Action, Consequences, CustomerPlan, CustomerState, Operation, Summary};
 use crate::policy::fleet::{Customer, DirectorySource, TenantSource};
+use crate::policy::limits::FleetLimit;
 use crate::ports::clock::Clock;
 use crate::ports::register::{ChainCheck, Register, RegisterFault, RegisterReader};
 use crate::ports::source::{DirectoryPort, Sources, TenantPort};
@@ -126,6 +127,17 @@ impl RegisterReader for FakeRegister {
 
     async fn verify(&self, _customer: &str) -> Result<ChainCheck, RegisterFault> {
         Ok(ChainCheck::Whole { events: 0 })
+    }
+
+    async fn removals_since(&self, since: Timestamp) -> Result<u64, RegisterFault> {
+        let began = |account: &&Account| match account.state {
+            AccountState::PendingRemoval { since: began, .. }
+            | AccountState::Removed { since: began, .. } => began > since,
+            AccountState::Active | AccountState::Orphaned { .. } => false,
+        };
+        let inner = self.inner();
+        let accounts = inner.customers.values().flat_map(|state| &state.accounts);
+        Ok(accounts.filter(began).count() as u64)
     }
 
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {
@@ -306,7 +318,14 @@ pub async fn reconciler(
     listed: fn(&Customer, &Observation) -> CustomerPlan,
 ) -> Reconciler {
     let new_run = || Text::from("run-1");
-    Reconciler::open(judge(register, listed), register.clone(), Arc::new(FixedClock), everything(), new_run)
-        .await
-        .expect("a reconciler")
+    Reconciler::open(
+        judge(register, listed),
+        register.clone(),
+        Arc::new(FixedClock),
+        everything(),
+        FleetLimit::default(),
+        new_run,
+    )
+    .await
+    .expect("a reconciler")
 }

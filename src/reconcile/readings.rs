@@ -157,6 +157,7 @@ mod tests {
     use crate::model::dn::Dn;
     use crate::model::guid::Guid;
     use crate::model::reading::Shortfall;
+    use crate::model::standing::{Expiry, Standing};
     use crate::model::tenant::{Anchor, Licence, Subscription, TenantBuilder, TenantUser};
     use crate::policy::fleet::{DirectoryLocation, DirectorySource, TenantSource};
     use crate::reconcile::fakes::{NOW, moment};
@@ -188,6 +189,11 @@ mod tests {
             consistency_guid: Some([7; 16]),
             primary_group: Some(513),
             enabled: false,
+            standing: Standing {
+                expires: Expiry::from_file_time(132_223_104_000_000_000),
+                is_locked: true,
+                has_admin_count: false,
+            },
             invalid: Some("broken".into()),
         };
         let name = dn("CN=Jane,OU=Staff\\, all,DC=contoso,DC=test");
@@ -209,6 +215,7 @@ mod tests {
             is_critical: true,
             members: Vec::new(),
             unseen: Vec::new(),
+            foreign: vec![Text::from("S-1-5-21-9-9-9-1104")],
         };
         let members = [name.as_str(), "CN=Hidden,DC=elsewhere", "CN=X,DC=contoso,DC=test"];
         builder.group(group, members.into_iter()).expect("added");

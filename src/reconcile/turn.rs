@@ -12,7 +12,9 @@ use crate::model::duration::Seconds;
 use crate::model::register::{Commit, CustomerStatus, PackedReadings, RegisterState};
 use crate::model::text::Text;
 use crate::plan::diff::RESTORABLE;
-use crate::plan::outcome::{CustomerPlan, CustomerState, FindingCode, Severity};
+use crate::plan::fleet_limit::keep;
+use crate::plan::outcome::{CustomerPlan, CustomerState, Finding, FindingCode, Severity};
+use crate::policy::limits::FleetLimit;
 use crate::ports::clock::Clock;
 use crate::ports::register::{Register, RegisterFault};
 use crate::ports::source::Progress;
@@ -30,6 +32,9 @@ pub struct Reconciler {
     clock: Arc<dyn Clock>,
     subscriptions: Vec<Subscription>,
     new_run: fn() -> Text,
+    fleet: FleetLimit,
+    /// One turn at a time looks how many removals the fleet has room for, and writes them.
+    room: tokio::sync::Mutex<()>,
     statuses: Mutex<BTreeMap<Text, CustomerStatus>>,
 }
 
@@ -59,11 +64,21 @@ impl Reconciler {
         register: Arc<dyn Register>,
         clock: Arc<dyn Clock>,
         subscriptions: Vec<Subscription>,
+        fleet: FleetLimit,
         new_run: fn() -> Text,
     ) -> Result<Self, RegisterFault> {
         let statuses =
             register.statuses().await?.into_iter().map(|status| (status.customer.clone(), status)).collect();
-        Ok(Self { judge, register, clock, subscriptions, new_run, statuses: Mutex::new(statuses) })
+        Ok(Self {
+            judge,
+            register,
+            clock,
+            subscriptions,
+            new_run,
+            fleet,
+            room: tokio::sync::Mutex::new(()),
+            statuses: Mutex::new(statuses),
+        })
     }
 
     /// Returns the register.
@@ -101,6 +116,16 @@ impl Reconciler {
         let wrote = loop {
             if stop.is_cancelled() {
                 return Err(TurnFault::Stopped);
+            }
+            // Customers come in the order of arrival.
+            let room = match judged.plan.removals().next() {
+                Some(_) => Some(self.room.lock().await),
+                None => None,
+            };
+            if room.is_some() {
+                let at = judged.observation.at;
+                let recent = self.register.removals_since(self.fleet.window.before(at)).await?;
+                keep(&mut judged.plan, &judged.observation.register, self.fleet, recent, at);
             }
             match self.write(&judged, &run, tree_revision).await {
                 Err(TurnFault::Register(RegisterFault::Stale { .. })) if tries < TRIES => {
@@ -235,6 +260,7 @@ fn status_of(
         next_attempt,
         tree_revision: tree_revision.clone(),
         message: why(&outcome.plan, &outcome.unread),
+        reports: outcome.plan.consequences.reports.or(previous.and_then(|status| status.reports)),
     }
 }
 
@@ -258,16 +284,26 @@ pub fn why(plan: &CustomerPlan, unread: &Unread) -> String {
         CustomerState::Suspended => "suspended: nothing is written".to_owned(),
         CustomerState::Unreadable if !unread.reasons.is_empty() => unread.reasons.join("; "),
         CustomerState::Held => {
-            let errors = errors();
-            match plan.approval.map(|approval| approval.to_string()) {
-                Some(approval) if !errors.contains(&approval) => {
-                    let held = removals(plan.summary.hold);
-                    format!("{held} held; to let exactly these go, approve {approval}. {errors}")
-                        .trim_end()
-                        .to_owned()
+            let Some(approval) = plan.approval.map(|approval| approval.to_string()) else { return errors() };
+            // Every guard that objects says what to type; once is enough.
+            let of_guard = |finding: &&Finding| finding.message.contains(&approval);
+            let mut guards = plan.findings.iter().filter(of_guard);
+            let others = plan.findings.iter().filter(|finding| {
+                finding.severity == Severity::Error && !finding.message.contains(&approval)
+            });
+            let first = match guards.next() {
+                Some(finding) => finding.message.clone(),
+                None => {
+                    format!(
+                        "{} held; to let exactly these go, approve {approval}",
+                        removals(plan.summary.hold)
+                    )
                 }
-                _ => errors,
-            }
+            };
+            let also: Vec<&str> = guards.map(|finding| finding.code.code()).collect();
+            let also = if also.is_empty() { Vec::new() } else { vec![format!("also {}", also.join(", "))] };
+            let others = others.map(|finding| finding.message.clone());
+            [first].into_iter().chain(also).chain(others).collect::<Vec<_>>().join("; ")
         }
         CustomerState::Unreadable | CustomerState::Invalid | CustomerState::NotReady => {
             let errors = errors();

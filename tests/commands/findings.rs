@@ -314,10 +314,17 @@ fn a_saved_plan_that_was_edited_is_refused() {
     here.run(&["plan", "--out", "plan.json"]).expect(0);
     let file = here.folder().join("plan.json");
     let saved = fs::read_to_string(&file).expect("a plan");
-    // Any word that somebody reads before saying yes.
-    for (from, to) in
-        [("\"remove\": 1", "\"remove\": 0"), ("person3", "person4"), ("not-in-scope", "unlicensed")]
-    {
+    // Any word that somebody reads before saying yes, and those that decide what is compared.
+    let digest =
+        saved.split("\"digest\": \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a digest");
+    let other = format!("sha256:{}", "0".repeat(64));
+    for (from, to) in [
+        ("\"remove\": 1", "\"remove\": 0"),
+        ("person3", "person4"),
+        ("not-in-scope", "unlicensed"),
+        ("\"name\": \"contoso\"", "\"name\": \"fabrikam\""),
+        (digest, &other),
+    ] {
         let edited = saved.replace(from, to);
         assert_ne!(edited, saved, "{from}");
         fs::write(&file, edited).expect("edited");

@@ -13,7 +13,7 @@ use intake::model::digest::Digest;
 use intake::model::guid::Guid;
 use intake::model::register::{
     AccountEntry, AccountList, Commit, CustomerStatus, Delivery, Hold, Measures, NewEvent, PackedReadings,
-    PinnedAccount, PinnedScope, Pins, ScopeKind, ScopeName, Sighting,
+    PinnedAccount, PinnedScope, Pins, Reports, ScopeKind, ScopeName, Sighting,
 };
 use intake::model::text::Text;
 use intake::ports::outbox::Outbox;
@@ -519,6 +519,7 @@ async fn bookkeeping_raises_no_revision(register: &dyn Register, _: &dyn Outbox)
         next_attempt: None,
         tree_revision: "tree-1".into(),
         message: String::new(),
+        reports: Some(Reports { in_scope_without_license: 3, licensed_outside_scope: 0 }),
     };
     let unreadable = CustomerStatus {
         customer: "adatum".into(),
@@ -527,6 +528,7 @@ async fn bookkeeping_raises_no_revision(register: &dyn Register, _: &dyn Outbox)
         failures: u32::MAX,
         next_attempt: Some(at(2)),
         message: "ldaps://dc1: refused\0".into(),
+        reports: None,
         ..ready.clone()
     };
     register.record_status(&ready, &[]).await.unwrap();

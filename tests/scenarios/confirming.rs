@@ -138,6 +138,10 @@ impl RegisterReader for Port {
         Ok(ChainCheck::Whole { events: 0 })
     }
 
+    async fn removals_since(&self, _since: Timestamp) -> Result<u64, RegisterFault> {
+        Ok(0)
+    }
+
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {
         Ok(Vec::new())
     }

@@ -228,6 +228,8 @@ pub(super) struct AccountPart {
     pub(super) reason: Option<Verdict>,
     #[serde(default)]
     pub(super) approved: bool,
+    /// When a removal of it last began, of somebody who came back since.
+    pub(super) removal_began: Option<jiff::Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]

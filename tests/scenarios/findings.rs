@@ -408,6 +408,7 @@ fn two_thousand_groups_in_a_privileged_one_find_the_one_member() {
         is_critical: false,
         members,
         unseen: Vec::new(),
+        foreign: Vec::new(),
     };
     let inner = (1..=2_000).map(|number| Member::Group(first + number)).collect();
     directory.groups.push(group("Domain Admins", 0, 512, inner));

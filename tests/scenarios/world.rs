@@ -12,6 +12,7 @@ use intake::model::observation::Observation;
 use intake::model::reading::{Fault, FaultKind, Reading, Shortfall};
 use intake::model::register::{Hold, Measures, PinnedScope, Pins, RegisterState, ScopeKind, ScopeName};
 use intake::model::sid::Sid;
+use intake::model::standing::Standing;
 use intake::model::tenant::{Anchor, Licence, LicenceSetIndex, Subscription, Tenant};
 use intake::model::tenant::{TenantBuilder, TenantUser};
 use intake::model::text::{Text, fold};
@@ -136,6 +137,7 @@ fn person(number: u64, part: &PersonPart) -> Person {
         consistency_guid: part.consistency_guid.map(|number| guid(number).octets()),
         primary_group: Some(part.primary_group),
         enabled: !part.disabled,
+        standing: Standing::default(),
         invalid: part.invalid.as_deref().map(Box::from),
     }
 }
@@ -198,6 +200,7 @@ fn group(part: &GroupPart, number: u32) -> Group {
         is_critical: part.critical,
         members: Vec::new(),
         unseen: Vec::new(),
+        foreign: Vec::new(),
     }
 }
 
@@ -296,7 +299,9 @@ fn account(scenario: &Scenario, part: &AccountPart) -> Account {
             run: Text::from("earlier"),
         }),
         imported_at: "2025-06-01T00:00:00Z".parse().expect("a moment"),
-        removal_began_at: part.since.filter(|_| !part.approved && part.state != StatePart::Orphaned),
+        removal_began_at: part
+            .removal_began
+            .or(part.since.filter(|_| !part.approved && part.state != StatePart::Orphaned)),
     }
 }
 

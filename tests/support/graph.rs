@@ -2,7 +2,7 @@
 //!
 //! `graph_server` speaks the protocol; here is what a test says about it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,10 +11,16 @@ use intake::policy::fleet::GraphEndpoints;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::graph_server;
+use super::{graph_assertion, graph_server};
 
 /// The id of the application that every tenant knows unless told otherwise.
 pub(crate) const CLIENT_ID: &str = "5c8b5a1e-7d0f-4a83-9d3c-2f1e6b7a9c01";
+
+/// The client id of the managed identity that the stand-in's machine has.
+pub(crate) const IDENTITY: &str = "0f2d7a5c-3b8e-4a16-8c4d-91e6f7a2b305";
+
+/// What a program on the machine proves itself with, where it is App Service.
+pub(crate) const IDENTITY_HEADER: &str = "the-header-of-this-machine";
 
 /// The application's secret, unless a tenant wants another.
 pub(crate) const SECRET: &str = "the-right-secret";
@@ -45,6 +51,8 @@ pub(crate) struct Seen {
     pub(crate) query: String,
     /// Names in lower case.
     pub(crate) headers: HashMap<String, String>,
+    /// The caller's end of the connection that it came on.
+    pub(crate) connection: SocketAddr,
     pub(crate) status: u16,
 }
 
@@ -52,9 +60,15 @@ pub(crate) struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Token,
+    /// The machine's managed identity.
+    Machine,
     Users,
     Skus,
     Organization,
+    /// Several requests that come together.
+    Batch,
+    /// One user, asked for inside of a batch.
+    User,
 }
 
 /// Where, on which page (from 1) and in which tenant a fault happens.
@@ -80,6 +94,8 @@ pub(crate) enum Fault {
     StatusAfter(u16, u64),
     /// A refusal in the form of Graph.
     Refused(u16, &'static str),
+    /// A refusal in the form of Graph, whose code stands inside alone.
+    RefusedInside(u16, &'static str),
     /// A refusal in the form of the token service, by its AADSTS number.
     Token(u64),
     /// 302 to another address.
@@ -121,6 +137,8 @@ pub(super) struct World {
     pub(super) cursors: HashMap<String, Cursor>,
     pub(super) orders: Vec<Order>,
     pub(super) seen: Vec<Seen>,
+    /// The tokens of the machine's identity: for whom each was issued.
+    pub(super) machine_tokens: HashMap<String, String>,
 }
 
 pub(super) struct TenantState {
@@ -128,6 +146,13 @@ pub(super) struct TenantState {
     pub(super) users: Vec<Value>,
     pub(super) skus: Vec<Value>,
     pub(super) secret: String,
+    /// Certificates of the application, and which assertions they signed already.
+    pub(super) certificates: Vec<Vec<u8>>,
+    pub(super) assertions: BTreeSet<String>,
+    /// Tokens of other issuers that fit a federated credential of the application.
+    pub(super) federated: BTreeSet<String>,
+    /// Whether the application trusts the machine's identity.
+    pub(super) trusts_machine: bool,
     pub(super) consented: bool,
     pub(super) roles: Vec<String>,
     pub(super) page_size: usize,
@@ -174,6 +199,7 @@ impl GraphFake {
             cursors: HashMap::new(),
             orders: Vec::new(),
             seen: Vec::new(),
+            machine_tokens: HashMap::new(),
         }));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -201,6 +227,10 @@ impl GraphFake {
             users: Vec::new(),
             skus: Vec::new(),
             secret: SECRET.to_owned(),
+            certificates: Vec::new(),
+            assertions: BTreeSet::new(),
+            federated: BTreeSet::new(),
+            trusts_machine: false,
             consented: true,
             roles: vec!["User.Read.All".to_owned(), "LicenseAssignment.Read.All".to_owned()],
             page_size: 999,
@@ -330,6 +360,30 @@ impl FakeTenant {
         self
     }
 
+    /// Adds a certificate to the application, PEM.
+    pub(crate) fn certificate(&self, pem: &str) -> &Self {
+        self.with(|tenant| tenant.certificates.push(graph_assertion::certificate(pem)));
+        self
+    }
+
+    /// Takes all certificates from the application.
+    pub(crate) fn forget_certificates(&self) -> &Self {
+        self.with(|tenant| tenant.certificates.clear());
+        self
+    }
+
+    /// Makes the tokens of another issuer that fit a federated credential these.
+    pub(crate) fn federated(&self, tokens: &[&str]) -> &Self {
+        self.with(|tenant| tenant.federated = tokens.iter().map(|token| (*token).to_owned()).collect());
+        self
+    }
+
+    /// Lets the application trust the machine's identity.
+    pub(crate) fn trusts_machine(&self, trusts: bool) -> &Self {
+        self.with(|tenant| tenant.trusts_machine = trusts);
+        self
+    }
+
     /// Sets how many seconds new tokens live.
     pub(crate) fn token_life(&self, seconds: u64) -> &Self {
         self.with(|tenant| tenant.token_life = seconds);
@@ -381,9 +435,11 @@ impl Seen {
     pub(crate) fn place(&self) -> Option<Place> {
         match self.path.as_str() {
             path if path.ends_with("/oauth2/v2.0/token") => Some(Place::Token),
+            "/metadata/identity/oauth2/token" | "/msi/token" => Some(Place::Machine),
             "/v1.0/users" => Some(Place::Users),
             "/v1.0/subscribedSkus" => Some(Place::Skus),
             "/v1.0/organization" => Some(Place::Organization),
+            "/v1.0/$batch" => Some(Place::Batch),
             _ => None,
         }
     }
@@ -392,6 +448,10 @@ impl Seen {
 impl At {
     pub(crate) fn token() -> Self {
         Self { place: Place::Token, page: None, tenant: None }
+    }
+
+    pub(crate) fn machine() -> Self {
+        Self { place: Place::Machine, ..Self::token() }
     }
 
     pub(crate) fn users() -> Self {
@@ -404,6 +464,14 @@ impl At {
 
     pub(crate) fn organization() -> Self {
         Self { place: Place::Organization, ..Self::token() }
+    }
+
+    pub(crate) fn batch() -> Self {
+        Self { place: Place::Batch, ..Self::token() }
+    }
+
+    pub(crate) fn user() -> Self {
+        Self { place: Place::User, ..Self::token() }
     }
 
     /// On this page alone, from 1.

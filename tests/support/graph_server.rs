@@ -1,13 +1,13 @@
 //! How the stand-in for Microsoft Graph answers: strict where the service is, and in its forms.
 
 use std::collections::HashMap;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Response, StatusCode, header};
 use futures_util::StreamExt as _;
 use jiff::fmt::rfc2822::DateTimePrinter;
@@ -15,10 +15,16 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::graph::{CLIENT_ID, Cursor, Fault, IssuedToken, Place, Seen, World, lock};
+use super::graph::{
+    CLIENT_ID, Cursor, Fault, IDENTITY, IDENTITY_HEADER, IssuedToken, Place, Seen, World, lock,
+};
+use super::graph_assertion;
 
 const GRAPH_JSON: &str =
     "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
+
+/// What a managed identity's token must be issued for.
+const EXCHANGE: &str = "api://AzureADTokenExchange";
 
 /// What comes without `$select`.
 const DEFAULT_PROPERTIES: [&str; 11] = [
@@ -60,6 +66,7 @@ const LISTS: [&str; 5] =
 pub(super) async fn serve(listener: TcpListener, world: Arc<Mutex<World>>) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
     let app = Router::new().fallback(answer).with_state(world);
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).await.expect("a server");
 }
 
@@ -70,7 +77,11 @@ enum Outcome {
     Reset,
 }
 
-async fn answer(State(world): State<Arc<Mutex<World>>>, request: Request) -> Response<Body> {
+async fn answer(
+    State(world): State<Arc<Mutex<World>>>,
+    ConnectInfo(connection): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap_or_default();
     let mut seen = Seen {
@@ -82,6 +93,7 @@ async fn answer(State(world): State<Arc<Mutex<World>>>, request: Request) -> Res
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect(),
+        connection,
         status: 0,
     };
     let outcome = {
@@ -121,8 +133,10 @@ impl World {
     fn answer(&mut self, seen: &Seen, body: &Bytes) -> Outcome {
         match seen.place() {
             Some(Place::Token) => self.token(seen, body),
+            Some(Place::Machine) => self.machine(seen),
+            Some(Place::Batch) if seen.method == "POST" => self.graph(Place::Batch, seen, body),
             Some(_) if seen.method != "GET" => graph_error(405, "Request_BadRequest", "Only GET.").into(),
-            Some(place) => self.graph(place, seen),
+            Some(place) => self.graph(place, seen, body),
             None => {
                 graph_error(404, "Request_ResourceNotFound", "Resource not found for the segment.").into()
             }
@@ -165,12 +179,29 @@ impl World {
         if !tenant.consented {
             return token_error(700016).into();
         }
-        if field("client_secret").is_empty() {
-            return token_error(7000218).into();
+        let assertion = field("client_assertion");
+        let refused = match (field("client_secret"), assertion) {
+            ("", "") => Some(7000218),
+            ("", _) if field("client_assertion_type") != graph_assertion::TYPE => Some(900144),
+            ("", _) => {
+                let is_trusted = tenant.trusts_machine
+                    && self.machine_tokens.get(assertion).is_some_and(|audience| audience == EXCHANGE);
+                let url = format!("{}{}", self.root, seen.path);
+                let tenant = self.tenants.get_mut(&domain).expect("the tenant");
+                if is_trusted || tenant.federated.contains(assertion) {
+                    None
+                } else {
+                    let seen = &mut tenant.assertions;
+                    graph_assertion::refused(assertion, &tenant.certificates, &url, CLIENT_ID, seen)
+                }
+            }
+            (given, "") => (given != tenant.secret).then_some(7000215),
+            _ => Some(900144),
+        };
+        if let Some(number) = refused {
+            return token_error(number).into();
         }
-        if field("client_secret") != tenant.secret {
-            return token_error(7000215).into();
-        }
+        let tenant = &self.tenants[&domain];
         // Issued also when no permission was consented to: Graph says so later.
         let token = format!("opaque.{}", Uuid::new_v4().simple());
         let issued = IssuedToken::new(&domain, tenant.roles.clone(), tenant.token_life);
@@ -181,7 +212,41 @@ impl World {
         response(200, "application/json; charset=utf-8", granted.to_string()).into()
     }
 
-    fn graph(&mut self, place: Place, seen: &Seen) -> Outcome {
+    /// The machine's own service, in both its forms.
+    fn machine(&mut self, seen: &Seen) -> Outcome {
+        if let Some(outcome) =
+            self.ordered(Place::Machine, 1, "").and_then(|fault| broken(&fault, &json!({})))
+        {
+            return outcome;
+        }
+        let parameters: HashMap<String, String> =
+            form_urlencoded::parse(seen.query.as_bytes()).into_owned().collect();
+        let field = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
+        let header = |name: &str| seen.headers.get(name).map(String::as_str);
+        let (is_proven, version) = if seen.path == "/msi/token" {
+            (header("x-identity-header") == Some(IDENTITY_HEADER), "2019-08-01")
+        } else {
+            (header("metadata") == Some("true") && header("x-forwarded-for").is_none(), "2018-02-01")
+        };
+        if seen.method != "GET" || !is_proven || field("api-version") != version {
+            return machine_error("Bad request. Required metadata header not specified.").into();
+        }
+        if field("client_id") != IDENTITY {
+            return machine_error("Identity not found").into();
+        }
+        let token = format!("{}.{}.c2lnbmVk", "eyJhbGciOiJSUzI1NiJ9", Uuid::new_v4().simple());
+        self.machine_tokens.insert(token.clone(), field("resource").to_owned());
+        let ends = jiff::Timestamp::now().as_second() + 86_400;
+        // Numbers are text here, and App Service says only when it ends.
+        let mut granted = json!({"access_token": token, "client_id": IDENTITY, "token_type": "Bearer",
+            "expires_on": ends.to_string(), "resource": field("resource")});
+        if version == "2018-02-01" {
+            granted["expires_in"] = json!("86400");
+        }
+        response(200, "application/json; charset=utf-8", granted.to_string()).into()
+    }
+
+    fn graph(&mut self, place: Place, seen: &Seen, body: &Bytes) -> Outcome {
         let token = seen.headers.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let Some(token) = token.and_then(|token| self.tokens.get(token)) else {
             return graph_error(401, "InvalidAuthenticationToken", "Access token is empty or unknown.")
@@ -204,6 +269,7 @@ impl World {
             form_urlencoded::parse(seen.query.as_bytes()).into_owned().collect();
         match place {
             Place::Users => self.users(&domain, seen, &parameters),
+            Place::Batch => self.batch(&domain, seen, body),
             Place::Skus => {
                 let skus = self.tenants[&domain].skus.clone();
                 self.short(place, &domain, "subscribedSkus", skus, &parameters)
@@ -213,6 +279,69 @@ impl World {
                 self.short(place, &domain, "organization", vec![organization], &parameters)
             }
         }
+    }
+
+    /// Several requests for one user each. The answers come in another order than the questions.
+    fn batch(&mut self, domain: &str, seen: &Seen, body: &Bytes) -> Outcome {
+        let bad = |what: &str| graph_error(400, "BadRequest", what).into();
+        if seen.headers.get("content-type").is_none_or(|kind| !kind.starts_with("application/json")) {
+            return bad("The content type is not application/json.");
+        }
+        let Ok(asked) = serde_json::from_slice::<Value>(body) else { return bad("Invalid JSON.") };
+        let requests = asked["requests"].as_array().cloned().unwrap_or_default();
+        if requests.is_empty() || requests.len() > 20 {
+            return bad("Number of batch request steps must be from 1 to 20.");
+        }
+        let mut ids: Vec<String> =
+            requests.iter().map(|one| one["id"].as_str().unwrap_or_default().to_lowercase()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() != requests.len() || ids.contains(&String::new()) {
+            return bad("The ids of a batch are text, and different.");
+        }
+        let mut responses: Vec<Value> = requests.iter().map(|one| self.inside_batch(domain, one)).collect();
+        responses.reverse();
+        let answer = json!({"responses": responses});
+        let ordered = self.ordered(Place::Batch, 1, domain);
+        ordered
+            .and_then(|fault| broken(&fault, &answer))
+            .unwrap_or_else(|| response(200, "application/json", answer.to_string()).into())
+    }
+
+    fn inside_batch(&mut self, domain: &str, request: &Value) -> Value {
+        let error = |status: u16, code: &str| {
+            json!({"id": request["id"], "status": status, "headers": {"Content-Type": "application/json"},
+                "body": {"error": {"code": code, "message": "Inside of a batch.", "innerError": {}}}})
+        };
+        let url = request["url"].as_str().unwrap_or_default();
+        let asked = url.strip_prefix("/users/").and_then(|rest| rest.split_once("?$select="));
+        let (Some((id, select)), Some("GET")) = (asked, request["method"].as_str()) else {
+            return error(400, "BadRequest");
+        };
+        let select: Vec<String> = select.split(',').map(str::to_owned).collect();
+        let ordered = self.ordered(Place::User, 1, domain);
+        match &ordered {
+            Some(Fault::Throttled(wait)) => {
+                let mut answer = error(429, "TooManyRequests");
+                if let Some(wait) = wait {
+                    answer["headers"]["Retry-After"] = json!(wait.to_string());
+                }
+                return answer;
+            }
+            Some(Fault::Refused(status, code)) => return error(*status, code),
+            Some(Fault::Missing(missing)) if missing == id => return error(404, "Request_ResourceNotFound"),
+            _ => {}
+        }
+        let Some(user) = self.tenants[domain].users.iter().find(|user| user["id"] == id) else {
+            return error(404, "Request_ResourceNotFound");
+        };
+        let mut body = selected(user, &select);
+        match ordered {
+            Some(Fault::Hidden(name)) => drop(body.as_object_mut().expect("an object").remove(name)),
+            Some(Fault::BrokenRow(row)) => body = row,
+            _ => {}
+        }
+        json!({"id": request["id"], "status": 200, "headers": {"Content-Type": GRAPH_JSON}, "body": body})
     }
 
     /// A listing of one page that knows `$select` alone.
@@ -364,6 +493,11 @@ fn broken(fault: &Fault, page: &Value) -> Option<Outcome> {
             with_wait(response(*status, "text/plain", String::new()), Some(wait.to_string())).into()
         }
         Fault::Refused(status, code) => graph_error(*status, code, "Refused on order.").into(),
+        Fault::RefusedInside(status, code) => {
+            let body =
+                json!({"error": {"code": "", "message": "Refused on order.", "innerError": {"code": code}}});
+            response(*status, GRAPH_JSON, body.to_string()).into()
+        }
         Fault::Token(number) => token_error(*number).into(),
         Fault::Redirect(to) => {
             let mut response = response(302, "text/plain", String::new());
@@ -436,6 +570,11 @@ fn graph_error(status: u16, code: &str, message: &str) -> Response<Body> {
     response(status, GRAPH_JSON, body.to_string())
 }
 
+fn machine_error(text: &str) -> Response<Body> {
+    let body = json!({"error": "invalid_request", "error_description": text});
+    response(400, "application/json; charset=utf-8", body.to_string())
+}
+
 /// A refusal of the token service in its documented form.
 fn token_error(number: u64) -> Response<Body> {
     let (status, error, text) = match number {
@@ -447,12 +586,28 @@ fn token_error(number: u64) -> Response<Body> {
         700038 => (400, "unauthorized_client", "That is not a valid application identifier."),
         700016 => (400, "unauthorized_client", "Application was not found in the directory."),
         65001 => (400, "invalid_grant", "The user or administrator has not consented."),
+        7000229 => (400, "invalid_client", "The client application is missing service principal."),
+        90099 => (400, "invalid_request", "The application has not been authorized in the tenant."),
+        650052 | 650056 => (400, "invalid_client", "The app is not set up in the tenant."),
+        700027 => (401, "invalid_client", "The certificate with identifier used to sign is not registered."),
+        50013 | 500133 | 700024 => (401, "invalid_client", "The client assertion is not valid."),
+        900384 => (400, "invalid_request", "The assertion is malformed."),
+        70021 | 700211..=700213 | 700229 => {
+            (400, "invalid_client", "No matching federated identity record found.")
+        }
+        7000112 => (400, "unauthorized_client", "The application is disabled."),
+        70001 => (400, "unauthorized_client", "The application is not found."),
         90002 => (400, "invalid_request", "Tenant not found."),
-        900382 => (400, "invalid_request", "Confidential client is not supported in cross cloud request."),
-        53003 => (400, "invalid_grant", "Access has been blocked by Conditional Access policies."),
+        90038 | 900382 | 900432 => {
+            (400, "invalid_request", "Confidential client is not supported in cross cloud request.")
+        }
+        53003 | 530032 => (400, "invalid_grant", "Access has been blocked by Conditional Access policies."),
+        70011 | 700022 => (400, "invalid_scope", "The provided value for scope is not valid."),
         500011 => (400, "invalid_resource", "The resource principal was not found in the tenant."),
         70003 => (400, "unsupported_grant_type", "The app requested an unsupported grant type."),
-        90033 => (503, "temporarily_unavailable", "A transient error has occurred."),
+        90033 | 90024 | 90006 | 90012 | 90090 | 50033 => {
+            (503, "temporarily_unavailable", "A transient error has occurred.")
+        }
         90055 => (429, "temporarily_unavailable", "Tenant throttled."),
         _ => (400, "invalid_request", "The request is not valid."),
     };

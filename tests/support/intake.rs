@@ -130,6 +130,23 @@ spec: {{accountType: EndUser, default: true, interval: 1m}}
         );
     }
 
+    /// Writes the default policy for end users, whose further fields are given as lines of YAML.
+    pub fn default_policy(&self, fields: &str) {
+        let fields: String = fields.lines().map(|line| format!("  {}\n", line.trim_start())).collect();
+        self.write(
+            "staff.yaml",
+            &format!(
+                "apiVersion: intake.dev/v1
+kind: ImportPolicy
+metadata: {{name: staff}}
+spec:
+  accountType: EndUser
+  default: true
+{fields}"
+            ),
+        );
+    }
+
     /// Writes a customer's document, whose sources are given as YAML of one line each.
     pub fn customer(&self, name: &str, display_name: &str, directory: &str, tenant: &str) {
         self.write(

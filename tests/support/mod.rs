@@ -1,12 +1,16 @@
 //! What tests start and stop: servers, fakes, folders.
 #![allow(dead_code, unreachable_pub, reason = "benchmarks use parts of it, from other places")]
 
+pub mod application_key;
 pub mod certificates;
 pub mod contoso;
 pub mod graph;
+mod graph_assertion;
 mod graph_server;
 pub mod intake;
+pub mod ldap_proxy;
 pub mod ldif_text;
+pub mod others;
 pub mod process;
 pub mod receiver;
 pub mod samba;

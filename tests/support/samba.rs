@@ -130,11 +130,22 @@ tls cafile = {authority}
         let entries = self.folder.path().join("entries.ldif");
         std::fs::write(&entries, ldif).expect("written");
         let configuration = format!("--configfile={}/smb.conf", self.folder.path().display());
-        run(Command::new("ldbadd")
+        let told = run(Command::new("ldbadd")
             .args(["--nosync", "-o", "batch_mode:1", "-H"])
             .arg(self.folder.path().join("private/sam.ldb"))
             .arg(configuration)
             .arg(&entries));
+        // It ends well, too, after the first entry that it could not add.
+        let wanted = ldif.lines().filter(|line| line.starts_with("dn:")).count();
+        assert!(told.contains(&format!("Added {wanted} records")), "{wanted} wanted: {told}");
+    }
+
+    /// Runs a command of `administration.py`.
+    pub fn administer(&self, arguments: &[&str]) {
+        run(Command::new("/usr/bin/python3")
+            .args(["-c", include_str!("administration.py")])
+            .arg(self.folder.path())
+            .args(arguments));
     }
 
     /// Runs `ldapsearch` as the administrator and returns what it printed.

@@ -14,6 +14,8 @@ pub struct Request {
     pub base: String,
     /// 0 for one object, 2 for the subtree.
     pub scope: u8,
+    /// The attributes and values in the filter, in its order.
+    pub filter: Vec<String>,
     /// The attributes that are asked for.
     pub attributes: Vec<String>,
     /// Where in a paged search it goes on; empty at its beginning.
@@ -121,7 +123,7 @@ fn root_dse() -> Vec<Answer> {
 }
 
 fn request(operation: &StructureTag, controls: &[StructureTag]) -> Option<Request> {
-    let [base, scope, .., attributes] = children(operation)? else { return None };
+    let [base, scope, .., filter, attributes] = children(operation)? else { return None };
     let text = |tag: &StructureTag| octets(tag).map(|octets| String::from_utf8_lossy(octets).into_owned());
     let mut cookie = Vec::new();
     for control in controls.iter().filter_map(children).flatten() {
@@ -134,9 +136,17 @@ fn request(operation: &StructureTag, controls: &[StructureTag]) -> Option<Reques
     Some(Request {
         base: text(base)?,
         scope: *octets(scope)?.first()?,
+        filter: leaves(filter),
         attributes: children(attributes)?.iter().filter_map(text).collect(),
         cookie,
     })
+}
+
+fn leaves(tag: &StructureTag) -> Vec<String> {
+    match &tag.payload {
+        PL::P(octets) => vec![String::from_utf8_lossy(octets).into_owned()],
+        PL::C(parts) => parts.iter().flat_map(leaves).collect(),
+    }
 }
 
 fn send(stream: &mut TcpStream, id: &[u8], operation: &[u8], controls: Option<&[u8]>) -> Option<()> {

@@ -5,6 +5,7 @@
 //! hash kept elsewhere.
 
 use futures_util::TryStreamExt as _;
+use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
@@ -143,6 +144,23 @@ pub(super) fn chain(mut head: Head, commit: &Commit) -> (Vec<Link>, Head) {
         links.push(link);
     }
     (links, head)
+}
+
+/// A grace that ends was counted when it began.
+const REMOVALS: &str = "
+    SELECT COUNT(*) FROM events
+    WHERE at > $1 AND (
+        kind = 'account.pended'
+        OR (kind = 'account.removed' AND json_extract(details, '$.before.state') <> 'pendingRemoval'))";
+
+/// Counts the removals that began after a moment, over all customers.
+pub(super) async fn removals_since(
+    connection: &mut SqliteConnection,
+    since: Timestamp,
+) -> Result<u64, Mishap> {
+    let count: i64 =
+        sqlx::query(REMOVALS).bind(since.as_microsecond()).fetch_one(connection).await?.try_get(0)?;
+    u64::try_from(count).map_err(|_| strange("a number of removals", &count.to_string()))
 }
 
 /// Appends chained events.

@@ -1,25 +1,30 @@
 //! Bookkeeping: how turns went, and what readings were measured by. Apart from the revision.
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::accounts::{moment, strange, time};
 use crate::adapters::store::fault::Mishap;
 use crate::model::account::Source;
 use crate::model::guid::Guid;
-use crate::model::register::{CustomerStatus, Measures, Sighting};
+use crate::model::register::{CustomerStatus, Measures, Reports, Sighting};
 use crate::model::text::Text;
 
 const STATUSES: &str = "
-    SELECT customer, state, last_attempt, last_success, failures, next_attempt, tree_revision, message
+    SELECT customer, state, last_attempt, last_success, failures, next_attempt, tree_revision, message,
+        in_scope_without_license, licensed_outside_scope
     FROM statuses";
 const WRITE_STATUS: &str = "
     INSERT INTO statuses (
-        customer, state, last_attempt, last_success, failures, next_attempt, tree_revision, message)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        customer, state, last_attempt, last_success, failures, next_attempt, tree_revision, message,
+        in_scope_without_license, licensed_outside_scope)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (customer) DO UPDATE SET
         state = excluded.state, last_attempt = excluded.last_attempt, last_success = excluded.last_success,
         failures = excluded.failures, next_attempt = excluded.next_attempt,
-        tree_revision = excluded.tree_revision, message = excluded.message";
+        tree_revision = excluded.tree_revision, message = excluded.message,
+        in_scope_without_license = excluded.in_scope_without_license,
+        licensed_outside_scope = excluded.licensed_outside_scope";
 
 const MEASURES: &str = "SELECT source, name, ids FROM measures WHERE customer = $1";
 const WRITE_MEASURE: &str = "
@@ -48,10 +53,25 @@ pub(super) async fn statuses(connection: &mut SqliteConnection) -> Result<Vec<Cu
             next_attempt: time(row, 5)?,
             tree_revision: Text::from(row.try_get::<&str, _>(6)?),
             message: row.try_get(7)?,
+            reports: count(row, 8)?.zip(count(row, 9)?).map(|(within, outside)| Reports {
+                in_scope_without_license: within,
+                licensed_outside_scope: outside,
+            }),
         });
     }
     statuses.sort_unstable_by(|left, right| left.customer.cmp(&right.customer));
     Ok(statuses)
+}
+
+fn count(row: &SqliteRow, column: usize) -> Result<Option<u64>, Mishap> {
+    let stored: Option<i64> = row.try_get(column)?;
+    stored
+        .map(|number| u64::try_from(number).map_err(|_| strange("a count", &number.to_string())))
+        .transpose()
+}
+
+fn as_stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Writes how a turn went, in place of the turn before.
@@ -68,6 +88,8 @@ pub(super) async fn write_status(
         .bind(status.next_attempt.map(|at| at.as_microsecond()))
         .bind(status.tree_revision.as_str())
         .bind(status.message.as_str())
+        .bind(status.reports.map(|reports| as_stored(reports.in_scope_without_license)))
+        .bind(status.reports.map(|reports| as_stored(reports.licensed_outside_scope)))
         .execute(connection)
         .await?;
     Ok(())

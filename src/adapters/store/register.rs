@@ -51,6 +51,10 @@ impl RegisterReader for StoreReader {
             .await
     }
 
+    async fn removals_since(&self, since: Timestamp) -> Result<u64, RegisterFault> {
+        self.ask(0, move |connection| Box::pin(audit::removals_since(connection, since))).await
+    }
+
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {
         self.ask(Vec::new(), |connection| Box::pin(bookkeeping::statuses(connection))).await
     }
@@ -82,6 +86,10 @@ impl RegisterReader for Store {
 
     async fn verify(&self, customer: &str) -> Result<ChainCheck, RegisterFault> {
         self.reader().verify(customer).await
+    }
+
+    async fn removals_since(&self, since: Timestamp) -> Result<u64, RegisterFault> {
+        self.reader().removals_since(since).await
     }
 
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {

@@ -7,4 +7,4 @@ CREATE TABLE readings (
     content  BLOB    NOT NULL
 ) STRICT;
 
-PRAGMA user_version = 3;
+PRAGMA user_version = 5;

