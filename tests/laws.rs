@@ -17,6 +17,8 @@ use intake::model::register::RegisterState;
 use intake::model::standing::Standing;
 use intake::model::tenant::{Anchor, Licence, Tenant, TenantBuilder, TenantUser};
 use intake::model::text::Text;
+use intake::plan::explain::explain;
+use intake::plan::explanation::{Explanation, Rule};
 use intake::plan::outcome::{Action, CustomerPlan, FindingCode, Operation};
 use intake::plan::planner::plan_customer;
 use intake::policy::fleet::{
@@ -418,7 +420,12 @@ fn applied(plan: &CustomerPlan, register: &RegisterState) -> RegisterState {
         pins: commit.pins,
         holds: commit.holds,
         measures: plan.consequences.measures.clone().unwrap_or_else(|| register.measures.clone()),
+        readings: None,
     }
+}
+
+fn rules(explanation: &Explanation) -> Vec<Rule> {
+    explanation.steps.iter().map(|step| step.step).collect()
 }
 
 fn takes_away(action: Action) -> bool {
@@ -540,6 +547,48 @@ proptest! {
             prop_assert!(person.enabled && !person.broken);
             let is_selected = if world.by_group { person.in_group } else { person.in_staff };
             prop_assert!(is_selected);
+        }
+    }
+
+    #[test]
+    fn an_explanation_says_what_the_plan_says(world in worlds()) {
+        let plan = world.plan();
+        let (customer, observation) = (world.customer(), world.observation(true));
+        let is_whole = world.directory == Wholeness::Complete && world.tenant == Wholeness::Complete;
+        let left_out: BTreeMap<Guid, Verdict> = plan
+            .not_imported
+            .iter()
+            .filter_map(|one| Some((one.account.directory_id?, one.verdict)))
+            .collect();
+        let kept: BTreeMap<Guid, Verdict> =
+            plan.kept.iter().filter_map(|kept| Some((kept.account.directory_id?, kept.verdict))).collect();
+        for number in 0..10 {
+            let id = person_id(number);
+            let person = world.people.iter().find(|one| one.number == number);
+            let is_read = person.is_some() && world.directory == Wholeness::Complete;
+            let is_registered = world.accounts.iter().any(|known| known.number == number);
+            let explained = explain(&customer, &observation, &id.to_string());
+            prop_assert_eq!(explained.is_ok(), is_read || is_registered);
+            let Ok(explanation) = explained else { continue };
+            prop_assert!(explanation.also_as.is_empty());
+            prop_assert_eq!(rules(&explanation), Rule::ALL.to_vec());
+            prop_assert_eq!(explanation.steps.iter().filter(|step| step.decides).count(), 1);
+
+            let operation = plan.operations.iter().find(|operation| operation.key.id == id);
+            prop_assert_eq!(format!("{:?}", operation), format!("{:?}", explanation.operation.as_ref()));
+            prop_assert_eq!(explanation.unread.is_empty(), is_whole);
+            if let Some(reason) = operation.and_then(|operation| operation.reason) {
+                prop_assert_eq!(explanation.verdict, Some(reason));
+            }
+            if let Some(verdict) = kept.get(&id).or(left_out.get(&id)) {
+                prop_assert_eq!(explanation.verdict, Some(*verdict));
+            }
+            let is_selected =
+                is_read && person.is_some_and(|one| if world.by_group { one.in_group } else { one.in_staff });
+            let is_included = is_selected && !left_out.contains_key(&id);
+            if is_whole {
+                prop_assert_eq!(explanation.verdict == Some(Verdict::Included), is_included);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 mod example;
+mod explain;
 
 use example::{
     Example, Row, TAIL, array, customer_of, finding_codes, name_of, names_place, operations, read, table,

@@ -63,6 +63,8 @@ pub enum Command {
     Apply(ApplyArguments),
     /// Reconciles every customer on its interval, and at once on a changed tree
     Run(RunArguments),
+    /// Says why somebody is imported or not, rule by rule
+    Explain(ExplainArguments),
     /// Lists the OUs or groups of a customer that a policy may select
     Discover(DiscoverArguments),
     /// Lists the accounts of the register
@@ -123,6 +125,20 @@ pub struct RunArguments {
     /// Does one round over all customers and exits
     #[arg(long)]
     pub once: bool,
+}
+
+/// What `explain` takes.
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    /// Who: a userPrincipalName, sAMAccountName, mail address, objectGUID or tenant user id
+    #[arg(value_name = "ACCOUNT")]
+    pub account: String,
+    /// Where the tree is.
+    #[command(flatten)]
+    pub tree: TreeArgument,
+    /// From the last complete readings of `apply` or `run`, without asking the sources
+    #[arg(long)]
+    pub cached: bool,
 }
 
 /// What `discover` takes.

@@ -1,15 +1,11 @@
 //! `discover`: the OUs and groups of a customer that a policy may select.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use crate::cli::arguments::{DiscoverArguments, Selectable};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::counted;
-use crate::cli::selection::one;
 use crate::cli::session::Session;
-use crate::cli::wiring;
 use crate::model::directory::Directory;
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::text::{Text, inert};
@@ -25,12 +21,7 @@ use crate::policy::fleet::Customer;
 pub async fn run(session: &mut Session, arguments: &DiscoverArguments) -> Result<Exit, Failure> {
     let operator = session.operator()?;
     let root = &arguments.tree.tree;
-    let tree = wiring::check_tree(root, &operator, session.colours.err)?;
-    // What is wrong elsewhere in the tree is nothing to who looks for the name of an OU.
-    let customer = one(&tree.fleet, &session.common.customers)
-        .and_then(sound)
-        .inspect_err(|_| session.tell_problems(&tree))?;
-
+    let (_, customer) = session.customer(root, &operator)?;
     let readings = session.directories(root, &operator, &customer).await;
     let faults: Vec<Failure> = readings
         .iter()
@@ -46,15 +37,6 @@ pub async fn run(session: &mut Session, arguments: &DiscoverArguments) -> Result
     }
     faults.iter().for_each(|fault| session.complain(fault));
     Ok(if are_all { Exit::Done } else { Exit::Held })
-}
-
-/// A broken document may name the wrong server: nobody is asked on its word.
-fn sound(customer: &Customer) -> Result<Arc<Customer>, Failure> {
-    if customer.invalid.is_empty() {
-        return Ok(Arc::new(customer.clone()));
-    }
-    Err(Failure::new(format!("the document of `{}` has errors: its directories are not read", customer.name))
-        .hint("correct what is told above; `intake validate` tells it again without reading anything"))
 }
 
 fn fault_of<T>(reading: &Reading<T>) -> Option<Fault> {

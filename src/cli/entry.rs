@@ -10,7 +10,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Colours, Output};
 use crate::cli::progress::Bar;
 use crate::cli::session::Session;
-use crate::cli::{accounts, apply, discover, history, logging, plan, run, schema, status, validate};
+use crate::cli::{accounts, apply, discover, explain, history, logging, plan, run, schema, status, validate};
 
 /// How long reads that nobody waits for any more may keep the program from ending.
 const LAST_WAIT: Duration = Duration::from_millis(500);
@@ -60,6 +60,7 @@ async fn dispatch(session: &mut Session, command: &Command) -> Result<Exit, Fail
         Command::Plan(arguments) => plan::run(session, arguments).await,
         Command::Apply(arguments) => apply::run(session, arguments).await,
         Command::Run(arguments) => run::run(session, arguments).await,
+        Command::Explain(arguments) => explain::run(session, arguments).await,
         Command::Discover(arguments) => discover::run(session, arguments).await,
         Command::Accounts(_) => accounts::run(session).await,
         Command::Status(_) => status::run(session).await,

@@ -9,6 +9,7 @@ use crate::cli::arguments::HistoryArguments;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::selection::named;
 use crate::cli::session::Session;
+use crate::cli::wiring::store_is_there;
 use crate::model::register::Event;
 use crate::model::text::{Text, inert};
 use crate::ports::register::{ChainCheck, RegisterReader};
@@ -23,6 +24,15 @@ pub async fn run(session: &mut Session, arguments: &HistoryArguments) -> Result<
     let known = register.customers().await?;
     let chosen = named(&known.iter().collect::<BTreeSet<_>>(), &session.common.customers)?;
     if arguments.verify {
+        let state = session.state(&operator);
+        if !store_is_there(state) {
+            // Nothing that was checked is not a record that is whole.
+            return Err(Failure::new(format!(
+                "there is nothing to verify: there is no store at {}",
+                inert(state)
+            ))
+            .hint("look at `--state`, and at `state` of the operator's file"));
+        }
         return verify(session, &*register, &chosen).await;
     }
     let mut events = match &session.common.customers[..] {
@@ -96,11 +106,6 @@ async fn verify(
     register: &dyn RegisterReader,
     chosen: &BTreeSet<&Text>,
 ) -> Result<Exit, Failure> {
-    if chosen.is_empty() {
-        // Nothing that was checked is not a record that is whole.
-        return Err(Failure::new("there is nothing to verify: the store knows no customer")
-            .hint("look at `--state`, and at `state` of the operator's file"));
-    }
     let mut exit = Exit::Done;
     let mut forms = Vec::new();
     for customer in chosen {

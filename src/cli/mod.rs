@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod discover;
 pub mod entry;
 pub mod exit;
+pub mod explain;
 pub mod history;
 pub mod logging;
 pub mod output;

@@ -50,7 +50,8 @@ async fn reconcile(
 ) -> Result<Exit, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let reconciler = Reconciler::open(
-        Judge::new(session.observer(&arguments.tree.tree, &operator, store.register.clone())),
+        Judge::new(session.observer(&arguments.tree.tree, &operator, store.register.clone()))
+            .keeping_readings(),
         store.register.clone(),
         clock.clone(),
         operator.subscriptions.clone(),

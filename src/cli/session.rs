@@ -12,6 +12,7 @@ use crate::cli::arguments::{Common, Format};
 use crate::cli::exit::Failure;
 use crate::cli::output::{Colours, Output};
 use crate::cli::progress::Bar;
+use crate::cli::selection::one;
 use crate::cli::wiring::{self, CheckedTree, Operator, SystemClock};
 use crate::model::directory::Directory;
 use crate::model::reading::Reading;
@@ -114,6 +115,27 @@ impl Session {
         Ok(tree)
     }
 
+    /// Reads a tree for the one customer that a command is about. What is wrong elsewhere in the tree is
+    /// nothing to it, and is told only if the customer cannot be used.
+    ///
+    /// # Errors
+    /// If the tree cannot be read, or the customer is not named, unknown, or has errors in its document:
+    /// that may name the wrong server, and nobody is asked on its word.
+    pub fn customer(
+        &self,
+        root: &Path,
+        operator: &Operator,
+    ) -> Result<(CheckedTree, Arc<Customer>), Failure> {
+        let tree = wiring::check_tree(root, operator, self.colours.err)?;
+        match one(&tree.fleet, &self.common.customers).and_then(sound) {
+            Ok(customer) => Ok((tree, customer)),
+            Err(failure) => {
+                self.tell_problems(&tree);
+                Err(failure)
+            }
+        }
+    }
+
     /// Tells the problems of a tree.
     pub fn tell_problems(&self, tree: &CheckedTree) {
         for problem in &tree.problems {
@@ -163,6 +185,14 @@ impl Session {
     fn stall(&self) -> Duration {
         STALL.saturating_add(self.common.max_wait.to_std())
     }
+}
+
+fn sound(customer: &Customer) -> Result<Arc<Customer>, Failure> {
+    if customer.invalid.is_empty() {
+        return Ok(Arc::new(customer.clone()));
+    }
+    Err(Failure::new(format!("the document of `{}` has errors: its directories are not read", customer.name))
+        .hint("correct what is told above; `intake validate` tells it again without reading anything"))
 }
 
 /// Quotes a word for a POSIX shell, where that is needed.

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::adapters::folder::read_tree;
 use crate::adapters::folder_watch::FolderWatch;
 use crate::adapters::http::HttpClient;
+use crate::adapters::store::address::Address;
 use crate::adapters::store::connection;
 use crate::adapters::webhook::WebhookDestination;
 use crate::cli::exit::Failure;
@@ -209,6 +210,14 @@ pub async fn open_store(url: &str) -> Result<Store, Failure> {
 /// The store's.
 pub async fn open_reading(url: &str) -> Result<Arc<dyn RegisterReader>, Failure> {
     Ok(Arc::new(connection::Store::open_reading(url).await?))
+}
+
+/// Whether there is a store at all: one that nobody made yet reads as an empty one.
+pub fn store_is_there(url: &str) -> bool {
+    match Address::parse(url) {
+        Ok(Address::File(path)) => path.exists(),
+        Ok(Address::Memory) | Err(_) => true,
+    }
 }
 
 /// Returns the JSON Schemas of policy files by file name.

@@ -1,14 +1,16 @@
 //! The addresses of somebody's proxyAddresses: one primary, the others aliases.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::text::Text;
 
 /// The `SMTP:` addresses of an account or tenant user, without the prefix.
 ///
 /// One pointer wide: many directories keep no addresses, and a million empty lists are memory.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Addresses(Option<Box<Parts>>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Parts {
     primary: Option<Text>,
     aliases: Box<[Text]>,

@@ -44,6 +44,12 @@ impl Digester {
         }
     }
 
+    /// Adds a part of the last field, which may come in parts of any size.
+    pub fn part(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.update(bytes);
+        self
+    }
+
     /// Returns the digest of all fields added.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hashbrown::{HashMap, HashSet};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::model::addresses::Addresses;
@@ -16,7 +17,7 @@ use crate::model::text::Text;
 const HIDDEN_MEMBERS: &str = "(all of them)";
 
 /// Everything that one directory holds and the rules need, independent of policies.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Directory {
     /// The name of the directory within its customer.
     pub name: Text,
@@ -43,7 +44,7 @@ pub struct Directory {
 }
 
 /// Where a directory was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// A server, by a name that no other server of the directory has.
     Server(Text),
@@ -52,11 +53,11 @@ pub enum Origin {
 }
 
 /// An index into [`Directory::containers`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ContainerIndex(pub u32);
 
 /// An OU or another container.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Container {
     /// Its name.
     pub dn: Dn,
@@ -67,7 +68,7 @@ pub struct Container {
 }
 
 /// A user object.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Person {
     /// objectGUID: who this is, for ever.
     pub guid: Guid,
@@ -102,7 +103,7 @@ pub struct Person {
 }
 
 /// A user object without a usable objectGUID.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Unidentified {
     /// Its name.
     pub dn: Text,
@@ -115,7 +116,7 @@ pub struct Unidentified {
 }
 
 /// A group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Group {
     /// objectGUID.
     pub guid: Guid,
@@ -142,7 +143,7 @@ pub struct Group {
 }
 
 /// A direct member of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Member {
     /// An index into [`Directory::people`].
     Person(u32),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::text::{Text, fold, is_plain};
 
@@ -177,6 +177,13 @@ impl fmt::Debug for Dn {
 impl Serialize for Dn {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.written)
+    }
+}
+
+impl<'de> Deserialize<'de> for Dn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Text::deserialize(deserializer)?;
+        Self::parse(&written).map_err(serde::de::Error::custom)
     }
 }
 

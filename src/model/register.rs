@@ -22,6 +22,19 @@ pub struct RegisterState {
     pub measures: Measures,
     /// Holds that were recorded.
     pub holds: Vec<Hold>,
+    /// What the last complete readings held, where they were kept.
+    pub readings: Option<Digest>,
+}
+
+/// Complete readings of one customer, packed to be kept: what `explain --cached` is told from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedReadings {
+    /// When they were made.
+    pub at: Timestamp,
+    /// Over what they hold.
+    pub digest: Digest,
+    /// All of it, compressed; `None` where it is what was kept before.
+    pub content: Option<Vec<u8>>,
 }
 
 /// What is identified by something that no rename changes, once it was resolved.

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// How many sub-authorities are kept. The format allows 15; accounts and groups have at most 5,
 /// and a fixed small array is what keeps a million people small.
 const MAX_SUB_AUTHORITIES: usize = 6;
 
 /// A security identifier (\[MS-DTYP\] 2.4.2), for example `S-1-5-21-1-2-3-512`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Sid {
     authority: [u8; 6],
     count: u8,

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Windows counts in 100 nanoseconds (\[MS-DTYP\] 2.3.3) …
 const TICKS_PER_SECOND: u64 = 10_000_000;
@@ -10,7 +11,7 @@ const TICKS_PER_SECOND: u64 = 10_000_000;
 const UNIX_EPOCH: i64 = 11_644_473_600;
 
 /// What a directory says of an account, and no rule asks for. Small, as there are a million.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// When the account ends (accountExpires); most never do.
     pub expires: Option<Expiry>,
@@ -21,7 +22,7 @@ pub struct Standing {
 }
 
 /// The end of an account, as accountExpires has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Expiry(NonZeroU64);
 
 impl Expiry {

@@ -1,6 +1,7 @@
 //! A Microsoft 365 tenant as it was read: all users, licensed or not, and what licences it owns.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::model::addresses::Addresses;
 use crate::model::guid::{Guid, Octets};
@@ -8,7 +9,7 @@ use crate::model::sid::Sid;
 use crate::model::text::Text;
 
 /// Everything that one tenant holds and the rules need, independent of policies.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Tenant {
     /// The tenant's id, where the source tells.
     pub id: Option<Text>,
@@ -21,11 +22,11 @@ pub struct Tenant {
 }
 
 /// An index into [`Tenant::licence_sets`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LicenceSetIndex(pub u32);
 
 /// A user of a tenant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TenantUser {
     /// The id, which never changes.
     pub id: Guid,
@@ -52,7 +53,7 @@ pub struct TenantUser {
 }
 
 /// What a tenant user's onPremisesImmutableId says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Anchor {
     /// There is none.
     None,
@@ -63,11 +64,11 @@ pub enum Anchor {
 }
 
 /// The licences of a user, sorted by SKU.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct LicenceSet(pub Vec<Licence>);
 
 /// One assigned SKU.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Licence {
     /// skuId.
     pub sku: Guid,
@@ -78,7 +79,7 @@ pub struct Licence {
 }
 
 /// A SKU that the tenant owns.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
     /// skuId.
     pub sku: Guid,

@@ -9,7 +9,7 @@ use crate::model::directory::{Directory, Person};
 use crate::model::guid::{Guid, Octets};
 use crate::model::register::AccountList;
 use crate::model::tenant::{Anchor, Tenant, TenantUser};
-use crate::model::text::{Text, fold, inert};
+use crate::model::text::{Text, fold, inert, same};
 use crate::plan::identify::Identified;
 use crate::plan::index::{Found, Index};
 use crate::plan::licence::LicenceTest;
@@ -420,12 +420,57 @@ impl<'a> Matcher<'a> {
 }
 
 /// The octets that tie an account: mS-DS-ConsistencyGuid where it has one, else objectGUID.
-fn anchor_of(person: &Person) -> Octets {
+pub fn anchor_of(person: &Person) -> Octets {
     person.consistency_guid.unwrap_or_else(|| person.guid.octets())
 }
 
-fn mail_addresses(user: &TenantUser) -> impl Iterator<Item = &str> {
+/// Returns the addresses that the key `mail` compares of a tenant user.
+pub fn mail_addresses(user: &TenantUser) -> impl Iterator<Item = &str> {
     user.mail.as_deref().into_iter().chain(user.addresses.primary().map(Text::as_str))
+}
+
+/// Describes what ties an account to a tenant user by a key: both attributes with their values.
+pub fn describe_tie(person: &Person, user: &TenantUser, key: MatchKey) -> String {
+    let pair = |mine: &str, value: &str, theirs: &str, other: &str| {
+        format!("{theirs} {} is the account's {mine} {}", inert(other), inert(value))
+    };
+    let name_or_none = |name: Option<&Text>| name.map_or_else(String::new, ToString::to_string);
+    match key {
+        MatchKey::ImmutableId => {
+            let octets = Guid::from_octets(anchor_of(person));
+            let mine = match person.consistency_guid {
+                Some(_) => "mS-DS-ConsistencyGuid",
+                None => "objectGUID",
+            };
+            pair(mine, &octets.to_string(), "onPremisesImmutableId", &octets.immutable_id())
+        }
+        MatchKey::SecurityIdentifier => {
+            let sid = person.sid.map(|sid| sid.to_string()).unwrap_or_default();
+            pair("objectSid", &sid, "onPremisesSecurityIdentifier", &sid)
+        }
+        MatchKey::UserPrincipalName => {
+            let mine = name_or_none(person.user_principal_name.as_ref());
+            pair("userPrincipalName", &mine, "userPrincipalName", &user.user_principal_name)
+        }
+        MatchKey::Mail => {
+            let mine = [person.mail.as_ref(), person.addresses.primary()].into_iter().flatten();
+            let shared = |address: &&Text| mail_addresses(user).any(|other| same(other, address));
+            let address = name_or_none(mine.into_iter().find(shared));
+            let (mine, theirs) = (
+                if person.mail.as_deref().is_some_and(|mail| same(mail, &address)) {
+                    "mail"
+                } else {
+                    "primary address"
+                },
+                if user.mail.as_deref().is_some_and(|mail| same(mail, &address)) {
+                    "mail"
+                } else {
+                    "primary address"
+                },
+            );
+            pair(mine, &address, theirs, &address)
+        }
+    }
 }
 
 /// Describes the users and accounts that an account could be tied to, each with its attribute.
@@ -542,6 +587,7 @@ fn addresses(user: &TenantUser) -> impl Iterator<Item = &str> {
     std::iter::once(user.user_principal_name.as_str()).chain(mail_addresses(user)).chain(aliases)
 }
 
-fn local_part(name: &str) -> &str {
+/// Returns a name without its domain.
+pub fn local_part(name: &str) -> &str {
     name.split_once('@').map_or(name, |(local, _)| local)
 }

@@ -41,6 +41,10 @@ pub struct Changes {
     pub orphans: BTreeMap<(AccountType, Text), u64>,
     /// Candidates to tell of that are not in the desired set.
     pub left_out: Vec<usize>,
+    /// The candidates that count, where one person may be a candidate several times; else all do.
+    pub chosen: Option<HashSet<usize>>,
+    /// Accounts that would go if nobody protected them, as positions in the register.
+    pub protected: Vec<usize>,
 }
 
 /// What the difference is computed from, besides the decisions.
@@ -96,6 +100,7 @@ pub fn diff(
         }
     }
     differ.judge_unseen();
+    differ.changes.chosen = chosen;
     differ.changes
 }
 
@@ -271,6 +276,7 @@ impl<'a> Differ<'a, '_> {
             approved: false,
         };
         if self.is_protected(account) {
+            self.changes.protected.push(position);
             // A grace that began before somebody protected the account ends there.
             if let AccountState::PendingRemoval { .. } = account.state {
                 let changes = vec![state_change(account.state.code(), "active")];
@@ -382,7 +388,8 @@ pub fn find_account(accounts: &[Account], by_key: &Index, key: &AccountKey) -> O
     found.positions().first().map(|position| *position as usize)
 }
 
-fn key_of(import: &Import, person: &Person) -> AccountKey {
+/// Returns who a person is as an account of an import.
+pub fn key_of(import: &Import, person: &Person) -> AccountKey {
     AccountKey { account_type: import.account_type, source: Source::Directory, id: person.guid }
 }
 

@@ -78,17 +78,23 @@ impl LicenceTest {
 
     /// Says of each licence of a user why it does not count: `FLOW_FREE (ignored)`.
     pub fn objections(&self, tenant: &Tenant, user: &TenantUser) -> Vec<String> {
-        let describe = |licence: &Licence| {
+        let assessed = self.assess(tenant, user).into_iter();
+        assessed.filter_map(|(name, objection)| Some(format!("{name} ({})", objection?))).collect()
+    }
+
+    /// Returns each licence of a user by name, with why it does not count; `None` for one that does.
+    pub fn assess(&self, tenant: &Tenant, user: &TenantUser) -> Vec<(String, Option<String>)> {
+        let assess = |licence: &Licence| {
             let missing = || {
                 let missing = self.plans.iter().find(|(plan, _)| !has_plan(tenant, licence, *plan));
                 missing.map(|(_, name)| format!("without the plan {}", inert(name)))
             };
-            let objection = self.objection(tenant, licence).or_else(missing)?;
-            Some(format!("{} ({objection})", inert(&name_of(tenant, licence))))
+            let objection = self.objection(tenant, licence).or_else(missing);
+            (inert(&name_of(tenant, licence)).into_owned(), objection)
         };
-        let mut objections: Vec<String> = tenant.licences_of(user).iter().filter_map(describe).collect();
-        objections.sort_unstable();
-        objections
+        let mut assessed: Vec<_> = tenant.licences_of(user).iter().map(assess).collect();
+        assessed.sort_unstable();
+        assessed
     }
 
     /// Whether a user holds a licence that counts.

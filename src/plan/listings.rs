@@ -1,10 +1,12 @@
 //! The lists beside the operations: who is kept, who is not imported, who is licensed outside.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use crate::model::account::{AccountKey, Profile, Source, Verdict};
-use crate::model::directory::Unidentified;
+use crate::model::account::{AccountKey, AccountType, Profile, Source, Verdict};
+use crate::model::directory::{Person, Unidentified};
 use crate::model::dn::Dn;
+use crate::model::tenant::TenantUser;
 use crate::model::text::{Text, fold, inert};
 use crate::plan::correlate::{Link, Nearest, Rivals, Roster, describe_rivals};
 use crate::plan::desire::Desired;
@@ -13,6 +15,7 @@ use crate::plan::licence::{LicenceTest, licence_names};
 use crate::plan::outcome::{AccountView, Kept, NotImported, TenantUserView};
 use crate::plan::screen::Screened;
 use crate::plan::select::Selected;
+use crate::policy::fleet::Import;
 
 /// What the lists are made from.
 pub struct Listings<'a> {
@@ -30,7 +33,7 @@ pub struct Listings<'a> {
     pub licences: &'a [Option<LicenceTest>],
 }
 
-impl Listings<'_> {
+impl<'a> Listings<'a> {
     /// Lists known accounts that an unclear record or match leaves as they are, by name.
     pub fn kept(&self, kept: &[(usize, Option<usize>, Verdict)]) -> Vec<Kept> {
         let mut list: Vec<Kept> = kept
@@ -51,73 +54,56 @@ impl Listings<'_> {
 
     /// Lists the candidates that are not in the desired set, by name, with what decided.
     pub fn not_imported(&self, left_out: &[usize]) -> Vec<NotImported> {
-        let nearest = std::cell::OnceCell::new();
-        let mut list: Vec<NotImported> = left_out
-            .iter()
-            .map(|position| {
-                let candidate = &self.screened.candidates[*position];
-                let decision = &self.desired.decisions[*position];
-                let import = self.selected.imports[candidate.import as usize].import;
-                let person =
-                    &self.known.directories[candidate.directory as usize].people[candidate.person as usize];
-                let key = AccountKey {
-                    account_type: import.account_type,
-                    source: Source::Directory,
-                    id: person.guid,
-                };
-                let user =
-                    decision.user.zip(self.known.tenant).map(|(user, tenant)| &tenant.users[user as usize]);
-                let profile = Profile {
-                    sam_account_name: person.sam_account_name.clone(),
-                    user_principal_name: person.user_principal_name.clone(),
-                    display_name: person.display_name.clone(),
-                    email: person.mail.clone(),
-                    mobile_phone: person.mobile.clone(),
-                    tenant_user_id: user.map(|user| user.id),
-                    password_sync: import.password_sync,
-                };
-                let mut candidates = self.rivals(*position);
-                let evidence = match (decision.verdict, self.known.tenant, user) {
-                    (Verdict::NoTenantMatch, Some(tenant), _) => {
-                        candidates = nearest.get_or_init(|| Nearest::new(tenant)).users(person);
-                        "no tenant user fits by any match key".to_owned()
-                    }
-                    (Verdict::AmbiguousMatch, ..) => "more than one possible match".to_owned(),
-                    (Verdict::MatchConflict, ..) => {
-                        "a stronger key points elsewhere than a weaker one".to_owned()
-                    }
-                    (Verdict::Guest, _, Some(user)) => {
-                        format!("tenant user {} is a guest", inert(&user.user_principal_name))
-                    }
-                    (Verdict::TenantDisabled, _, Some(user)) => {
-                        format!("sign-in of tenant user {} is blocked", inert(&user.user_principal_name))
-                    }
-                    (Verdict::Unlicensed, Some(tenant), Some(user)) => {
-                        let user_name = inert(&user.user_principal_name);
-                        let licence = self.licences[candidate.import as usize].as_ref();
-                        match licence.map(|licence| licence.objections(tenant, user).join(", ")) {
-                            Some(objections) if !objections.is_empty() => {
-                                format!("tenant user {user_name} holds no licence that counts: {objections}")
-                            }
-                            _ => format!("tenant user {user_name} holds no licence"),
-                        }
-                    }
-                    (verdict, ..) => self.screened.screens[candidate.import as usize]
-                        [candidate.directory as usize]
-                        .evidence(candidate.person, verdict),
-                };
-                NotImported {
-                    verdict: decision.verdict,
-                    account_type: import.account_type,
-                    account: AccountView::of(&key, &profile),
-                    evidence,
-                    candidates,
-                }
-            })
-            .collect();
+        let nearest = OnceCell::new();
+        let mut list: Vec<NotImported> =
+            left_out.iter().map(|position| self.left_out(*position, &nearest)).collect();
         self.add_unidentified(&mut list);
         list.sort_by_cached_key(|one| order(&one.account));
         list
+    }
+
+    /// Tells of one candidate that is not in the desired set, and what decided. `nearest` is filled where
+    /// it is needed.
+    pub fn left_out(&self, position: usize, nearest: &OnceCell<Nearest<'a>>) -> NotImported {
+        let candidate = &self.screened.candidates[position];
+        let decision = &self.desired.decisions[position];
+        let import = self.selected.imports[candidate.import as usize].import;
+        let person = &self.known.directories[candidate.directory as usize].people[candidate.person as usize];
+        let user = decision.user.zip(self.known.tenant).map(|(user, tenant)| &tenant.users[user as usize]);
+        let mut candidates = self.rivals(position);
+        let evidence = match (decision.verdict, self.known.tenant, user) {
+            (Verdict::NoTenantMatch, Some(tenant), _) => {
+                candidates = nearest.get_or_init(|| Nearest::new(tenant)).users(person);
+                "no tenant user fits by any match key".to_owned()
+            }
+            (Verdict::AmbiguousMatch, ..) => "more than one possible match".to_owned(),
+            (Verdict::MatchConflict, ..) => "a stronger key points elsewhere than a weaker one".to_owned(),
+            (Verdict::Guest, _, Some(user)) => {
+                format!("tenant user {} is a guest", inert(&user.user_principal_name))
+            }
+            (Verdict::TenantDisabled, _, Some(user)) => {
+                format!("sign-in of tenant user {} is blocked", inert(&user.user_principal_name))
+            }
+            (Verdict::Unlicensed, Some(tenant), Some(user)) => {
+                let user_name = inert(&user.user_principal_name);
+                let licence = self.licences[candidate.import as usize].as_ref();
+                match licence.map(|licence| licence.objections(tenant, user).join(", ")) {
+                    Some(objections) if !objections.is_empty() => {
+                        format!("tenant user {user_name} holds no licence that counts: {objections}")
+                    }
+                    _ => format!("tenant user {user_name} holds no licence"),
+                }
+            }
+            (verdict, ..) => self.screened.screens[candidate.import as usize][candidate.directory as usize]
+                .evidence(candidate.person, verdict),
+        };
+        NotImported {
+            verdict: decision.verdict,
+            account_type: import.account_type,
+            account: view_of(person, user, Some(import)),
+            evidence,
+            candidates,
+        }
     }
 
     /// Adds records without an objectGUID that lie in a selected OU.
@@ -134,17 +120,7 @@ impl Listings<'_> {
                 list.extend(records.into_iter().map(|record| NotImported {
                     verdict: Verdict::InvalidRecord,
                     account_type: one.import.account_type,
-                    account: AccountView {
-                        directory_id: None,
-                        tenant_user_id: None,
-                        sam_account_name: record.sam_account_name.clone().unwrap_or_default(),
-                        user_principal_name: record.user_principal_name.clone(),
-                        display_name: record.dn.clone(),
-                        email: None,
-                        mobile_phone: None,
-                        sources: vec!["activeDirectory"],
-                        password_sync: one.import.password_sync,
-                    },
+                    account: view_of_record(record, one.import.password_sync),
                     evidence: format!("{}: {}", inert(&record.dn), record.reason),
                     candidates: Vec::new(),
                 }));
@@ -177,7 +153,8 @@ impl Listings<'_> {
         list
     }
 
-    fn rivals(&self, position: usize) -> Vec<String> {
+    /// Describes everybody whom a candidate with an unclear match could have been.
+    pub fn rivals(&self, position: usize) -> Vec<String> {
         let candidate = &self.screened.candidates[position];
         let place = (candidate.directory, candidate.person);
         let describe = |rivals: &Rivals| match self.known.tenant {
@@ -188,6 +165,37 @@ impl Listings<'_> {
             Link::Ambiguous(rivals) | Link::Conflict(rivals) => describe(rivals),
             Link::NotAsked | Link::Nobody | Link::One { .. } => Vec::new(),
         }
+    }
+}
+
+/// Shows a person of a directory as plans show an account; `user` is the tenant user it is tied to.
+pub fn view_of(person: &Person, user: Option<&TenantUser>, import: Option<&Import>) -> AccountView {
+    let account_type = import.map_or(AccountType::EndUser, |import| import.account_type);
+    let key = AccountKey { account_type, source: Source::Directory, id: person.guid };
+    let profile = Profile {
+        sam_account_name: person.sam_account_name.clone(),
+        user_principal_name: person.user_principal_name.clone(),
+        display_name: person.display_name.clone(),
+        email: person.mail.clone(),
+        mobile_phone: person.mobile.clone(),
+        tenant_user_id: user.map(|user| user.id),
+        password_sync: import.is_some_and(|import| import.password_sync),
+    };
+    AccountView::of(&key, &profile)
+}
+
+/// Shows a record without an objectGUID as plans show an account.
+pub fn view_of_record(record: &Unidentified, password_sync: bool) -> AccountView {
+    AccountView {
+        directory_id: None,
+        tenant_user_id: None,
+        sam_account_name: record.sam_account_name.clone().unwrap_or_default(),
+        user_principal_name: record.user_principal_name.clone(),
+        display_name: record.dn.clone(),
+        email: None,
+        mobile_phone: None,
+        sources: vec!["activeDirectory"],
+        password_sync,
     }
 }
 

@@ -1,55 +1,54 @@
 //! The stages in their order: select, screen, correlate, desire, diff, guard.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use crate::model::account::{AccountKey, AccountState, AccountType, Verdict};
 use crate::model::digest::{Digest, Digester};
 use crate::model::directory::Directory;
 use crate::model::observation::Observation;
-use crate::model::reading::{Fault, FaultKind, Reading, Shortfall};
 use crate::model::register::{Measures, Pins, RegisterState, Reports};
 use crate::model::tenant::Tenant;
 use crate::model::text::Text;
-use crate::plan::correlate::correlate;
-use crate::plan::desire::desire;
-use crate::plan::diff::{Changes, Known, by_name, diff, find_account, orphan_operation};
+use crate::plan::diff::{Changes, by_name, diff, orphan_operation};
 use crate::plan::guard::{Guarded, Watch, carry_holds, guard, is_approved, source_changed, unused_approval};
-use crate::plan::identify::{Everybody, identify};
-use crate::plan::index::Index;
-use crate::plan::licence::{LicenceProblem, LicenceTest};
-use crate::plan::listings::Listings;
 use crate::plan::outcome::{
     Action, Consequences, CustomerPlan, CustomerState, FORMAT_VERSION, Finding, FindingCode, Operation, Plan,
     Severity, Summary,
 };
 use crate::plan::prove::{confirmed, miss_twice, sightings, wait_for_sight};
-use crate::plan::screen::screen;
-use crate::plan::select::{Resolver, Selected, select};
+use crate::plan::stages::{Readings, Stages, Trail, Wait, identify_in};
 use crate::policy::fleet::{Customer, Imports};
 
 /// Plans one customer of the tree.
 pub fn plan_customer(customer: &Customer, observation: &Observation) -> CustomerPlan {
+    plan_and(customer, observation, |plan, _| plan)
+}
+
+/// Plans one customer of the tree, and hands the plan on with the stages that it was made from;
+/// without them where nothing was decided about anybody.
+pub fn plan_and<T>(
+    customer: &Customer,
+    observation: &Observation,
+    then: impl FnOnce(CustomerPlan, Option<&Stages<'_>>) -> T,
+) -> T {
     let mut draft = Draft::new(customer.name.clone(), &observation.register);
     draft.plan.consequences.suspended = customer.suspend;
     let is_invalid = !customer.invalid.is_empty()
         || customer.imports.values().any(|imports| matches!(imports, Imports::Invalid(_)));
     if !customer.invalid.is_empty() {
-        return draft.finish(CustomerState::Invalid);
+        return then(draft.finish(CustomerState::Invalid), None);
     }
     let stopped_as = if is_invalid { Some(CustomerState::Invalid) } else { None };
     if !is_ready(customer) {
-        return draft.finish(stopped_as.unwrap_or(CustomerState::NotReady));
+        return then(draft.finish(stopped_as.unwrap_or(CustomerState::NotReady)), None);
     }
-    let readings = match complete_readings(observation) {
-        Ok(readings) => readings,
-        Err(findings) => {
-            draft.plan.findings = findings;
-            return draft.finish(stopped_as.unwrap_or(CustomerState::Unreadable));
-        }
-    };
+    let (readings, unread) = Readings::of(observation);
+    if !unread.is_empty() {
+        draft.plan.findings = unread;
+        return then(draft.finish(stopped_as.unwrap_or(CustomerState::Unreadable)), None);
+    }
     let (pins, source_approval) =
         match pin_sources(customer, &readings, &observation.register, observation.at) {
             Pinned::Same(pins) => (pins, None),
@@ -61,25 +60,28 @@ pub fn plan_customer(customer: &Customer, observation: &Observation) -> Customer
                     carry_holds(customer, &register.holds, held, &[], &BTreeMap::new(), observation.at);
                 draft.plan.findings = findings;
                 draft.plan.approval = Some(approval);
-                return draft.finish(stopped_as.unwrap_or(CustomerState::Held));
+                return then(draft.finish(stopped_as.unwrap_or(CustomerState::Held)), None);
             }
             Pinned::Unknown(findings) => {
                 draft.plan.findings = findings;
-                return draft.finish(stopped_as.unwrap_or(CustomerState::Unreadable));
+                return then(draft.finish(stopped_as.unwrap_or(CustomerState::Unreadable)), None);
             }
         };
     if let Some(findings) = same_domain_twice(&readings.directories) {
         draft.plan.findings = findings;
-        return draft.finish(stopped_as.unwrap_or(CustomerState::Held));
+        return then(draft.finish(stopped_as.unwrap_or(CustomerState::Held)), None);
     }
-    let judged = judge(customer, observation, &readings, pins, source_approval, &mut draft);
-    draft.finish(match stopped_as {
+    let identified = identify_in(customer, observation, &readings);
+    let mut stages = Stages::run(customer, observation, &readings, &identified, pins);
+    let judged = judge(&mut stages, source_approval, &mut draft);
+    let plan = draft.finish(match stopped_as {
         Some(state) => state,
         None if judged.unreadable => CustomerState::Unreadable,
         None if customer.suspend => CustomerState::Suspended,
         None if judged.held => CustomerState::Held,
         None => CustomerState::Ready,
-    })
+    });
+    then(plan, Some(&stages))
 }
 
 /// Plans a customer that the register knows and the tree no longer has: its accounts are orphaned
@@ -115,144 +117,89 @@ pub fn unite(revision: Text, mut customers: Vec<CustomerPlan>) -> Plan {
     Plan { format_version: FORMAT_VERSION, digest: digester.finish(), revision, summary, customers }
 }
 
-/// The complete readings of one customer.
-struct Readings<'a> {
-    directories: Vec<&'a Directory>,
-    tenant: Option<&'a Tenant>,
-}
-
 /// What came of judging a customer whose readings are complete.
 struct Judged {
     held: bool,
     unreadable: bool,
 }
 
-/// Runs the stages.
-fn judge(
-    customer: &Customer,
-    observation: &Observation,
-    readings: &Readings<'_>,
-    pins: Pins,
-    source_approval: Option<Digest>,
-    draft: &mut Draft,
-) -> Judged {
-    let register = &observation.register;
-    let invalid_types: BTreeSet<AccountType> = customer
-        .imports
-        .iter()
-        .filter(|(_, imports)| matches!(imports, Imports::Invalid(_)))
-        .map(|(account_type, _)| *account_type)
-        .collect();
-    let mut resolver = Resolver::new(&readings.directories, pins);
-    let mut selected = select(customer, &mut resolver);
-    let today = observation.at.to_zoned(TimeZone::UTC).date();
-    let everybody = Everybody {
-        directories: &readings.directories,
-        tenant: readings.tenant,
-        accounts: &register.accounts,
-        pins: &register.pins,
-    };
-    let identified = identify(customer, &everybody, today);
-    let mut screened = screen(&selected, &mut resolver, &identified, observation.at);
-    let licences = read_licence_rules(&selected, readings.tenant);
+/// Compares what the stages decided with the register, and asks the guards.
+fn judge(stages: &mut Stages<'_>, source_approval: Option<Digest>, draft: &mut Draft) -> Judged {
+    draft.plan.findings.append(&mut stages.take_findings());
+    let register = &stages.observation.register;
+    let at = stages.observation.at;
+    let known = stages.known();
+    let Changes { others, removals, ended, kept, desired: counts, orphans, left_out, chosen, protected } =
+        diff(&known, &stages.selected, &stages.screened, &stages.desired);
+    let mut trail = Trail { chosen, protected, waiting: Vec::new() };
 
-    let findings = &mut draft.plan.findings;
-    findings.append(&mut selected.findings);
-    findings.append(&mut screened.findings);
-    findings.append(&mut resolver.findings);
-    findings.extend_from_slice(&identified.findings);
-    findings.extend(licences.findings);
-    let mut blocked = selected.blocked.clone();
-    blocked.extend(screened.blocked.iter().chain(&licences.blocked).chain(&licences.unreadable));
-    let unclear = !blocked.is_empty();
-    blocked.extend(&invalid_types);
-
-    let by_key = Index::by_key((0_u32..).zip(register.accounts.iter().map(|account| account.key)));
-    let known_link = |key: &AccountKey| {
-        find_account(&register.accounts, &by_key, key)
-            .and_then(|found| register.accounts[found].profile.tenant_user_id)
-    };
-    let roster = correlate(
-        customer,
-        &readings.directories,
-        readings.tenant,
-        known_link,
-        &selected,
-        &screened,
-        &licences.tests,
-    );
-    let desired = desire(&screened, &roster, readings.tenant, &licences.tests);
-    let known = Known {
-        customer,
-        directories: &readings.directories,
-        tenant: readings.tenant,
-        accounts: &register.accounts,
-        by_key: &by_key,
-        blocked: &blocked,
-        at: observation.at,
-    };
-    let Changes { others, removals, ended, kept, desired: counts, orphans, left_out } =
-        diff(&known, &selected, &screened, &desired);
-
-    let mut measures = measure(readings);
-    measures.sightings = sightings(&readings.directories, &removals);
+    let mut measures = measure(stages.directories, stages.tenant);
+    measures.sightings = sightings(stages.directories, &removals);
     let told = &mut draft.plan.findings;
+    let before = keys(&removals);
     let removals = match source_approval {
         // Whoever approved another source has seen no removal of it yet.
         Some(_) => wait_for_sight(removals, told),
-        None => miss_twice(&readings.directories, &register.measures, removals, told),
+        None => miss_twice(stages.directories, &register.measures, removals, told),
     };
+    trail.note(&before, &removals, source_approval.map_or(Wait::MissedOnce, |_| Wait::SourceApproved));
+    let hidden_members = &stages.selected.hidden_members;
     let watch = Watch {
-        customer,
+        customer: stages.customer,
         accounts: &register.accounts,
         holds: &register.holds,
         before: &register.measures,
         now: &measures,
         desired: &counts,
         source_approval,
-        hidden_members: &selected.hidden_members,
-        at: observation.at,
+        hidden_members,
+        at,
     };
     // The end of a grace needs proof that the account is still out.
-    let is_proven = |operation: &Operation| !selected.hidden_members.contains(&operation.key.account_type);
-    let ended = ended.into_iter().filter(is_proven).collect();
+    let is_proven = |operation: &Operation| !hidden_members.contains(&operation.key.account_type);
+    let before = keys(&ended);
+    let ended: Vec<Operation> = ended.into_iter().filter(is_proven).collect();
+    trail.note(&before, &ended, Wait::HiddenMembers);
     let Guarded { operations, findings, approval, holds } = guard(&watch, removals, ended);
     draft.plan.findings.extend(findings);
     draft.plan.findings.extend(describe_orphans(&orphans, false));
     draft.plan.operations.extend(others);
+    let before = keys(&operations);
     draft.plan.operations.extend(operations);
-    let unanswered =
-        confirmed(observation.confirmation.as_ref(), &mut draft.plan.operations, &mut draft.plan.findings);
+    let confirmation = stages.observation.confirmation.as_ref();
+    let unanswered = confirmed(confirmation, &mut draft.plan.operations, &mut draft.plan.findings);
+    if confirmation.is_some() {
+        trail.note(&before, &draft.plan.operations, Wait::Unconfirmed);
+    }
     draft.plan.approval = approval;
-    let listings = Listings {
-        known: &known,
-        selected: &selected,
-        screened: &screened,
-        roster: &roster,
-        desired: &desired,
-        licences: &licences.tests,
-    };
+    let listings = stages.listings(&known);
     draft.plan.kept = listings.kept(&kept);
     draft.plan.not_imported = listings.not_imported(&left_out);
     draft.plan.licensed_outside_scope = listings.licensed_outside_scope();
-    draft.plan.consequences.reports = readings.tenant.map(|_| reports(&draft.plan));
-    let held = unclear || approval.is_some();
-    let consequences = &mut draft.plan.consequences;
-    consequences.pins = resolver.into_pins(invalid_types.is_empty());
-    if invalid_types.is_empty() {
-        consequences.pins.accounts = identified.pins.clone();
-    } else {
-        // The entries of an import that cannot be read are not here, and keep their people.
-        consequences.pins.accounts.extend(identified.pins.clone());
-    }
-    consequences.holds = holds;
+    draft.plan.consequences.reports = stages.tenant.map(|_| reports(&draft.plan));
+    let held = stages.is_unclear || approval.is_some();
+    let judges_all_types = stages.invalid.is_empty();
     // A turn that judges only one account type does not move what the other is measured by.
-    let judges_all = !held && invalid_types.is_empty();
-    if !judges_all {
+    if held || !judges_all_types {
         measures = Measures { sightings: measures.sightings, ..register.measures.clone() };
     }
+    let consequences = &mut draft.plan.consequences;
+    consequences.holds = holds;
     consequences.measures = (measures != register.measures).then_some(measures);
-    Judged { held, unreadable: unanswered || !licences.unreadable.is_empty() }
+    consequences.pins = stages.resolver.take_pins(judges_all_types);
+    let account_pins = stages.screened.identified.pins.clone();
+    if judges_all_types {
+        consequences.pins.accounts = account_pins;
+    } else {
+        // The entries of an import that cannot be read are not here, and keep their people.
+        consequences.pins.accounts.extend(account_pins);
+    }
+    stages.trail = trail;
+    Judged { held, unreadable: unanswered || !stages.licences.unreadable.is_empty() }
+}
+
+fn keys(operations: &[Operation]) -> Vec<AccountKey> {
+    operations.iter().map(|operation| operation.key).collect()
 }
 
 /// Whether every import has the sides that it needs.
@@ -264,58 +211,6 @@ fn is_ready(customer: &Customer) -> bool {
     imports.flatten().all(|import| {
         !customer.directories.is_empty() && (!import.password_sync || customer.tenant.is_some())
     })
-}
-
-/// Takes the values of complete readings, or tells of each that is not.
-fn complete_readings(observation: &Observation) -> Result<Readings<'_>, Vec<Finding>> {
-    let mut findings = Vec::new();
-    let mut directories = Vec::new();
-    for (name, reading) in &observation.directories {
-        match reading {
-            Reading::Complete(directory) => directories.push(directory),
-            Reading::Incomplete(shortfall) => findings.push(incomplete(
-                FindingCode::DirectoryIncomplete,
-                format!("directory {name}"),
-                shortfall,
-            )),
-            Reading::Unavailable(fault) => {
-                findings.push(unavailable(
-                    FindingCode::DirectoryUnavailable,
-                    format!("directory {name}"),
-                    fault,
-                ));
-            }
-        }
-    }
-    let mut tenant = None;
-    match &observation.tenant {
-        None => {}
-        Some(Reading::Complete(read)) => tenant = Some(read),
-        Some(Reading::Incomplete(shortfall)) => {
-            findings.push(incomplete(FindingCode::TenantIncomplete, "tenant".to_owned(), shortfall));
-        }
-        Some(Reading::Unavailable(fault)) => {
-            let code = match fault.kind {
-                FaultKind::Unconsented => FindingCode::TenantUnconsented,
-                _ => FindingCode::TenantUnavailable,
-            };
-            findings.push(unavailable(code, "tenant".to_owned(), fault));
-        }
-    }
-    if findings.is_empty() { Ok(Readings { directories, tenant }) } else { Err(findings) }
-}
-
-fn incomplete(code: FindingCode, subject: String, shortfall: &Shortfall) -> Finding {
-    let Shortfall { what, read } = shortfall;
-    let message =
-        format!("{what}; {read} objects had been read; everything stays as it is until a reading is whole");
-    Finding { code, severity: Severity::Error, subject, message }
-}
-
-fn unavailable(code: FindingCode, subject: String, fault: &Fault) -> Finding {
-    let hint = fault.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
-    let message = format!("{}{hint}; everything stays as it is until it can be read", fault.what);
-    Finding { code, severity: Severity::Error, subject, message }
 }
 
 /// What came of comparing the sources with the ones that were pinned.
@@ -432,66 +327,6 @@ fn same_domain_twice(directories: &[&Directory]) -> Option<Vec<Finding>> {
     (!findings.is_empty()).then_some(findings)
 }
 
-/// The licence rules of all imports, read against the tenant.
-struct LicenceRules {
-    /// Per import; `None` for one that does not link.
-    tests: Vec<Option<LicenceTest>>,
-    findings: Vec<Finding>,
-    blocked: BTreeSet<AccountType>,
-    unreadable: BTreeSet<AccountType>,
-}
-
-fn read_licence_rules(selected: &Selected<'_>, tenant: Option<&Tenant>) -> LicenceRules {
-    let mut rules = LicenceRules {
-        tests: Vec::new(),
-        findings: Vec::new(),
-        blocked: BTreeSet::new(),
-        unreadable: BTreeSet::new(),
-    };
-    for one in &selected.imports {
-        let import = one.import;
-        let Some(tenant) = tenant.filter(|_| import.password_sync) else {
-            rules.tests.push(None);
-            continue;
-        };
-        let (test, problems) = LicenceTest::of(&import.licences, tenant);
-        rules.tests.push(Some(test));
-        for problem in problems {
-            let subject = format!("policy {}", import.policy);
-            rules.findings.push(match problem {
-                LicenceProblem::NamesUnknown => {
-                    rules.unreadable.insert(import.account_type);
-                    Finding {
-                        code: FindingCode::TenantIncomplete,
-                        severity: Severity::Error,
-                        subject,
-                        message: "it names licences, and the tenant's subscribedSkus, which tell the names, could not \
-                                  be read: nobody is added or removed; grant LicenseAssignment.Read.All, or write \
-                                  SKU ids"
-                            .to_owned(),
-                    }
-                }
-                LicenceProblem::NotOwned(name) => Finding {
-                    code: FindingCode::SkuNotOwned,
-                    severity: Severity::Warning,
-                    subject,
-                    message: format!("the tenant does not own `{name}`"),
-                },
-                LicenceProblem::NoneOwned => {
-                    rules.blocked.insert(import.account_type);
-                    Finding {
-                        code: FindingCode::SkuNotOwned,
-                        severity: Severity::Error,
-                        subject,
-                        message: "the tenant owns none of `licenses.anyOf`: nobody is added or removed".to_owned(),
-                    }
-                }
-            });
-        }
-    }
-    rules
-}
-
 fn reports(plan: &CustomerPlan) -> Reports {
     let unlicensed = plan.not_imported.iter().filter(|one| one.verdict == Verdict::Unlicensed);
     Reports {
@@ -500,14 +335,14 @@ fn reports(plan: &CustomerPlan) -> Reports {
     }
 }
 
-fn measure(readings: &Readings<'_>) -> Measures {
+fn measure(directories: &[&Directory], tenant: Option<&Tenant>) -> Measures {
     let mut measures = Measures::default();
-    for directory in &readings.directories {
+    for directory in directories {
         let mut ids: Vec<_> = directory.people.iter().map(|person| person.guid).collect();
         ids.sort_unstable();
         measures.directories.insert(directory.name.clone(), ids);
     }
-    measures.tenant = readings.tenant.map(|tenant| {
+    measures.tenant = tenant.map(|tenant| {
         let mut ids: Vec<_> = tenant.users.iter().map(|user| user.id).collect();
         ids.sort_unstable();
         ids

@@ -28,12 +28,12 @@ pub struct Style<'a> {
     pub apply: &'a str,
 }
 
-const GREEN: Ink = AnsiColor::Green.on_default();
-const YELLOW: Ink = AnsiColor::Yellow.on_default();
-const RED: Ink = AnsiColor::Red.on_default();
-const MAGENTA: Ink = AnsiColor::Magenta.on_default();
-const DIM: Ink = Ink::new().dimmed();
-const BOLD: Ink = Ink::new().bold();
+pub(super) const GREEN: Ink = AnsiColor::Green.on_default();
+pub(super) const YELLOW: Ink = AnsiColor::Yellow.on_default();
+pub(super) const RED: Ink = AnsiColor::Red.on_default();
+pub(super) const MAGENTA: Ink = AnsiColor::Magenta.on_default();
+pub(super) const DIM: Ink = Ink::new().dimmed();
+pub(super) const BOLD: Ink = Ink::new().bold();
 
 /// Writes a plan: a block for every customer with changes or something to know, the totals and
 /// the digest. Names from outside are inert in it.
@@ -128,17 +128,19 @@ fn is_orphaned(operation: &Operation) -> bool {
 }
 
 /// Shows a time to the second, as every text output does.
-fn moment(at: Timestamp) -> impl Display {
+pub(super) fn moment(at: Timestamp) -> impl Display {
     at.strftime("%Y-%m-%d %H:%M:%SZ")
 }
 
 impl Style<'_> {
-    fn paint<T: Display>(self, ink: Ink, text: T) -> Painted<T> {
+    /// Returns text in an ink, if there is colour.
+    pub(super) fn paint<T: Display>(self, ink: Ink, text: T) -> Painted<T> {
         Painted { ink: if self.colour { ink } else { Ink::new() }, text }
     }
 }
 
-struct Painted<T> {
+/// Text in an ink.
+pub(super) struct Painted<T> {
     ink: Ink,
     text: T,
 }
@@ -371,7 +373,7 @@ impl Report<'_> {
 }
 
 /// Returns by what name people know an account, inert.
-fn name_of(account: &AccountView) -> String {
+pub(super) fn name_of(account: &AccountView) -> String {
     let name = account
         .user_principal_name
         .as_deref()

@@ -46,12 +46,56 @@ pub struct DirectoryScope {
     groups: Vec<u32>,
 }
 
+/// What an entry of a selection resolved to: a position in the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selector {
+    /// An OU.
+    Unit(u32),
+    /// A group.
+    Group(u32),
+}
+
+impl Selector {
+    /// Returns its name.
+    pub fn dn(self, directory: &Directory) -> &Dn {
+        match self {
+            Self::Unit(unit) => &directory.containers[unit as usize].dn,
+            Self::Group(group) => &directory.groups[group as usize].dn,
+        }
+    }
+}
+
 impl DirectoryScope {
     /// Whether a person of this directory is selected.
     pub fn has(&self, directory: &Directory, person: u32) -> bool {
         let container = directory.people[person as usize].container.0 as usize;
         self.containers.get(container).copied().unwrap_or(false)
             || self.members.as_ref().is_some_and(|members| members.has(person))
+    }
+
+    /// Returns what selects a person of this directory: the innermost OU, or the group.
+    pub fn selector(&self, directory: &Directory, person: u32) -> Option<Selector> {
+        if !self.has(directory, person) {
+            return None;
+        }
+        let lies_in = &directory.container_of(&directory.people[person as usize]).dn;
+        let dn = |root: &u32| &directory.containers[*root as usize].dn;
+        let roots = self.roots.iter().filter(|root| lies_in.is_under(dn(root)));
+        let innermost = roots.max_by_key(|root| dn(root).key().len()).copied();
+        let group = || self.members.as_ref()?.path(person).first().copied();
+        innermost.map(Selector::Unit).or_else(|| group().map(Selector::Group))
+    }
+
+    /// Returns all that is selected.
+    pub fn selectors(&self) -> impl Iterator<Item = Selector> {
+        let units = self.roots.iter().copied().map(Selector::Unit);
+        units.chain(self.groups.iter().copied().map(Selector::Group))
+    }
+
+    /// Returns the groups through which a person belongs to a selected one, from the innermost outwards,
+    /// if only by nesting, which selects nobody.
+    pub fn nested_path(&self, directory: &Directory, person: u32) -> Vec<u32> {
+        Membership::nested(directory, &self.groups).path(person)
     }
 
     /// Whether a name without a person behind it lies in a selected OU.
@@ -339,13 +383,14 @@ impl<'a> Resolver<'a> {
         self.directories
     }
 
-    /// Returns the pins. With `forget_unused`, entries that no policy has any more are left out,
+    /// Takes the pins. With `forget_unused`, entries that no policy has any more are left out,
     /// so that one written again later is looked up by name.
-    pub fn into_pins(mut self, forget_unused: bool) -> Pins {
+    pub fn take_pins(&mut self, forget_unused: bool) -> Pins {
+        let mut pins = std::mem::take(&mut self.pins);
         if forget_unused {
-            self.pins.scopes.retain(|name, _| self.used.contains(name));
+            pins.scopes.retain(|name, _| self.used.contains(name));
         }
-        self.pins
+        pins
     }
 
     fn empty_scopes(&self) -> Vec<DirectoryScope> {

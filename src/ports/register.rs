@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::model::account::Account;
-use crate::model::register::{Commit, CustomerStatus, Event, Measures, NewDelivery, RegisterState};
+use crate::model::register::{
+    Commit, CustomerStatus, Event, Measures, NewDelivery, PackedReadings, RegisterState,
+};
 use crate::model::text::Text;
 
 /// What may be asked of the register by anybody, plans included.
@@ -26,6 +28,8 @@ pub trait RegisterReader: Send + Sync {
     async fn removals_since(&self, since: Timestamp) -> Result<u64, RegisterFault>;
     /// Returns how each customer's last turn went, sorted by name.
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault>;
+    /// Returns the last complete readings of one customer, if any were kept.
+    async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault>;
 }
 
 /// What only a turn that applies may do.
@@ -47,6 +51,8 @@ pub trait Register: RegisterReader {
     ) -> Result<(), RegisterFault>;
     /// Records the users of complete readings that led to no held removal. Bookkeeping.
     async fn record_measures(&self, customer: &str, measures: &Measures) -> Result<(), RegisterFault>;
+    /// Keeps complete readings in place of those before. Bookkeeping.
+    async fn record_readings(&self, customer: &str, packed: PackedReadings) -> Result<(), RegisterFault>;
     /// Forgets accounts that were removed before a moment; returns how many. Bookkeeping: their
     /// events stay.
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault>;

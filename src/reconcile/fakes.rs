@@ -11,7 +11,9 @@ use crate::model::account::{Account, AccountKey, AccountState, AccountType, Prof
 use crate::model::digest::Digest;
 use crate::model::guid::Guid;
 use crate::model::observation::Observation;
-use crate::model::register::{Commit, CustomerStatus, Event, Measures, NewDelivery, RegisterState};
+use crate::model::register::{
+    Commit, CustomerStatus, Event, Measures, NewDelivery, PackedReadings, RegisterState,
+};
 use crate::model::text::Text;
 use crate::plan::outcome::{Action, Consequences, CustomerPlan, CustomerState, Operation, Summary};
 use crate::policy::fleet::{Customer, DirectorySource, TenantSource};
@@ -64,6 +66,7 @@ pub struct FakeRegister {
 struct Inner {
     customers: BTreeMap<Text, RegisterState>,
     statuses: BTreeMap<Text, CustomerStatus>,
+    readings: BTreeMap<Text, PackedReadings>,
     interferences: u32,
     deliveries: Vec<NewDelivery>,
 }
@@ -140,6 +143,10 @@ impl RegisterReader for FakeRegister {
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {
         Ok(self.inner().statuses.values().cloned().collect())
     }
+
+    async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault> {
+        Ok(self.inner().readings.get(customer).cloned())
+    }
 }
 
 #[async_trait]
@@ -185,6 +192,11 @@ impl Register for FakeRegister {
         known.directories.extend(measures.directories.clone());
         known.tenant = measures.tenant.clone().or(known.tenant.take());
         known.sightings.extend(measures.sightings.clone());
+        Ok(())
+    }
+
+    async fn record_readings(&self, customer: &str, packed: PackedReadings) -> Result<(), RegisterFault> {
+        self.inner().readings.insert(Text::from(customer), packed);
         Ok(())
     }
 

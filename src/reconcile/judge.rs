@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::observation::Observation;
 use crate::model::reading::{Fault, FaultKind, Reading};
-use crate::model::register::RegisterState;
+use crate::model::register::{PackedReadings, RegisterState};
 use crate::model::text::Text;
 use crate::plan::outcome::{CustomerPlan, Operation};
 use crate::plan::planner::{plan_absent, plan_customer};
@@ -13,6 +13,7 @@ use crate::policy::fleet::Customer;
 use crate::ports::register::RegisterFault;
 use crate::ports::source::Progress;
 use crate::reconcile::observe::{Observer, panic_text};
+use crate::reconcile::readings::pack;
 
 /// Whom a turn is for.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct Judged {
     pub observation: Observation,
     /// What could not be read.
     pub unread: Unread,
+    /// The readings to keep, if they are complete and to be kept.
+    pub packed: Option<PackedReadings>,
 }
 
 impl Judged {
@@ -107,18 +110,26 @@ pub(crate) struct Rules {
 pub struct Judge {
     observer: Observer,
     rules: Rules,
+    keeps_readings: bool,
 }
 
 impl Judge {
     /// Makes one that plans by the rules of the contract.
     pub fn new(observer: Observer) -> Self {
-        Self { observer, rules: Rules { listed: plan_customer, absent: plan_absent } }
+        let rules = Rules { listed: plan_customer, absent: plan_absent };
+        Self { observer, rules, keeps_readings: false }
+    }
+
+    /// Packs complete readings besides, for whoever writes.
+    #[must_use]
+    pub fn keeping_readings(self) -> Self {
+        Self { keeps_readings: true, ..self }
     }
 
     /// Makes one that plans by other rules.
     #[cfg(test)]
     pub(crate) fn with_rules(observer: Observer, rules: Rules) -> Self {
-        Self { observer, rules }
+        Self { observer, rules, keeps_readings: false }
     }
 
     /// Reads a customer and plans it. Writes nothing. Dropping the future ends the reads.
@@ -138,7 +149,10 @@ impl Judge {
         };
         let judged = self.plan(job, observation).await?;
         match job {
-            Job::Listed(customer) => self.confirm(customer, job, judged).await,
+            Job::Listed(customer) => {
+                let judged = self.confirm(customer, job, judged).await?;
+                if self.keeps_readings { pack_aside(job, judged).await } else { Ok(judged) }
+            }
             Job::Absent { .. } => Ok(judged),
         }
     }
@@ -166,7 +180,9 @@ impl Judge {
     /// As [`judge`](Self::judge).
     pub async fn judge_again(&self, job: &Job, judged: Judged) -> Result<Judged, TurnFault> {
         let register = self.observer.register.load(job.name()).await?;
-        self.plan(job, Observation { register, ..judged.observation }).await
+        let Judged { observation, packed, .. } = judged;
+        let judged = self.plan(job, Observation { register, ..observation }).await?;
+        Ok(Judged { packed, ..judged })
     }
 
     /// Plans on a thread where a million accounts hold nobody up.
@@ -180,12 +196,25 @@ impl Judge {
                 }
             };
             let unread = Unread::of(&observation);
-            Judged { plan, observation, unread }
+            Judged { plan, observation, unread, packed: None }
         });
-        planning.await.map_err(|error| match error.try_into_panic() {
-            Ok(panic) => TurnFault::Planner { customer: job.name().clone(), what: panic_text(&*panic) },
-            Err(_) => TurnFault::Stopped,
-        })
+        planning.await.map_err(|error| fault_of(job, error))
+    }
+}
+
+/// Packs readings on a thread where a million people hold nobody up.
+async fn pack_aside(job: &Job, judged: Judged) -> Result<Judged, TurnFault> {
+    let packing = tokio::task::spawn_blocking(move || {
+        let packed = pack(&judged.observation);
+        Judged { packed, ..judged }
+    });
+    packing.await.map_err(|error| fault_of(job, error))
+}
+
+fn fault_of(job: &Job, error: tokio::task::JoinError) -> TurnFault {
+    match error.try_into_panic() {
+        Ok(panic) => TurnFault::Planner { customer: job.name().clone(), what: panic_text(&*panic) },
+        Err(_) => TurnFault::Stopped,
     }
 }
 

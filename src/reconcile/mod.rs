@@ -7,4 +7,5 @@ pub mod fakes;
 pub mod judge;
 pub mod notice;
 pub mod observe;
+pub mod readings;
 pub mod turn;

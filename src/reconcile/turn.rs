@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::account::AccountState;
 use crate::model::duration::Seconds;
-use crate::model::register::{Commit, CustomerStatus, RegisterState};
+use crate::model::register::{Commit, CustomerStatus, PackedReadings, RegisterState};
 use crate::model::text::Text;
 use crate::plan::diff::RESTORABLE;
 use crate::plan::fleet_limit::keep;
@@ -188,13 +188,16 @@ impl Reconciler {
         tree_revision: &Text,
         next: Next<'_>,
     ) -> Result<TurnOutcome, TurnFault> {
-        let Judged { plan, observation, unread } = judged;
+        let Judged { plan, observation, unread, packed } = judged;
         let customer = plan.name.clone();
         if may_write(&plan) {
             if let Some(measures) = &plan.consequences.measures
                 && *measures != observation.register.measures
             {
                 self.register.record_measures(&customer, measures).await?;
+            }
+            if let Some(packed) = packed {
+                self.keep(&customer, packed).await;
             }
             let before = RESTORABLE.before(observation.at);
             if outlived(&observation.register, before) {
@@ -215,6 +218,13 @@ impl Reconciler {
         self.register.record_status(&status, &deliveries).await?;
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(customer, status);
         Ok(outcome)
+    }
+
+    /// Keeps readings, for explanations alone: the turn is as good without them.
+    async fn keep(&self, customer: &Text, packed: PackedReadings) {
+        if let Err(fault) = self.register.record_readings(customer, packed).await {
+            tracing::warn!(%customer, "the readings were not kept for `explain --cached`: {fault}");
+        }
     }
 
     fn previous(&self, customer: &Text) -> Option<CustomerStatus> {

@@ -9,10 +9,11 @@ use intake::adapters::store::connection::Store;
 use intake::model::account::{
     Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
 };
+use intake::model::digest::Digest;
 use intake::model::guid::Guid;
 use intake::model::register::{
-    AccountEntry, AccountList, Commit, CustomerStatus, Delivery, Hold, Measures, NewEvent, PinnedAccount,
-    PinnedScope, Pins, Reports, ScopeKind, ScopeName, Sighting,
+    AccountEntry, AccountList, Commit, CustomerStatus, Delivery, Hold, Measures, NewEvent, PackedReadings,
+    PinnedAccount, PinnedScope, Pins, Reports, ScopeKind, ScopeName, Sighting,
 };
 use intake::model::text::Text;
 use intake::ports::outbox::Outbox;
@@ -64,6 +65,7 @@ laws! {
     a_delivery_that_is_not_there_cannot_be_marked
     bookkeeping_raises_no_revision
     measures_of_a_source_stay_until_it_is_measured_again
+    readings_are_kept_whole_and_those_that_are_the_same_change_their_time
     only_accounts_that_were_removed_before_the_moment_are_forgotten
     twenty_thousand_accounts_come_back_equal
 }
@@ -574,6 +576,32 @@ async fn measures_of_a_source_stay_until_it_is_measured_again(register: &dyn Reg
     let none = Measures { tenant: Some(Vec::new()), ..Measures::default() };
     register.record_measures("contoso", &none).await.unwrap();
     assert_eq!(register.load("contoso").await.unwrap().measures.tenant, Some(Vec::new()));
+}
+
+async fn readings_are_kept_whole_and_those_that_are_the_same_change_their_time(
+    register: &dyn Register,
+    _: &dyn Outbox,
+) {
+    let packed = |text: &[u8], time| PackedReadings {
+        at: at(time),
+        digest: Digest::of(text),
+        content: Some([text, &[0, 0xff]].concat()),
+    };
+    assert_eq!(register.readings("contoso").await.unwrap(), None);
+    let first = packed(b"first", 1);
+    register.record_readings("contoso", first.clone()).await.unwrap();
+    assert_eq!(register.readings("contoso").await.unwrap(), Some(first.clone()));
+    let state = register.load("contoso").await.unwrap();
+    assert_eq!((state.revision, state.readings), (0, Some(first.digest)));
+    assert_eq!(register.load("fabrikam").await.unwrap().readings, None);
+    let same = |digest, time| PackedReadings { at: at(time), digest, content: None };
+    register.record_readings("contoso", same(first.digest, 2)).await.unwrap();
+    assert_eq!(register.readings("contoso").await.unwrap(), Some(PackedReadings { at: at(2), ..first }));
+    let second = packed(b"second", 3);
+    register.record_readings("contoso", second.clone()).await.unwrap();
+    // Another process wrote others meanwhile: theirs are not of this time.
+    register.record_readings("contoso", same(first.digest, 4)).await.unwrap();
+    assert_eq!(register.readings("contoso").await.unwrap(), Some(second));
 }
 
 async fn only_accounts_that_were_removed_before_the_moment_are_forgotten(

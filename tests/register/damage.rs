@@ -240,7 +240,7 @@ async fn a_migration_that_fails_leaves_the_store_as_it_was() {
     tamper(&folder.path(), "PRAGMA user_version = 0").await;
     let fault = Store::open(&folder.url()).await.unwrap_err();
     assert!(told(&fault).contains("already exists"), "{}", told(&fault));
-    tamper(&folder.path(), "PRAGMA user_version = 4").await;
+    tamper(&folder.path(), "PRAGMA user_version = 5").await;
     let store = folder.open().await;
     assert_eq!(store.load("contoso").await.unwrap().accounts, [account(1)]);
     assert_eq!(store.commit(small("contoso", 1)).await.unwrap(), 2);
@@ -252,7 +252,8 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_hol
     // What the later steps added.
     tamper(
         &folder.path(),
-        "ALTER TABLE statuses DROP COLUMN licensed_outside_scope; \
+        "DROP TABLE readings; \
+         ALTER TABLE statuses DROP COLUMN licensed_outside_scope; \
          ALTER TABLE statuses DROP COLUMN in_scope_without_license; \
          DROP INDEX events_by_time; DROP TABLE sightings; PRAGMA user_version = 1",
     )

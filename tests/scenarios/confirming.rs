@@ -14,7 +14,7 @@ use intake::model::directory::{Directory, Origin};
 use intake::model::dn::Dn;
 use intake::model::guid::Guid;
 use intake::model::reading::{Fault, FaultKind, Reading};
-use intake::model::register::{CustomerStatus, Event, RegisterState};
+use intake::model::register::{CustomerStatus, Event, PackedReadings, RegisterState};
 use intake::model::tenant::Tenant;
 use intake::model::text::Text;
 use intake::plan::outcome::{CustomerPlan, CustomerState, FindingCode, Operation};
@@ -144,6 +144,10 @@ impl RegisterReader for Port {
 
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {
         Ok(Vec::new())
+    }
+
+    async fn readings(&self, _customer: &str) -> Result<Option<PackedReadings>, RegisterFault> {
+        Ok(None)
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) fn observation(scenario: &Scenario) -> Observation {
         pins: pins(&scenario.register),
         measures: measures(&scenario.register, &directory, &tenant),
         holds: Vec::<Hold>::new(),
+        readings: None,
     };
     let directory = reading(scenario.directory.reading, directory);
     Observation {

@@ -8,5 +8,6 @@ pub mod connection;
 pub mod customers;
 pub mod fault;
 pub mod outbox;
+pub mod readings;
 pub mod register;
 pub mod schema;

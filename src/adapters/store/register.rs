@@ -6,9 +6,11 @@ use sqlx::SqliteConnection;
 
 use crate::adapters::store::connection::{NO_CHAIN, Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
-use crate::adapters::store::{accounts, audit, bookkeeping, customers, outbox};
+use crate::adapters::store::{accounts, audit, bookkeeping, customers, outbox, readings};
 use crate::model::account::Account;
-use crate::model::register::{Commit, CustomerStatus, Event, Measures, NewDelivery, RegisterState};
+use crate::model::register::{
+    Commit, CustomerStatus, Event, Measures, NewDelivery, PackedReadings, RegisterState,
+};
 use crate::model::text::Text;
 use crate::ports::register::{ChainCheck, Register, RegisterFault, RegisterReader};
 
@@ -56,6 +58,12 @@ impl RegisterReader for StoreReader {
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {
         self.ask(Vec::new(), |connection| Box::pin(bookkeeping::statuses(connection))).await
     }
+
+    async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault> {
+        let customer = customer.to_owned();
+        self.ask(None, |connection| Box::pin(async move { readings::read(connection, &customer).await }))
+            .await
+    }
 }
 
 #[async_trait]
@@ -86,6 +94,10 @@ impl RegisterReader for Store {
 
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {
         self.reader().statuses().await
+    }
+
+    async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault> {
+        self.reader().readings(customer).await
     }
 }
 
@@ -119,6 +131,12 @@ impl Register for Store {
         .await
     }
 
+    async fn record_readings(&self, customer: &str, packed: PackedReadings) -> Result<(), RegisterFault> {
+        let customer = customer.to_owned();
+        self.write(|connection| Box::pin(async move { readings::write(connection, &customer, packed).await }))
+            .await
+    }
+
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault> {
         let customer = customer.to_owned();
         self.write(move |connection| {
@@ -136,6 +154,7 @@ async fn load(connection: &mut SqliteConnection, customer: &str) -> Result<Regis
         pins: row.pins,
         measures: bookkeeping::measures(connection, customer).await?,
         holds: customers::holds(connection, customer).await?,
+        readings: readings::digest(connection, customer).await?,
     })
 }
 
