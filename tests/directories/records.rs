@@ -40,17 +40,9 @@ fn a_record_that_breaks_is_kept_and_the_others_go_on() {
     let here = Installation::new();
     here.write("contoso.json", r#"{"value": []}"#);
     here.customer("contoso", "Contoso", "{ldif: {file: contoso.ldif}}", "{snapshot: {file: contoso.json}}");
-    here.write(
-        "staff.yaml",
-        "apiVersion: intake.dev/v1
-kind: ImportPolicy
-metadata: {name: staff}
-spec:
-  accountType: EndUser
-  default: true
-  selection: {organizationalUnits: [OU=Staff]}
-  passwordSync: false
-",
+    here.default_policy(
+        "selection: {organizationalUnits: [OU=Staff]}
+         passwordSync: false",
     );
     let sound: Vec<(u64, Values<'_>)> = (1..=6).map(|number| (number, &[][..])).collect();
     write(&here, &sound);

@@ -6,6 +6,7 @@ pub mod contoso;
 pub mod graph;
 mod graph_server;
 pub mod intake;
+pub mod kerberos;
 pub mod ldap_proxy;
 pub mod ldif_text;
 pub mod process;
