@@ -13,7 +13,7 @@ use intake::model::duration::Seconds;
 use intake::model::guid::Guid;
 use intake::model::reading::{Fault, FaultKind, Reading, Shortfall};
 use intake::model::text::Text;
-use intake::policy::fleet::{Bind, LdapLocation, SecretRef};
+use intake::policy::fleet::{Bind, KerberosService, LdapLocation, SecretRef};
 use intake::ports::source::{DirectoryPort, Progress, Unwatched};
 use secrecy::SecretString;
 
@@ -28,6 +28,8 @@ mod below_the_domain;
 mod confirm;
 mod cut;
 mod field;
+#[cfg(feature = "kerberos")]
+mod kerberos;
 mod large_group;
 mod records;
 mod story;
@@ -42,13 +44,17 @@ fn everything() -> &'static Slapd {
 }
 
 fn location(url: &str) -> LdapLocation {
+    location_read_by(url, slapd::READER)
+}
+
+fn location_read_by(url: &str, reader: &str) -> LdapLocation {
     LdapLocation {
         urls: vec![url.to_owned()],
         start_tls: false,
         ca_file: None,
         base_dn: None,
-        bind: Some(Bind {
-            dn: slapd::READER.to_owned(),
+        bind: Some(Bind::Password {
+            dn: reader.to_owned(),
             password_from: SecretRef::Env("INTAKE_SECRET_CONTOSO__LDAP".to_owned()),
         }),
         page_size: 1000,
@@ -66,10 +72,7 @@ async fn read_as(location: LdapLocation, password: &str) -> Reading<Directory> {
 }
 
 async fn read_samba(location: impl FnOnce(&mut LdapLocation)) -> Reading<Directory> {
-    let mut set_up = self::location(&Samba::shared().url());
-    if let Some(bind) = &mut set_up.bind {
-        bind.dn = samba::ADMINISTRATOR.to_owned();
-    }
+    let mut set_up = location_read_by(&Samba::shared().url(), samba::ADMINISTRATOR);
     location(&mut set_up);
     read_as(set_up, samba::PASSWORD).await
 }
@@ -965,11 +968,7 @@ async fn a_domain_controller_is_read_over_encrypted_connections() {
 
 #[tokio::test]
 async fn a_domain_controller_says_why_it_refuses() {
-    let set_up = |dn: &str| {
-        let mut set_up = location(&Samba::shared().url());
-        set_up.bind.as_mut().expect("a bind").dn = dn.to_owned();
-        set_up
-    };
+    let set_up = |dn: &str| location_read_by(&Samba::shared().url(), dn);
     let fault = unavailable(read_as(set_up(samba::ADMINISTRATOR), "wrong").await);
     assert_eq!(fault.kind, FaultKind::Unauthorised);
     assert!(fault.what.ends_with("the name or the password is wrong"), "{}", fault.what);
@@ -1149,4 +1148,30 @@ async fn a_file_that_is_not_there_or_empty_is_no_directory() {
     assert_eq!(unavailable(read_file(folder.path()).await).what, "contoso.ldif: this is no file");
     assert_eq!(incomplete(read_text("").await).what, "contoso.ldif: the file holds no entry");
     assert_eq!(incomplete(read_text("version: 1\n\n# nothing\n").await).read, 0);
+}
+
+// ---------------------------------------------------------------- Kerberos, as far as no KDC is needed
+
+fn by_kerberos(url: &str) -> LdapLocation {
+    let service = KerberosService { host: Some(Text::from("dc1.contoso.test")), realm: None };
+    LdapLocation {
+        bind: Some(Bind::Kerberos(service)),
+        ca_file: Some(everything().authority()),
+        ..location(url)
+    }
+}
+
+#[cfg(feature = "kerberos")]
+#[tokio::test]
+async fn kerberos_never_protects_a_connection_in_place_of_tls() {
+    let fault = unavailable(read(by_kerberos(&everything().url())).await);
+    assert!(fault.what.contains("over encrypted connections alone"), "{}", fault.what);
+}
+
+#[cfg(not(feature = "kerberos"))]
+#[tokio::test]
+async fn a_build_without_kerberos_says_so() {
+    let fault = unavailable(read(by_kerberos(&everything().tls_url("127.0.0.1"))).await);
+    assert_eq!(fault.what, "this build of Intake cannot speak Kerberos");
+    assert!(fault.hint.is_some_and(|hint| hint.contains("--features kerberos")));
 }

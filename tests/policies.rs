@@ -837,13 +837,16 @@ fn what_needs_the_operator_is_refused_without_and_taken_with_permission() {
         "  tenant: {{graph: {{tenantId: contoso.com, clientId: {id}, managedIdentity: {{clientId: {id}}}}}}}\n"
     ));
     let plaintext = document("  directories: [{ldap: {urls: [\"ldap://dc.contoso.test\"]}}]\n");
+    let kerberos =
+        document("  directories: [{ldap: {urls: [\"ldaps://dc.contoso.test\"], bind: {kerberos: {}}}}]\n");
     let check_with = |text: &str, limits: &Limits| problems(&check(&tree(&[("a.yaml", text)]), limits));
-    let permitted =
-        Limits { permit: [Permit::Endpoints, Permit::ManagedIdentity, Permit::Plaintext].into(), ..limits() };
+    let all = [Permit::Endpoints, Permit::ManagedIdentity, Permit::Plaintext, Permit::Kerberos];
+    let permitted = Limits { permit: all.into(), ..limits() };
     for (text, words) in [
         (&endpoints, "does not permit `endpoints`"),
         (&identity, "does not permit `managedIdentity`"),
         (&plaintext, "in plain text"),
+        (&kerberos, "does not permit `kerberos`"),
     ] {
         let refused = check_with(text, &limits());
         assert!(refused.len() == 1 && refused[0].contains(words), "{refused:?}");
@@ -867,6 +870,62 @@ fn what_needs_the_operator_is_refused_without_and_taken_with_permission() {
     assert_eq!(check_with(&secured, &limits()), Vec::<String>::new());
     let hosts = Limits { hosts: vec!["*.fabrikam.test".to_owned()], ..limits() };
     assert!(check_with(&secured, &hosts)[0].contains("name the host `dc.contoso.test`"));
+}
+
+#[test]
+fn a_directory_is_read_with_a_password_or_by_kerberos_and_the_other_fields_fit_that() {
+    let problems_of = |urls: &str, bind: &str| {
+        let text = format!(
+            "apiVersion: intake.dev/v1\nkind: Customer\nmetadata: {{name: contoso}}\nspec:\n  directories:\n  - ldap:\n      urls: {urls}\n      bind: {bind}\n"
+        );
+        let hosts = vec!["*.contoso.test".to_owned(), "127.0.0.1".to_owned()];
+        let limits = Limits { permit: [Permit::Kerberos].into(), hosts, ..limits() };
+        check(&tree(&[("a.yaml", &text)]), &limits)
+    };
+    let named = "[ldaps://dc1.contoso.test]";
+    let address = "[ldaps://127.0.0.1]";
+    let password = "passwordFrom: {env: INTAKE_SECRET_CONTOSO__LDAP}";
+    for (urls, bind) in [
+        (named, format!("{{dn: svc@contoso.test, {password}}}")),
+        (named, "{kerberos: {}}".to_owned()),
+        (named, "{kerberos: {realm: CONTOSO.TEST}}".to_owned()),
+        (address, "{kerberos: {host: DC1.contoso.test}}".to_owned()),
+        ("[ldaps://dc1.contoso.test, ldaps://dc2.contoso.test]", "{kerberos: {}}".to_owned()),
+    ] {
+        sound(&problems_of(urls, &bind));
+    }
+    // The value of `urls` begins in column 13 of line 7, that of `bind` in column 13 of line 8.
+    for (urls, bind, at, words) in [
+        (named, "{}", "8:13", "exactly one of `dn`, `kerberos` is needed here, and none is given"),
+        (named, "{dn: svc@contoso.test}", "8:13", "`passwordFrom` is missing here"),
+        (named, &format!("{{{password}}}"), "8:13", "exactly one of `dn`, `kerberos` is needed here"),
+        (named, &format!("{{dn: svc, {password}, kerberos: {{}}}}"), "8:73", "and several are given"),
+        (named, &format!("{{kerberos: {{}}, {password}}}"), "8:42", "`passwordFrom` does not go with"),
+        (named, "{kerberos: true}", "8:24", "expected a mapping (`kerberos`)"),
+        (named, "{kerberos: {hots: dc1.contoso.test}}", "8:25", "unknown key `hots`"),
+        (named, "{kerberos: {host: dc1}}", "8:31", "malformed host name"),
+        (named, "{kerberos: {host: 127.0.0.1}}", "8:31", "malformed host name"),
+        (named, "{kerberos: {host: dc1.fabrikam.test}}", "8:31", "name the host `dc1.fabrikam.test`"),
+        (named, "{kerberos: {realm: contoso.test}}", "8:32", "did you mean `CONTOSO.TEST`?"),
+        (named, "{kerberos: {realm: CONTOSO@TEST}}", "8:32", "malformed realm"),
+        (address, "{kerberos: {}}", "7:14", "knows servers by their names, and this is an address"),
+        (
+            "[ldap://127.0.0.1]",
+            "{kerberos: {host: dc1.contoso.test}}",
+            "7:14",
+            "over encrypted connections alone",
+        ),
+        (
+            "[ldaps://dc1.contoso.test, ldaps://dc2.contoso.test]",
+            "{kerberos: {host: dc1.contoso.test}}",
+            "8:31",
+            "the name of one server, and `urls` has several",
+        ),
+    ] {
+        let checked = problems_of(urls, bind);
+        assert_eq!(checked.problems.len(), 1, "{urls} {bind}: {:?}", problems(&checked));
+        has(&checked, &format!("a.yaml:{at}"), words);
+    }
 }
 
 #[test]

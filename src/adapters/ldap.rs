@@ -13,13 +13,14 @@ use crate::adapters::ldap_backlinks::Backlinks;
 use crate::adapters::ldap_confirm::confirm;
 use crate::adapters::ldap_connection::{Connection, RootDse, tls_config};
 use crate::adapters::ldap_fault::{Failure, refused, transient};
+use crate::adapters::ldap_kerberos::{service_host, sign_in};
 use crate::adapters::ldap_search::Search;
 use crate::model::confirmation::PeopleNow;
 use crate::model::directory::Directory;
 use crate::model::guid::Guid;
 use crate::model::reading::{Fault, FaultKind, Reading, Shortfall};
 use crate::model::text::Text;
-use crate::policy::fleet::LdapLocation;
+use crate::policy::fleet::{Bind, LdapLocation};
 use crate::ports::source::{DirectoryPort, Progress};
 
 /// How long to wait before all servers are tried again; doubled each time.
@@ -121,8 +122,15 @@ impl LdapDirectory {
         let timeout = location.timeout.to_std();
         let mut connection =
             Connection::open(url, location.start_tls, tls, timeout).await.map_err(Failure::Unavailable)?;
-        if let Some(bind) = &location.bind {
-            connection.bind(bind, self.password.as_ref()).await.map_err(Failure::Unavailable)?;
+        match &location.bind {
+            Some(Bind::Password { dn, .. }) => {
+                connection.bind(dn, self.password.as_ref()).await.map_err(Failure::Unavailable)?;
+            }
+            Some(Bind::Kerberos(service)) => {
+                let host = service_host(url, service);
+                connection = sign_in(connection, host).await.map_err(Failure::Unavailable)?;
+            }
+            None => {}
         }
         let root = connection.root_dse().await.map_err(Failure::Unavailable)?;
         let base = location.base_dn.clone().or_else(|| root.default_base()).ok_or_else(|| {

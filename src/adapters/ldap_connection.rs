@@ -26,7 +26,6 @@ use crate::adapters::directory_object::shown;
 use crate::adapters::ldap_fault::{bind_fault, code, connection_fault, refused, transient};
 use crate::model::dn::Dn;
 use crate::model::reading::{Fault, FaultKind};
-use crate::policy::fleet::Bind;
 
 /// How long connecting may take, encryption included: a dead server must not cost a page's time.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -44,6 +43,8 @@ pub struct Connection {
     pub url: String,
     /// How long the server may take for an answer.
     pub patience: Duration,
+    /// Whether TLS protects everything that goes over it.
+    pub is_encrypted: bool,
     ldap: Ldap,
     driver: Driver,
 }
@@ -112,7 +113,8 @@ impl Connection {
             Ok(Err(error)) => connection_fault("", &error).what.trim_start_matches(": ").to_owned(),
             Err(_) => "the server sent something that breaks the protocol".to_owned(),
         });
-        Ok(Self { url: url_shown, patience, ldap, driver: Driver::Running(Box::pin(driver)) })
+        let is_encrypted = start_tls || parsed.scheme() == "ldaps";
+        Ok(Self { url: url_shown, patience, is_encrypted, ldap, driver: Driver::Running(Box::pin(driver)) })
     }
 
     /// Returns a handle for an operation. What it starts goes on while [`Self::run`] waits.
@@ -146,22 +148,22 @@ impl Connection {
         }
     }
 
-    /// Signs in.
+    /// Signs in with a name and a password.
     ///
     /// # Errors
     /// An unauthorised fault that says why, as far as the server does. An empty password is refused
     /// here: a server takes it for an anonymous visitor, and shows less instead of complaining.
-    pub async fn bind(&mut self, bind: &Bind, password: Option<&SecretString>) -> Result<(), Fault> {
+    pub async fn bind(&mut self, dn: &str, password: Option<&SecretString>) -> Result<(), Fault> {
         let url = self.url.clone();
         let password = password.map(SecretString::expose_secret).unwrap_or_default();
-        if password.is_empty() || bind.dn.trim().is_empty() {
-            let what = format!("{url}: the password of `{}` is empty", shown(&bind.dn));
+        if password.is_empty() || dn.trim().is_empty() {
+            let what = format!("{url}: the password of `{}` is empty", shown(dn));
             return Err(Fault::new(FaultKind::Unauthorised, what).hint("look at bind.passwordFrom"));
         }
         let mut ldap = self.handle();
-        match self.run(ldap.simple_bind(&bind.dn, password)).await {
+        match self.run(ldap.simple_bind(dn, password)).await {
             Ok(Ok(result)) if result.rc == code::SUCCESS => Ok(()),
-            Ok(Ok(result)) => Err(bind_fault(&url, &bind.dn, &result)),
+            Ok(Ok(result)) => Err(bind_fault(&url, dn, &result)),
             Ok(Err(error)) => Err(connection_fault(&url, &error)),
             Err(_) => Err(transient(format!("{url}: no answer to the sign-in in time"))),
         }

@@ -39,6 +39,8 @@ pub mod code {
     pub const SUCCESS: u32 = 0;
     /// Samba and Active Directory answer so to a search before a bind.
     pub const OPERATIONS_ERROR: u32 = 1;
+    /// A way to sign in that the server does not offer.
+    pub const AUTH_METHOD_NOT_SUPPORTED: u32 = 7;
     /// The server's time was up.
     pub const TIME_LIMIT: u32 = 3;
     /// The server shows only so many entries.
@@ -272,7 +274,7 @@ pub fn refused(what: String) -> Fault {
 }
 
 /// Returns a server's answer: its code, and its own words.
-fn answer(result: &LdapResult) -> String {
+pub fn answer(result: &LdapResult) -> String {
     let text = result.text.trim_matches(|character: char| character.is_whitespace() || character == '\0');
     if text.is_empty() {
         format!("result code {}", result.rc)

@@ -23,6 +23,8 @@ pub mod ldap_confirm;
 pub mod ldap_connection;
 pub mod ldap_fault;
 pub mod ldap_harvest;
+pub mod ldap_kerberos;
+pub mod ldap_kerberos_fault;
 pub mod ldap_search;
 pub mod ldif;
 pub mod ldif_record;

@@ -27,7 +27,7 @@ use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::tenant::Tenant;
 use crate::model::text::inert;
 use crate::policy::fleet::{
-    Customer, DirectoryLocation, DirectorySource, GraphApplication, GraphCredential, GraphEndpoints,
+    Bind, Customer, DirectoryLocation, DirectorySource, GraphApplication, GraphCredential, GraphEndpoints,
     GraphLocation, LdapLocation, SecretRef, TenantSource,
 };
 use crate::policy::source::shown;
@@ -71,8 +71,10 @@ impl AdapterSources {
         location: &LdapLocation,
     ) -> Result<LdapDirectory, Fault> {
         let owner = Owner::Customer(&customer.name);
-        let password =
-            location.bind.as_ref().map(|bind| self.secret(owner, &bind.password_from)).transpose()?;
+        let password = match &location.bind {
+            Some(Bind::Password { password_from, .. }) => Some(self.secret(owner, password_from)?),
+            Some(Bind::Kerberos(_)) | None => None,
+        };
         let ca_file = location.ca_file.as_deref().map(|path| self.file(path)).transpose()?;
         let location = LdapLocation { ca_file, ..location.clone() };
         Ok(LdapDirectory::new(source.name.clone(), location, password, self.patience))

@@ -182,6 +182,7 @@ fn build(spec: &OperatorSpec, folder: &Path, ledger: &mut Ledger) -> Operator {
             PermitWord::Endpoints => Permit::Endpoints,
             PermitWord::Plaintext => Permit::Plaintext,
             PermitWord::ManagedIdentity => Permit::ManagedIdentity,
+            PermitWord::Kerberos => Permit::Kerberos,
         })
         .collect();
     if let Some(allow) = spec.network.as_ref().and_then(|network| network.allow.as_ref()) {

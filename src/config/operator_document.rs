@@ -59,6 +59,8 @@ words! {
     "plaintext" => Plaintext,
     /// The identity of the machine.
     "managedIdentity" => ManagedIdentity,
+    /// The Kerberos credentials of the machine.
+    "kerberos" => Kerberos,
 }
 
 record! {

@@ -5,18 +5,19 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::model::duration::Seconds;
 use crate::model::text::{Text, fold};
+use crate::policy::check_bind::bind;
 use crate::policy::check_import::exclusions;
 use crate::policy::document_customer::{CustomerSpec, DirectorySpec, DocumentationSpec, LdapSpec};
 use crate::policy::document_part::Secret;
 use crate::policy::document_tenant::{GraphSpec, TenantSpec};
 use crate::policy::fleet::{
-    Bind, ChosenMatch, Customer, DirectoryLocation, DirectorySource, Documentation, Exclusion,
-    GraphApplication, GraphCredential, GraphLocation, LdapLocation, SecretRef, TenantSource,
+    ChosenMatch, Customer, DirectoryLocation, DirectorySource, Documentation, Exclusion, GraphApplication,
+    GraphCredential, GraphLocation, LdapLocation, SecretRef, TenantSource,
 };
 use crate::policy::limits::{ConnectionKind, Limits, Permit};
 use crate::policy::read::{Placed, Value, suggest};
 use crate::policy::source::{Ledger, Place};
-use crate::policy::value::{Address, Domain, RelativePath};
+use crate::policy::value::{Domain, RelativePath};
 use crate::policy::yaml::Scalar;
 
 /// What a customer's check needs besides the customer.
@@ -147,7 +148,7 @@ fn ldap(spec: &LdapSpec, context: &mut Context<'_>) -> Option<LdapLocation> {
     let plaintext = context.limits.permit.contains(&Permit::Plaintext);
     for url in &spec.urls.0 {
         let address = &url.value.0;
-        check_host(address, url.at, context);
+        check_host(&address.host, url.at, context);
         if address.scheme == "ldap" && !address.is_loopback && !start_tls && !plaintext {
             context
                 .ledger
@@ -173,10 +174,7 @@ fn ldap(spec: &LdapSpec, context: &mut Context<'_>) -> Option<LdapLocation> {
         None => Seconds(30),
     };
     let ca_file = spec.ca_file.as_ref().map(|path| tree_path(path, context));
-    let bind = spec.bind.as_ref().map(|bind| {
-        let password_from = secret(&bind.password_from.value, bind.password_from.at, context)?;
-        Some(Bind { dn: bind.dn.value.0.to_string(), password_from })
-    });
+    let bind = spec.bind.as_ref().map(|bind| self::bind(bind, spec, context));
     let ca_file = match ca_file {
         Some(path) => Some(path?),
         None => None,
@@ -248,19 +246,13 @@ fn application(spec: &GraphSpec, holder: Place, context: &mut Context<'_>) -> Op
         (own.managed_identity.as_ref().map(|field| field.at), Permit::ManagedIdentity),
     ];
     for (at, permit) in permits {
-        if let Some(at) = at
-            && !context.limits.permit.contains(&permit)
-        {
-            let code = permit.code();
-            context
-                .ledger
-                .report(at, format!("the operator does not permit `{code}`"))
-                .help(format!("in the operator's file (`--config`): permit: [{code}]"));
+        if let Some(at) = at {
+            check_permit(permit, at, context);
         }
     }
     if let Some(endpoints) = own.endpoints.as_ref().and_then(|field| field.value.as_ref()) {
         for url in [&endpoints.login, &endpoints.graph] {
-            check_host(&url.value.0, url.at, context);
+            check_host(&url.value.0.host, url.at, context);
         }
         // The machine's identity is the operator's, and its token would be sent there.
         if let Some(identity) = &own.managed_identity
@@ -296,18 +288,30 @@ fn application(spec: &GraphSpec, holder: Place, context: &mut Context<'_>) -> Op
     }
 }
 
-fn check_host(address: &Address, at: Place, context: &mut Context<'_>) {
-    if !context.limits.allows_host(&address.host) {
+/// Reports unless the operator permits it.
+pub fn check_permit(permit: Permit, at: Place, context: &mut Context<'_>) {
+    if !context.limits.permit.contains(&permit) {
+        let code = permit.code();
+        context
+            .ledger
+            .report(at, format!("the operator does not permit `{code}`"))
+            .help(format!("in the operator's file (`--config`): permit: [{code}]"));
+    }
+}
+
+/// Reports unless the operator lets a tree name the host.
+pub fn check_host(host: &str, at: Place, context: &mut Context<'_>) {
+    if !context.limits.allows_host(host) {
         let help = format!("allowed are: {}", context.limits.hosts.join(", "));
         context
             .ledger
-            .report(at, format!("the operator does not let a tree name the host `{}`", address.host))
+            .report(at, format!("the operator does not let a tree name the host `{host}`"))
             .help(help);
     }
 }
 
 /// Checks a secret's reference against what the operator lets this customer name.
-fn secret(reference: &Secret, at: Place, context: &mut Context<'_>) -> Option<SecretRef> {
+pub fn secret(reference: &Secret, at: Place, context: &mut Context<'_>) -> Option<SecretRef> {
     let reference = reference.reference()?;
     if !context.limits.allows_secret(context.name, &reference) {
         let shown = match &reference {

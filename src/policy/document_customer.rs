@@ -6,7 +6,8 @@ use crate::policy::document_part::{FileSpec, Secret};
 use crate::policy::document_tenant::TenantSpec;
 use crate::policy::read::{Given, Many, Map, Placed, Whole, record};
 use crate::policy::value::{
-    Accounts, DigestValue, DnValue, Domain, Duration, LdapUrl, Name, OneAccount, RelativePath, Word,
+    Accounts, DigestValue, DnValue, Domain, Duration, HostName, LdapUrl, Name, OneAccount, Realm,
+    RelativePath, Word,
 };
 
 record! {
@@ -77,7 +78,7 @@ record! {
     /// Below which name to read. By default the server's defaultNamingContext.
     "baseDn" => base_dn: Option<DnValue>,
     /// As whom to read.
-    "bind" => bind: Option<BindSpec>,
+    "bind" => bind: Option<Placed<BindSpec>>,
     /// Entries a page.
     #[schemars(extend("default" = 1000))]
     "pageSize" => page_size: Option<Whole<1, 10_000>>,
@@ -87,12 +88,24 @@ record! {
 }
 
 record! {
-    /// As whom a directory is read.
-    pub struct BindSpec = "`bind`";
+    /// As whom a directory is read: with a name and a password, or by Kerberos.
+    #[schemars(extend("dependentRequired" = {"dn": ["passwordFrom"], "passwordFrom": ["dn"]}))]
+    pub struct BindSpec = "`bind`" exactly_one &["dn", "kerberos"];
     /// A DN, or a userPrincipalName.
-    "dn" => dn: Placed<Word>,
+    "dn" => dn: Option<Given<Word>>,
     /// Where its password is kept.
-    "passwordFrom" => password_from: Placed<Secret>,
+    "passwordFrom" => password_from: Option<Given<Secret>>,
+    /// By Kerberos, with the credentials of the machine. The operator must permit `kerberos`.
+    "kerberos" => kerberos: Option<Given<KerberosSpec>>,
+}
+
+record! {
+    /// By which name Kerberos knows the directory server.
+    pub struct KerberosSpec = "`kerberos`";
+    /// The server's host name, where the URL has another one or an address.
+    "host" => host: Option<Placed<HostName>>,
+    /// The server's realm. By default the default realm of the machine.
+    "realm" => realm: Option<Placed<Realm>>,
 }
 
 record! {

@@ -328,11 +328,25 @@ pub struct LdapLocation {
 
 /// As whom a directory is read.
 #[derive(Debug, Clone)]
-pub struct Bind {
-    /// A DN or user principal name.
-    pub dn: String,
-    /// Where its password is kept.
-    pub password_from: SecretRef,
+pub enum Bind {
+    /// With a name and a password.
+    Password {
+        /// A DN or user principal name.
+        dn: String,
+        /// Where its password is kept.
+        password_from: SecretRef,
+    },
+    /// By Kerberos, as whoever the machine's own credentials are for.
+    Kerberos(KerberosService),
+}
+
+/// By which name Kerberos knows a directory server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KerberosService {
+    /// The server's host name; default: the one of the URL.
+    pub host: Option<Text>,
+    /// Its realm; default: the default realm of the machine.
+    pub realm: Option<Text>,
 }
 
 /// Where a secret is kept. A tree never holds the secret itself.

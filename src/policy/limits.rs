@@ -39,8 +39,10 @@ pub enum Permit {
     Endpoints,
     /// A directory that is read without TLS over a network.
     Plaintext,
-    /// The identity of the machine that Intake runs on.
+    /// The identity that the cloud gives the machine that Intake runs on.
     ManagedIdentity,
+    /// The Kerberos credentials of the machine that Intake runs on.
+    Kerberos,
 }
 
 /// What a connection leads to.
@@ -89,6 +91,7 @@ impl Permit {
             Self::Endpoints => "endpoints",
             Self::Plaintext => "plaintext",
             Self::ManagedIdentity => "managedIdentity",
+            Self::Kerberos => "kerberos",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From files to a fleet: documents as written, checked, and resolved to what applies to whom.
 
 pub mod check;
+pub mod check_bind;
 pub mod check_customer;
 pub mod check_import;
 pub mod check_sharing;

@@ -62,6 +62,12 @@ pub struct TenantId(pub String);
 /// A DNS domain, folded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain(pub Text);
+/// A server's name in DNS, folded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostName(pub Text);
+/// A Kerberos realm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Realm(pub Text);
 /// A directory server.
 #[derive(Debug, Clone)]
 pub struct LdapUrl(pub Address);
@@ -372,6 +378,33 @@ impl Value for Domain {
     }
 }
 
+impl Value for HostName {
+    fn from_scalar(scalar: &Scalar) -> Result<Self, Wrong> {
+        let written = text(scalar)?;
+        let is_address = written.parse::<std::net::IpAddr>().is_ok();
+        domain(written).filter(|_| !is_address).map(Self).ok_or_else(|| {
+            Wrong::new("malformed host name").help("write the server's whole name, as in `dc1.contoso.test`")
+        })
+    }
+}
+
+impl Value for Realm {
+    fn from_scalar(scalar: &Scalar) -> Result<Self, Wrong> {
+        let written = text(scalar)?;
+        let wrong =
+            || Wrong::new("malformed realm").help("write the domain in capitals, as in `CONTOSO.TEST`");
+        if domain(written).is_none() {
+            return Err(wrong());
+        }
+        // Case counts for Kerberos, and Active Directory knows its realm in capitals alone.
+        let capitals = written.to_uppercase();
+        if capitals != written {
+            return Err(wrong().help(format!("did you mean `{capitals}`?")));
+        }
+        Ok(Self(Text::from(written)))
+    }
+}
+
 /// Reads the address of a server: a scheme, a host and perhaps a port, and nothing else.
 fn address(written: &str, schemes: &[(&str, u16)], example: &str) -> Result<Address, Wrong> {
     let known = || schemes.iter().map(|(scheme, _)| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
@@ -557,6 +590,14 @@ values! {
     Domain: "text", {
         "type": "string", "pattern": "^[^ .@]+(\\.[^ .@]+)+$",
         "description": "What stands behind the `@` of a name.", "examples": ["contoso.com"]
+    };
+    HostName: "text", {
+        "type": "string", "pattern": "^[^ .@/]+(\\.[^ .@/]+)+$",
+        "description": "A server's whole name.", "examples": ["dc1.contoso.test"]
+    };
+    Realm: "text", {
+        "type": "string", "pattern": "^[^ .@/a-z]+(\\.[^ .@/a-z]+)+$",
+        "description": "A Kerberos realm: the domain in capitals.", "examples": ["CONTOSO.TEST"]
     };
     LdapUrl: "text", {
         "type": "string", "pattern": "^[Ll][Dd][Aa][Pp][Ss]?://[^/@?#]+/?$",

@@ -13,7 +13,7 @@ use intake::policy::fleet::LdapLocation;
 use intake::ports::source::{DirectoryPort as _, Unwatched};
 use secrecy::SecretString;
 
-use super::{complete, domain_with_people, location, person, read_samba};
+use super::{complete, domain_with_people, location, location_read_by, person, read_samba};
 use crate::support::contoso;
 use crate::support::graph::person as tenant_user;
 use crate::support::intake::{Installation, directory, persons, snapshot_source};
@@ -75,10 +75,7 @@ async fn a_domain_controller_tells_of_each_where_and_in_which_groups_it_is() {
         read.origin
     );
     let [juergen, asleep] = ["juergen", "asleep"].map(|name| person(&read, name).guid);
-    let mut set_up = location(&Samba::shared().url());
-    if let Some(bind) = &mut set_up.bind {
-        bind.dn = samba::ADMINISTRATOR.to_owned();
-    }
+    let set_up = location_read_by(&Samba::shared().url(), samba::ADMINISTRATOR);
     let found = people(ask(set_up, samba::PASSWORD, &[juergen, asleep, Guid::from_u128(404)]).await);
     let mut told: Vec<(&str, &str, Vec<&str>)> = found
         .iter()

@@ -113,14 +113,8 @@ fn changes() -> String {
     ldif
 }
 
-fn set_up(url: &str, reader: &str) -> LdapLocation {
-    let mut set_up = location(url);
-    set_up.bind.as_mut().expect("a bind").dn = reader.to_owned();
-    set_up
-}
-
 async fn read_field(url: &str) -> Directory {
-    complete(read_as(set_up(url, READER), READER_PASSWORD).await)
+    complete(read_as(location_read_by(url, READER), READER_PASSWORD).await)
 }
 
 /// An installation over the whole domain whose policy selects as said.
@@ -260,7 +254,7 @@ async fn a_domain_controller_says_why_each_account_may_not_sign_in() {
     let samba = field();
     let refused = async |name: &str, password: &str| {
         let reader = format!("{name}@contoso.test");
-        let fault = unavailable(read_as(set_up(&samba.url(), &reader), password).await);
+        let fault = unavailable(read_as(location_read_by(&samba.url(), &reader), password).await);
         assert_eq!(fault.kind, FaultKind::Unauthorised, "{}", fault.what);
         fault.what.rsplit(": ").next().expect("a reason").to_owned()
     };
@@ -280,7 +274,7 @@ async fn a_domain_controller_says_why_each_account_may_not_sign_in() {
 async fn an_ordinary_user_reads_a_domain_over_encrypted_connections() {
     let samba = field();
     for start_tls in [false, true] {
-        let mut set_up = set_up(&if start_tls { samba.url() } else { samba.tls_url() }, READER);
+        let mut set_up = location_read_by(&if start_tls { samba.url() } else { samba.tls_url() }, READER);
         set_up.start_tls = start_tls;
         set_up.ca_file = Some(samba.authority());
         let directory = complete(read_as(set_up.clone(), READER_PASSWORD).await);

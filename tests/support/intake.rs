@@ -50,7 +50,8 @@ pub struct Running {
 }
 
 impl Installation {
-    /// Makes one without customers. Trees may name endpoints of their own, as the fakes have some.
+    /// Makes one without customers. Trees may name endpoints of their own, as the fakes have some, and
+    /// sign in by Kerberos.
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("intake-tree-").tempdir().expect("a folder");
         fs::create_dir(folder.path().join("tree")).expect("a folder");
@@ -82,16 +83,21 @@ impl Installation {
         self.folder.path().join("state.db")
     }
 
-    /// Writes the operator's file: the register, the permission to name endpoints, and these lines.
+    /// Writes the operator's file: the register, the permissions, and these lines.
     pub fn operator(&self, lines: &str) {
         let state = self.state().display().to_string();
-        let text = format!("state: \"sqlite:{state}\"\npermit: [endpoints]\n{lines}");
+        let text = format!("state: \"sqlite:{state}\"\npermit: [endpoints, kerberos]\n{lines}");
         fs::write(self.folder.path().join("operator.yaml"), text).expect("written");
     }
 
     /// Lets customers' documents refer to this variable.
     pub fn secret(&mut self, name: &str, value: &str) {
-        self.environment.push((name.to_owned(), value.to_owned()));
+        self.environment(name, value);
+    }
+
+    /// Sets a variable of the program's environment.
+    pub fn environment(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.push((name.to_owned(), value.into()));
     }
 
     /// Writes a file of the tree as editors do: another one, renamed over the old one.

@@ -8,6 +8,7 @@ pub mod graph;
 mod graph_assertion;
 mod graph_server;
 pub mod intake;
+pub mod kerberos;
 pub mod ldap_proxy;
 pub mod ldif_text;
 pub mod others;

@@ -1,7 +1,7 @@
 //! A real Active Directory domain controller: Samba's.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -18,8 +18,8 @@ pub const PASSWORD: &str = "Correct-horse-1";
 /// The domain's naming context.
 pub const BASE: &str = "DC=contoso,DC=test";
 
-/// Samba has no settings for these.
-const PORTS: [u16; 4] = [389, 636, 3268, 3269];
+/// Samba has no settings for these: LDAP's, and Kerberos's.
+const PORTS: [u16; 6] = [389, 636, 3268, 3269, 88, 464];
 
 /// A running domain controller. It ends when this is dropped, or when the test program ends.
 pub struct Samba {
@@ -32,6 +32,15 @@ pub struct Samba {
 impl Samba {
     /// Makes a new domain and starts its controller on a loopback address of its own.
     pub fn start() -> Self {
+        Self::with_services("ldap")
+    }
+
+    /// Makes a new domain whose controller also answers Kerberos.
+    pub fn with_kerberos() -> Self {
+        Self::with_services("ldap, cldap, kdc")
+    }
+
+    fn with_services(services: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("intake-samba-").tempdir().expect("a folder");
         let path = folder.path().to_string_lossy().into_owned();
         let address = free_address(&PORTS);
@@ -54,7 +63,7 @@ netbios name = DC1
 workgroup = CONTOSO
 realm = CONTOSO.TEST
 server role = active directory domain controller
-server services = ldap
+server services = {services}
 private dir = {path}/private
 state directory = {path}/state
 cache directory = {path}/cache
@@ -96,6 +105,16 @@ tls cafile = {authority}
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Samba> = OnceLock::new();
         SHARED.get_or_init(Self::start)
+    }
+
+    /// Returns its folder, for files that are to go with it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Returns the address that it listens on.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
     }
 
     /// Returns the plain URL.
@@ -140,7 +159,7 @@ tls cafile = {authority}
         assert!(told.contains(&format!("Added {wanted} records")), "{wanted} wanted: {told}");
     }
 
-    /// Runs a command of `administration.py`.
+    /// Runs commands of `administration.py`, with `then` between them.
     pub fn administer(&self, arguments: &[&str]) {
         run(Command::new("/usr/bin/python3")
             .args(["-c", include_str!("administration.py")])
