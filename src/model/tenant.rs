@@ -4,7 +4,9 @@ use hashbrown::HashMap;
 
 use crate::model::addresses::Addresses;
 use crate::model::guid::{Guid, Octets};
+use crate::model::reading::Reading;
 use crate::model::sid::Sid;
+use crate::model::tenant_group::TenantGroup;
 use crate::model::text::Text;
 
 /// Everything that one tenant holds and the rules need, independent of policies.
@@ -18,6 +20,9 @@ pub struct Tenant {
     pub licence_sets: Vec<LicenceSet>,
     /// What the tenant owns (`subscribedSkus`), needed to read licences by name.
     pub subscriptions: Option<Vec<Subscription>>,
+    /// The groups that policies select: a reading of its own, as it needs a permission of its own.
+    /// `None` where nobody asked, or the source holds none.
+    pub groups: Option<Reading<Vec<TenantGroup>>>,
 }
 
 /// An index into [`Tenant::licence_sets`].
@@ -130,6 +135,11 @@ impl TenantBuilder {
     /// Sets what the tenant owns.
     pub fn subscriptions(&mut self, subscriptions: Vec<Subscription>) {
         self.tenant.subscriptions = Some(subscriptions);
+    }
+
+    /// Sets the groups.
+    pub fn groups(&mut self, groups: Reading<Vec<TenantGroup>>) {
+        self.tenant.groups = Some(groups);
     }
 
     /// Returns the index of a set of licences, in any order.

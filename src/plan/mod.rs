@@ -19,3 +19,5 @@ pub mod refusal;
 pub mod report;
 pub mod screen;
 pub mod select;
+pub mod tenant_scope;
+pub mod tenant_verdict;

@@ -28,6 +28,8 @@ use crate::plan::outcome::{
 use crate::plan::prove::{confirmed, miss_twice, sightings, wait_for_sight};
 use crate::plan::screen::screen;
 use crate::plan::select::{Resolver, Selected, select};
+use crate::plan::tenant_scope::select_tenant;
+use crate::plan::tenant_verdict::Judging;
 use crate::policy::fleet::{Customer, Imports};
 
 /// Plans one customer of the tree.
@@ -145,6 +147,7 @@ fn judge(
         .collect();
     let mut resolver = Resolver::new(&readings.directories, pins);
     let mut selected = select(customer, &mut resolver);
+    let scope = select_tenant(&mut selected, readings.tenant, &mut resolver);
     let today = observation.at.to_zoned(TimeZone::UTC).date();
     let everybody = Everybody {
         directories: &readings.directories,
@@ -154,14 +157,15 @@ fn judge(
     };
     let identified = identify(customer, &everybody, today);
     let mut screened = screen(&selected, &mut resolver, &identified, observation.at);
-    let licences = read_licence_rules(&selected, readings.tenant);
+    let mut licences = read_licence_rules(&selected, readings.tenant);
+    licences.unreadable.extend(&scope.unreadable);
 
     let findings = &mut draft.plan.findings;
     findings.append(&mut selected.findings);
     findings.append(&mut screened.findings);
     findings.append(&mut resolver.findings);
     findings.extend_from_slice(&identified.findings);
-    findings.extend(licences.findings);
+    findings.append(&mut licences.findings);
     let mut blocked = selected.blocked.clone();
     blocked.extend(screened.blocked.iter().chain(&licences.blocked).chain(&licences.unreadable));
     let unclear = !blocked.is_empty();
@@ -182,6 +186,15 @@ fn judge(
         &licences.tests,
     );
     let desired = desire(&screened, &roster, readings.tenant, &licences.tests);
+    let judging = Judging {
+        selected: &selected,
+        scope: &scope,
+        tenant: readings.tenant,
+        identified: &identified,
+        licences: &licences.tests,
+        at: observation.at,
+    };
+    let users = judging.candidates(|key| find_account(&register.accounts, &by_key, key).is_some());
     let known = Known {
         customer,
         directories: &readings.directories,
@@ -191,8 +204,8 @@ fn judge(
         blocked: &blocked,
         at: observation.at,
     };
-    let Changes { others, removals, ended, kept, desired: counts, orphans, left_out } =
-        diff(&known, &selected, &screened, &desired);
+    let Changes { others, removals, ended, kept, desired: counts, orphans, left_out, users_left_out } =
+        diff(&known, &selected, &screened, &desired, &users);
 
     let mut measures = measure(readings);
     measures.sightings = sightings(&readings.directories, &removals);
@@ -231,9 +244,10 @@ fn judge(
         roster: &roster,
         desired: &desired,
         licences: &licences.tests,
+        users: &users,
     };
     draft.plan.kept = listings.kept(&kept);
-    draft.plan.not_imported = listings.not_imported(&left_out);
+    draft.plan.not_imported = listings.not_imported(&left_out, &users_left_out);
     draft.plan.licensed_outside_scope = listings.licensed_outside_scope();
     draft.plan.consequences.reports = readings.tenant.map(|_| reports(&draft.plan));
     let held = unclear || approval.is_some();
@@ -261,8 +275,9 @@ fn is_ready(customer: &Customer) -> bool {
         Imports::Valid(imports) => Some(imports),
         Imports::Invalid(_) => None,
     });
-    imports.flatten().all(|import| {
-        !customer.directories.is_empty() && (!import.password_sync || customer.tenant.is_some())
+    imports.flatten().all(|import| match import.selection.is_of_tenant() {
+        true => customer.tenant.is_some(),
+        false => !customer.directories.is_empty() && (!import.password_sync || customer.tenant.is_some()),
     })
 }
 
@@ -450,7 +465,7 @@ fn read_licence_rules(selected: &Selected<'_>, tenant: Option<&Tenant>) -> Licen
     };
     for one in &selected.imports {
         let import = one.import;
-        let Some(tenant) = tenant.filter(|_| import.password_sync) else {
+        let Some(tenant) = tenant.filter(|_| import.needs_licence()) else {
             rules.tests.push(None);
             continue;
         };
