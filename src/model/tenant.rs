@@ -1,6 +1,6 @@
 //! A Microsoft 365 tenant as it was read: all users, licensed or not, and what licences it owns.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::model::addresses::Addresses;
 use crate::model::guid::{Guid, Octets};
@@ -183,5 +183,26 @@ impl Tenant {
     /// Returns the licences of a user.
     pub fn licences_of(&self, user: &TenantUser) -> &[Licence] {
         self.licence_sets.get(user.licences.0 as usize).map_or(&[], |set| &set.0)
+    }
+
+    /// Returns the members of the groups whom the listing of users does not have, sorted: they joined
+    /// meanwhile, are gone meanwhile, or one of the two listings is behind.
+    pub fn unlisted_members(&self) -> Vec<Guid> {
+        let Some(Reading::Complete(groups)) = &self.groups else { return Vec::new() };
+        let mut members: Vec<Guid> = groups.iter().flat_map(|group| group.users.iter().copied()).collect();
+        members.sort_unstable();
+        members.dedup();
+        if !members.is_empty() {
+            let listed: HashSet<Guid> = self.users.iter().map(|user| user.id).collect();
+            members.retain(|member| !listed.contains(member));
+        }
+        members
+    }
+
+    /// Takes users out of the groups: they do not exist any more.
+    pub fn forget_members(&mut self, gone: &[Guid]) {
+        if let Some(Reading::Complete(groups)) = &mut self.groups {
+            groups.iter_mut().for_each(|group| group.users.retain(|user| !gone.contains(user)));
+        }
     }
 }

@@ -53,12 +53,12 @@ impl WantedGroups {
     }
 }
 
-/// Adds the members that a second reading of some groups tells of. None is taken back: each list was
-/// whole, and one of the two may be behind.
-pub fn amend_groups(read: &mut [TenantGroup], now: Vec<TenantGroup>) {
+/// Adds the members that a second reading of some groups tells of, as far as they exist. None is taken
+/// back: each list was whole, and one of the two may be behind.
+pub fn amend_groups(read: &mut [TenantGroup], now: Vec<TenantGroup>, exists: impl Fn(&Guid) -> bool) {
     for group in now {
         if let Some(known) = read.iter_mut().find(|known| known.id == group.id) {
-            known.users.extend(group.users);
+            known.users.extend(group.users.into_iter().filter(&exists));
             known.users.sort_unstable();
             known.users.dedup();
         }
@@ -84,7 +84,8 @@ mod tests {
     #[test]
     fn a_second_reading_adds_members_and_takes_none_back() {
         let mut read = vec![group(1, &[7, 8]), group(2, &[9])];
-        amend_groups(&mut read, vec![group(1, &[8, 10]), group(3, &[11])]);
+        let exists = |user: &Guid| *user != Guid::from_u128(12);
+        amend_groups(&mut read, vec![group(1, &[8, 10, 12]), group(3, &[11])], exists);
         assert_eq!(read, [group(1, &[7, 8, 10]), group(2, &[9])]);
     }
 }

@@ -8,14 +8,14 @@ use hashbrown::HashSet;
 use crate::model::account::AccountType;
 use crate::model::guid::Guid;
 use crate::model::reading::Reading;
-use crate::model::register::{PinnedScope, ScopeKind, ScopeName};
+use crate::model::register::{PinnedScope, Pins, ScopeKind, ScopeName};
 use crate::model::tenant::Tenant;
-use crate::model::tenant_group::{NestedGroup, TenantGroup};
+use crate::model::tenant_group::{NestedGroup, TenantGroup, WantedGroups};
 use crate::model::text::{Text, fold, inert, same};
 use crate::plan::outcome::{Finding, FindingCode, Severity};
 use crate::plan::refusal::Refusal;
 use crate::plan::select::{Resolver, Selected};
-use crate::policy::fleet::{EntraGroupName, Import, Scope, Selection};
+use crate::policy::fleet::{Customer, EntraGroupName, Import, Imports, Scope, Selection};
 
 /// Whom the imports of a customer select in its tenant.
 pub struct TenantScope {
@@ -97,6 +97,26 @@ fn groups_of<'t>(tenant: &'t Tenant, import: &Import) -> Result<&'t [TenantGroup
 /// The pins of entries stay while a policy has them, whether or not the groups can be read.
 fn remember(entries: &[Scope<EntraGroupName>], resolver: &mut Resolver<'_>) {
     entries.iter().for_each(|entry| drop(resolver.recall(&scope_name(&entry.name))));
+}
+
+/// Returns the groups of its tenant that a customer's policies select, and what they were pinned to.
+pub fn wanted_groups(customer: &Customer, pins: &Pins) -> WantedGroups {
+    let mut wanted = WantedGroups::default();
+    let valid = customer.imports.values().filter_map(|imports| match imports {
+        Imports::Valid(imports) => Some(imports),
+        Imports::Invalid(_) => None,
+    });
+    for import in valid.flatten() {
+        let Selection::EntraGroups(entries) = &import.selection else { continue };
+        for Scope { name, .. } in entries {
+            match name {
+                EntraGroupName::Name(name) => drop(wanted.names.insert(name.clone())),
+                EntraGroupName::Id(id) => drop(wanted.ids.insert(*id)),
+            }
+            wanted.ids.extend(pins.scopes.get(&scope_name(name)).map(|pinned| pinned.guid));
+        }
+    }
+    wanted
 }
 
 fn scope_name(name: &EntraGroupName) -> ScopeName {
