@@ -11,6 +11,7 @@ mod findings;
 mod fleet;
 mod isolation;
 mod streams;
+mod tenant_only;
 
 fn intake(folder: &TempDir, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_intake"))

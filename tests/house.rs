@@ -17,7 +17,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
 ];
 
 /// Files that adapters share; all others serve one product.
-const SHARED_ADAPTERS: [&str; 3] = ["http", "directory_object", "tenant_object"];
+const SHARED_ADAPTERS: [&str; 4] = ["http", "directory_object", "tenant_object", "tenant_group_object"];
 
 /// Outside crates that live in one place each, so that replacing one is one place's work.
 const CRATES: [(&str, &str); 13] = [

@@ -16,14 +16,15 @@ use intake::model::reading::{Fault, FaultKind, Reading, Shortfall};
 use intake::model::register::RegisterState;
 use intake::model::standing::Standing;
 use intake::model::tenant::{Anchor, Licence, Tenant, TenantBuilder, TenantUser};
+use intake::model::tenant_group::TenantGroup;
 use intake::model::text::Text;
 use intake::plan::explain::explain;
 use intake::plan::explanation::{Explanation, Rule};
 use intake::plan::outcome::{Action, CustomerPlan, FindingCode, Operation};
 use intake::plan::planner::plan_customer;
 use intake::policy::fleet::{
-    AccountPattern, Customer, DirectoryLocation, DirectorySource, GroupName, Import, Imports, LicenceRule,
-    MatchKey, OuName, RemovalLimits, Scope, Selection, TenantSource,
+    AccountPattern, Customer, DirectoryLocation, DirectorySource, EntraGroupName, GroupName, Import, Imports,
+    LicenceRule, MatchKey, OuName, RemovalLimits, Scope, Selection, TenantSource,
 };
 use intake::reconcile::apply::commit_of;
 use intake::reconcile::notice::Stamp;
@@ -79,6 +80,8 @@ struct World {
     users: Vec<User>,
     accounts: Vec<Known>,
     by_group: bool,
+    /// Without a directory: people are selected in the tenant, and `directory` is how whole its groups are.
+    tenant_only: bool,
     password_sync: bool,
     grace: u64,
     limits: (u32, u32, u32),
@@ -144,14 +147,14 @@ fn worlds() -> impl Strategy<Value = World> {
             proptest::collection::vec(user, 0..12),
             proptest::collection::vec(known, 0..12),
         ),
-        (any::<bool>(), mostly(80), prop_oneof![Just(0_u64), Just(86_400)]),
+        (any::<bool>(), mostly(30), mostly(80), prop_oneof![Just(0_u64), Just(86_400)]),
         ((0_u32..=100, 0_u32..10, 0_u32..4), any::<bool>(), number()),
         (wholeness(), wholeness()),
     )
         .prop_map(
             |(
                 (people, users, accounts),
-                (by_group, password_sync, grace),
+                (by_group, tenant_only, password_sync, grace),
                 (limits, allow_empty, protected),
                 wholeness,
             )| {
@@ -161,6 +164,7 @@ fn worlds() -> impl Strategy<Value = World> {
                     users,
                     accounts,
                     by_group,
+                    tenant_only,
                     password_sync,
                     grace,
                     limits,
@@ -197,7 +201,12 @@ fn distinct<T: Clone>(all: &[T], number: impl Fn(&T) -> u8) -> Vec<T> {
 
 impl World {
     fn customer(&self) -> Customer {
-        let selection = if self.by_group {
+        let selection = if self.tenant_only && self.by_group {
+            let name = EntraGroupName::Name(Text::from("Intake Users"));
+            Selection::EntraGroups(vec![Scope { name, optional: false }])
+        } else if self.tenant_only {
+            Selection::Licensed
+        } else if self.by_group {
             let name = GroupName::Name(Text::from("Intake Users"));
             Selection::SecurityGroups(vec![Scope { name, optional: false }])
         } else {
@@ -232,16 +241,20 @@ impl World {
                 allow_empty: self.allow_empty,
             },
         };
+        let directory =
+            DirectorySource { name: Text::from("main"), location: DirectoryLocation::Ldif("x.ldif".into()) };
         Customer {
-            directories: vec![DirectorySource {
-                name: Text::from("main"),
-                location: DirectoryLocation::Ldif("x.ldif".into()),
-            }],
+            directories: if self.tenant_only { Vec::new() } else { vec![directory] },
             tenant: Some(TenantSource::Snapshot("x.json".into())),
-            protect: vec![AccountPattern::Guid(person_id(self.protected))],
+            protect: vec![AccountPattern::Guid(self.account_id(self.protected))],
             imports: BTreeMap::from([(AccountType::EndUser, Imports::Valid(vec![import]))]),
             ..Customer::named(Text::from("contoso"))
         }
+    }
+
+    /// Who an account of a number is.
+    fn account_id(&self, number: u8) -> Guid {
+        if self.tenant_only { user_id(number) } else { person_id(number) }
     }
 
     fn directory(&self, reversed: bool) -> Directory {
@@ -321,6 +334,21 @@ impl World {
                 licences: if user.licensed { licensed } else { unlicensed },
             });
         }
+        let mut members: Vec<Guid> =
+            users.iter().filter(|user| user.is_member()).map(|user| user_id(user.number)).collect();
+        if reversed {
+            members.reverse();
+        }
+        let group = TenantGroup {
+            id: Guid::from_u128(4),
+            display_name: Text::from("Intake Users"),
+            is_security: true,
+            holds_roles: false,
+            hides_members: false,
+            users: members,
+            groups: Vec::new(),
+        };
+        builder.groups(reading(self.directory, vec![group]));
         builder.finish()
     }
 
@@ -330,17 +358,23 @@ impl World {
             .map(|known| Account {
                 key: AccountKey {
                     account_type: AccountType::EndUser,
-                    source: Source::Directory,
-                    id: person_id(known.number),
+                    source: if self.tenant_only { Source::Tenant } else { Source::Directory },
+                    id: self.account_id(known.number),
                 },
                 profile: Profile {
-                    sam_account_name: Text::from(format!("u{}", known.number)),
+                    sam_account_name: match self.tenant_only {
+                        true => Text::default(),
+                        false => Text::from(format!("u{}", known.number)),
+                    },
                     user_principal_name: Some(Text::from(format!("u{}@contoso.test", known.number))),
                     display_name: Text::from(format!("Old {}", known.number)),
                     email: Some(Text::from("corrected by a technician")),
                     mobile_phone: None,
-                    tenant_user_id: known.user.map(user_id),
-                    password_sync: self.password_sync,
+                    tenant_user_id: match self.tenant_only {
+                        true => Some(user_id(known.number)),
+                        false => known.user.map(user_id),
+                    },
+                    password_sync: self.password_sync && !self.tenant_only,
                 },
                 state: match known.state {
                     0 => AccountState::Removed {
@@ -362,7 +396,7 @@ impl World {
                     _ => AccountState::Active,
                 },
                 provenance: Arc::new(Provenance {
-                    directory: Some(Text::from("main")),
+                    directory: (!self.tenant_only).then(|| Text::from("main")),
                     policy: Text::from(if known.foreign_policy { "gone" } else { "staff" }),
                     tree_revision: Text::from("1"),
                     run: Text::from("1"),
@@ -384,16 +418,10 @@ impl World {
     }
 
     fn observation(&self, reversed: bool) -> Observation {
-        fn reading<T>(wholeness: Wholeness, value: T) -> Reading<T> {
-            match wholeness {
-                Wholeness::Complete => Reading::Complete(value),
-                Wholeness::Incomplete => Reading::Incomplete(Shortfall { what: "cut".to_owned(), read: 3 }),
-                Wholeness::Unavailable => Reading::Unavailable(Fault::new(FaultKind::Transient, "away")),
-            }
-        }
+        let directory = || (Text::from("main"), reading(self.directory, self.directory(reversed)));
         Observation {
             at: moment(0),
-            directories: vec![(Text::from("main"), reading(self.directory, self.directory(reversed)))],
+            directories: (!self.tenant_only).then(directory).into_iter().collect(),
             tenant: Some(reading(self.tenant, self.tenant(reversed))),
             register: self.register(reversed),
             confirmation: None,
@@ -402,6 +430,21 @@ impl World {
 
     fn plan(&self) -> CustomerPlan {
         plan_customer(&self.customer(), &self.observation(false))
+    }
+}
+
+fn reading<T>(wholeness: Wholeness, value: T) -> Reading<T> {
+    match wholeness {
+        Wholeness::Complete => Reading::Complete(value),
+        Wholeness::Incomplete => Reading::Incomplete(Shortfall { what: "cut".to_owned(), read: 3 }),
+        Wholeness::Unavailable => Reading::Unavailable(Fault::new(FaultKind::Transient, "away")),
+    }
+}
+
+impl User {
+    /// Whether the user is in the group of the tenant.
+    fn is_member(&self) -> bool {
+        !self.mail_of.is_multiple_of(4)
     }
 }
 
@@ -438,7 +481,10 @@ proptest! {
     #[test]
     fn a_reading_that_is_not_whole_changes_nothing(world in worlds()) {
         let plan = world.plan();
-        if world.directory != Wholeness::Complete || world.tenant != Wholeness::Complete {
+        // Who selects by licence needs no groups.
+        let needs_directory = !world.tenant_only || world.by_group;
+        let is_short = needs_directory && world.directory != Wholeness::Complete;
+        if is_short || world.tenant != Wholeness::Complete {
             prop_assert!(plan.operations.is_empty());
             prop_assert!(plan.consequences.measures.is_none());
         }
@@ -516,7 +562,7 @@ proptest! {
             .map(|account| account.key.id)
             .collect();
         for operation in world.plan().operations.iter().filter(|operation| takes_away(operation.action)) {
-            prop_assert!(operation.key.id != person_id(world.protected));
+            prop_assert!(operation.key.id != world.account_id(world.protected));
             prop_assert!(!foreign.contains(&operation.key.id));
         }
     }
@@ -536,13 +582,19 @@ proptest! {
         let plan = world.plan();
         let added: Vec<_> = plan.operations.iter().filter(|one| one.action == Action::Add).collect();
         let mut users = BTreeSet::new();
-        for operation in added.iter().filter(|_| world.password_sync) {
+        let needs_licence = world.password_sync || world.tenant_only && !world.by_group;
+        for operation in added.iter().filter(|_| needs_licence) {
             let id = operation.profile.tenant_user_id.expect("a link");
             prop_assert!(users.insert(id), "one tenant user, two accounts");
             let user = world.users.iter().find(|user| user_id(user.number) == id).expect("read");
             prop_assert!(user.licensed && user.enabled && !user.guest);
         }
         for operation in added {
+            if world.tenant_only {
+                let user = world.users.iter().find(|user| user_id(user.number) == operation.key.id).expect("read");
+                prop_assert!(user.enabled && !user.guest && (!world.by_group || user.is_member()));
+                continue;
+            }
             let person = world.people.iter().find(|one| person_id(one.number) == operation.key.id).expect("read");
             prop_assert!(person.enabled && !person.broken);
             let is_selected = if world.by_group { person.in_group } else { person.in_staff };

@@ -11,6 +11,8 @@ use intake::policy::check::{Checked, TreeFile, check};
 use intake::policy::fleet::{Import, Imports, Selection};
 use intake::policy::limits::{ConnectionKind, Limits, Permit};
 
+mod tenant_only;
+
 /// Limits with one connection.
 fn limits() -> Limits {
     let mut limits = Limits::default();

@@ -10,6 +10,7 @@ use url::Url;
 use crate::adapters::graph_application::Application;
 use crate::adapters::graph_confirm::confirm;
 use crate::adapters::graph_credential::Credential;
+use crate::adapters::graph_groups::read_groups;
 use crate::adapters::graph_limiter::Limiters;
 use crate::adapters::graph_listing::{Graph, Pages, astray, is_expired_page};
 use crate::adapters::graph_token::TokenCache;
@@ -21,6 +22,7 @@ use crate::adapters::tenant_object::{
 use crate::model::guid::Guid;
 use crate::model::reading::{Fault, Reading, Shortfall};
 use crate::model::tenant::{Tenant, TenantBuilder};
+use crate::model::tenant_group::{TenantGroup, WantedGroups};
 use crate::model::text::{Text, inert};
 use crate::policy::fleet::GraphEndpoints;
 use crate::ports::source::{Progress, TenantPort};
@@ -112,13 +114,31 @@ impl TenantPort for GraphTenant {
             Ok(graph) => graph,
             Err(fault) => return Reading::Unavailable(fault),
         };
-        match confirm(&graph, users).await {
-            Ok(tenant) => Reading::Complete(Some(tenant)),
-            Err(failed) if failed.answered => {
-                Reading::Incomplete(Shortfall { what: with_hint(&failed.fault), read: 0 })
-            }
-            Err(failed) => Reading::Unavailable(failed.fault),
+        reading_of(confirm(&graph, users).await)
+    }
+
+    async fn groups(
+        &self,
+        wanted: &WantedGroups,
+        progress: &dyn Progress,
+    ) -> Reading<Option<Vec<TenantGroup>>> {
+        let patience = Patience::new(self.patience);
+        let graph = match self.graph(&patience) {
+            Ok(graph) => graph,
+            Err(fault) => return Reading::Unavailable(fault),
+        };
+        reading_of(read_groups(&graph, wanted, progress).await)
+    }
+}
+
+/// Returns what came of asking for single objects.
+fn reading_of<T>(answer: Result<T, Failed>) -> Reading<Option<T>> {
+    match answer {
+        Ok(value) => Reading::Complete(Some(value)),
+        Err(failed) if failed.answered => {
+            Reading::Incomplete(Shortfall { what: with_hint(&failed.fault), read: 0 })
         }
+        Err(failed) => Reading::Unavailable(failed.fault),
     }
 }
 

@@ -1,15 +1,18 @@
 //! Tenants in JSON snapshots: what Graph lists, in a file.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
+use crate::adapters::tenant_group_object::{GroupRow, add_member, group, settle};
 use crate::adapters::tenant_object::{Absent, Listing, RowFault, UserRow, read_listing, subscription, user};
 use crate::model::guid::Guid;
 use crate::model::reading::{Fault, FaultKind, Reading, Shortfall};
 use crate::model::tenant::{Tenant, TenantBuilder};
+use crate::model::tenant_group::TenantGroup;
 use crate::model::text::{Text, inert};
 use crate::ports::source::{Progress, TenantPort};
 
@@ -21,7 +24,7 @@ const HOW_TO_LIST: &str = "list the users again with $select of assignedLicenses
                            follow every @odata.nextLink";
 
 /// A tenant that is read from a file: `{"value": [Graph user objects]}`, with optional
-/// `subscribedSkus` and `tenantId`.
+/// `subscribedSkus`, `tenantId` and `groups`.
 #[derive(Debug, Clone)]
 pub struct SnapshotTenant {
     path: PathBuf,
@@ -136,7 +139,43 @@ fn read_file(path: &Path, shown: &str) -> Result<Reading<Tenant>, Fault> {
         });
         builder.subscriptions(subscriptions.collect::<Result<_, _>>()?);
     }
+    if let Some(rows) = listing.groups {
+        builder.groups(groups(rows, shown)?);
+    }
     Ok(Reading::Complete(builder.finish()))
+}
+
+/// Reads the groups of a snapshot. They are incomplete if one does not show all its members; the users
+/// are whole all the same.
+fn groups(rows: Vec<GroupRow>, shown: &str) -> Result<Reading<Vec<TenantGroup>>, Fault> {
+    let mut groups: Vec<TenantGroup> = Vec::with_capacity(rows.len());
+    for (index, mut row) in rows.into_iter().enumerate() {
+        let place = format!("{shown}: groups: entry {} ({})", index + 1, inert(&row.name()));
+        let broken = |what: String| Fault::new(FaultKind::Refused, format!("{place} {what}"));
+        let (Some(members), None) = (row.members.take(), row.more_members.take()) else {
+            let what = format!(
+                "{place} does not show all its members; list /groups/ID/members and follow every @odata.nextLink, as \
+                 $expand shows twenty at most"
+            );
+            return Ok(Reading::Incomplete(Shortfall { what, read: groups.len() }));
+        };
+        let mut group = group(row).map_err(|fault| broken(fault.to_string()))?;
+        for (number, member) in members.into_iter().enumerate() {
+            add_member(&mut group, member)
+                .map_err(|fault| broken(format!("member {} {fault}", number + 1)))?;
+        }
+        settle(&mut group);
+        if groups.iter().any(|earlier| earlier.id == group.id) {
+            return Err(broken("is there twice".to_owned()));
+        }
+        groups.push(group);
+    }
+    let counts: BTreeMap<Guid, usize> =
+        groups.iter().map(|group| (group.id, group.users.len() + group.groups.len())).collect();
+    for nested in groups.iter_mut().flat_map(|group| &mut group.groups) {
+        nested.members = counts.get(&nested.id).copied();
+    }
+    Ok(Reading::Complete(groups))
 }
 
 /// Names both users that carry one id.

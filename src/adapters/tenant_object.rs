@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::adapters::tenant_group_object::GroupRow;
 use crate::model::addresses::Addresses;
 use crate::model::guid::{Guid, decode_immutable_id};
 use crate::model::sid::Sid;
@@ -278,11 +279,12 @@ fn disabled_in_all<'a>(mut assignments: impl Iterator<Item = &'a &'a Assignment>
 }
 
 /// Takes blank text for none.
-fn filled(text: Option<Text>) -> Option<Text> {
+pub(crate) fn filled(text: Option<Text>) -> Option<Text> {
     text.filter(|text| !text.trim().is_empty())
 }
 
-fn guid(property: &'static str, text: Option<Text>) -> Result<Guid, RowFault> {
+/// Reads a GUID that every object has.
+pub(crate) fn guid(property: &'static str, text: Option<Text>) -> Result<Guid, RowFault> {
     let text = filled(text).ok_or(RowFault::Missing { property })?;
     text.parse().map_err(|_| malformed(property, &text, "GUID"))
 }
@@ -311,6 +313,8 @@ pub struct Listing {
     pub tenant_id: Option<Text>,
     /// In a snapshot: what the tenant owns.
     pub subscriptions: Option<Vec<SkuRow>>,
+    /// In a snapshot: the groups that policies select.
+    pub groups: Option<Vec<GroupRow>>,
 }
 
 /// Reads a listing, `{"value": [...], "@odata.nextLink": ...}`, and hands over every row as it
@@ -359,6 +363,7 @@ impl<'de, R: Deserialize<'de>> Visitor<'de> for Members<'_, R> {
                 "@odata.nextLink" => listing.next_link = members.next_value()?,
                 "tenantId" => listing.tenant_id = members.next_value()?,
                 "subscribedSkus" => listing.subscriptions = members.next_value()?,
+                "groups" => listing.groups = members.next_value()?,
                 _ => {
                     members.next_value::<IgnoredAny>()?;
                 }

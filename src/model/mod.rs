@@ -14,4 +14,5 @@ pub mod register;
 pub mod sid;
 pub mod standing;
 pub mod tenant;
+pub mod tenant_group;
 pub mod text;

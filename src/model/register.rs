@@ -94,9 +94,9 @@ impl AccountList {
 /// An entry of a policy as somebody wrote it, folded, in one directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScopeName {
-    /// The directory's name.
+    /// The directory's name; empty for a group of the tenant.
     pub directory: Text,
-    /// Whether it names an OU or a group.
+    /// What it names.
     pub kind: ScopeKind,
     /// The entry, folded.
     pub written: Text,
@@ -109,12 +109,14 @@ pub enum ScopeKind {
     OrganizationalUnit,
     /// A security group.
     SecurityGroup,
+    /// A group of the tenant.
+    EntraGroup,
 }
 
 /// An OU or group that an entry of a policy was resolved to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinnedScope {
-    /// Its objectGUID.
+    /// Its objectGUID, or its id in the tenant.
     pub guid: Guid,
     /// Its name when it was last seen.
     pub dn: Text,

@@ -1,11 +1,13 @@
 //! A Microsoft 365 tenant as it was read: all users, licensed or not, and what licences it owns.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::model::addresses::Addresses;
 use crate::model::guid::{Guid, Octets};
+use crate::model::reading::Reading;
 use crate::model::sid::Sid;
+use crate::model::tenant_group::TenantGroup;
 use crate::model::text::Text;
 
 /// Everything that one tenant holds and the rules need, independent of policies.
@@ -19,6 +21,11 @@ pub struct Tenant {
     pub licence_sets: Vec<LicenceSet>,
     /// What the tenant owns (`subscribedSkus`), needed to read licences by name.
     pub subscriptions: Option<Vec<Subscription>>,
+    /// The groups that policies select: a reading of its own, as it needs a permission of its own.
+    /// `None` where nobody asked, or the source holds none.
+    /// Not kept with a reading that is kept: nobody explains such customers from there yet.
+    #[serde(skip)]
+    pub groups: Option<Reading<Vec<TenantGroup>>>,
 }
 
 /// An index into [`Tenant::licence_sets`].
@@ -133,6 +140,11 @@ impl TenantBuilder {
         self.tenant.subscriptions = Some(subscriptions);
     }
 
+    /// Sets the groups.
+    pub fn groups(&mut self, groups: Reading<Vec<TenantGroup>>) {
+        self.tenant.groups = Some(groups);
+    }
+
     /// Returns the index of a set of licences, in any order.
     pub fn licence_set(&mut self, mut licences: Vec<Licence>) -> LicenceSetIndex {
         for licence in &mut licences {
@@ -174,5 +186,26 @@ impl Tenant {
     /// Returns the licences of a user.
     pub fn licences_of(&self, user: &TenantUser) -> &[Licence] {
         self.licence_sets.get(user.licences.0 as usize).map_or(&[], |set| &set.0)
+    }
+
+    /// Returns the members of the groups whom the listing of users does not have, sorted: they joined
+    /// meanwhile, are gone meanwhile, or one of the two listings is behind.
+    pub fn unlisted_members(&self) -> Vec<Guid> {
+        let Some(Reading::Complete(groups)) = &self.groups else { return Vec::new() };
+        let mut members: Vec<Guid> = groups.iter().flat_map(|group| group.users.iter().copied()).collect();
+        members.sort_unstable();
+        members.dedup();
+        if !members.is_empty() {
+            let listed: HashSet<Guid> = self.users.iter().map(|user| user.id).collect();
+            members.retain(|member| !listed.contains(member));
+        }
+        members
+    }
+
+    /// Takes users out of the groups: they do not exist any more.
+    pub fn forget_members(&mut self, gone: &[Guid]) {
+        if let Some(Reading::Complete(groups)) = &mut self.groups {
+            groups.iter_mut().for_each(|group| group.users.retain(|user| !gone.contains(user)));
+        }
     }
 }

@@ -18,7 +18,8 @@ use crate::plan::outcome::{Action, FieldChange, Operation};
 use crate::plan::patterns::Patterns;
 use crate::plan::screen::{Candidate, Screened};
 use crate::plan::select::Selected;
-use crate::policy::fleet::{Customer, Import, Imports};
+use crate::plan::tenant_verdict::{self, TenantCandidate};
+use crate::policy::fleet::{Customer, Import, Imports, MatchKey};
 
 /// For how long a removed account can come back as the same one.
 pub const RESTORABLE: Seconds = Seconds(30 * 86_400);
@@ -45,6 +46,8 @@ pub struct Changes {
     pub chosen: Option<HashSet<usize>>,
     /// Accounts that would go if nobody protected them, as positions in the register.
     pub protected: Vec<usize>,
+    /// Users to tell of likewise, where the tenant alone is read: positions among the candidates.
+    pub users_left_out: Vec<usize>,
 }
 
 /// What the difference is computed from, besides the decisions.
@@ -71,6 +74,7 @@ pub fn diff(
     selected: &Selected<'_>,
     screened: &Screened<'_>,
     desired: &Desired,
+    users: &[TenantCandidate],
 ) -> Changes {
     let mut differ = Differ {
         known,
@@ -99,6 +103,7 @@ pub fn diff(
             }
         }
     }
+    differ.judge_users(users);
     differ.judge_unseen();
     differ.changes.chosen = chosen;
     differ.changes
@@ -136,14 +141,21 @@ impl<'a> Differ<'a, '_> {
     /// one that is included before one that is unclear before one that is left out, and among those
     /// the one of the policy recorded at the account. Imports are in the order of their names.
     fn choose(&self, screened: &Screened<'_>, desired: &Desired) -> HashSet<usize> {
-        let mut chosen: HashMap<AccountKey, ((u8, bool), usize)> = HashMap::new();
-        for (position, (candidate, decision)) in
-            screened.candidates.iter().zip(&desired.decisions).enumerate()
-        {
+        self.choose_among(screened.candidates.iter().zip(&desired.decisions).map(|(candidate, decision)| {
             let import = self.import(candidate);
-            let key = key_of(import, self.person(candidate).1);
+            (import, key_of(import, self.person(candidate).1), decision.verdict)
+        }))
+    }
+
+    /// Chooses among candidates, each told by its import, who it is and its verdict.
+    fn choose_among(
+        &self,
+        candidates: impl Iterator<Item = (&'a Import, AccountKey, Verdict)>,
+    ) -> HashSet<usize> {
+        let mut chosen: HashMap<AccountKey, ((u8, bool), usize)> = HashMap::new();
+        for (position, (import, key, verdict)) in candidates.enumerate() {
             let recorded = self.account(&key).map(|account| &self.known.accounts[account].provenance.policy);
-            let clarity = match decision.verdict {
+            let clarity = match verdict {
                 Verdict::Included => 0,
                 verdict if verdict.keeps() => 1,
                 _ => 2,
@@ -174,20 +186,73 @@ impl<'a> Differ<'a, '_> {
             }
         }
         let profile = profile_of(import, person, user);
+        self.enter(import, key, Some(&directory.name), profile, decision.key);
+    }
+
+    /// Judges the users of a tenant that is the only source.
+    fn judge_users(&mut self, users: &[TenantCandidate]) {
+        let Some(tenant) = self.known.tenant else { return };
+        let selected = self.selected;
+        let told = |candidate: &TenantCandidate| {
+            let import = selected.imports[candidate.import as usize].import;
+            let user = &tenant.users[candidate.user as usize];
+            (import, user, tenant_verdict::key_of(import, user))
+        };
+        let chosen = self.choose_among(users.iter().map(|candidate| {
+            let (import, _, key) = told(candidate);
+            (import, key, candidate.verdict)
+        }));
+        for (position, candidate) in
+            users.iter().enumerate().filter(|(position, _)| chosen.contains(position))
+        {
+            let (import, user, key) = told(candidate);
+            let is_included = candidate.verdict == Verdict::Included;
+            if !is_included {
+                self.changes.users_left_out.push(position);
+            }
+            if self.known.blocked.contains(&import.account_type) {
+                continue;
+            }
+            let account = self.account(&key);
+            if let Some(account) = account {
+                self.seen[account] = true;
+            }
+            if is_included {
+                *self.changes.desired.entry(import.account_type).or_default() += 1;
+                let profile = tenant_verdict::profile_of(user);
+                if !account.is_some_and(|found| is_same(&self.known.accounts[found], import, None, &profile))
+                {
+                    self.enter(import, key, None, profile, None);
+                }
+            } else if let Some(account) = account {
+                self.judge_left_out(account, None, candidate.verdict);
+            }
+        }
+    }
+
+    /// Plans to enter somebody into the register, or to bring an account up to date.
+    fn enter(
+        &mut self,
+        import: &Import,
+        key: AccountKey,
+        directory: Option<&Text>,
+        profile: Profile,
+        matched_by: Option<MatchKey>,
+    ) {
         let operation = |action, profile, changes| Operation {
             action,
             key,
-            directory: Some(directory.name.clone()),
+            directory: directory.cloned(),
             profile,
             policy: import.policy.clone(),
-            matched_by: decision.key,
+            matched_by,
             changes,
             reason: None,
             held_by: None,
             until: None,
             approved: false,
         };
-        let Some(account) = account.map(|position| &self.known.accounts[position]) else {
+        let Some(account) = self.account(&key).map(|position| &self.known.accounts[position]) else {
             self.changes.others.push(operation(Action::Add, profile, Vec::new()));
             return;
         };
@@ -197,7 +262,7 @@ impl<'a> Differ<'a, '_> {
             mobile_phone: account.profile.mobile_phone.clone(),
             ..profile
         };
-        let mut changes = field_changes(account, &profile, import, &directory.name);
+        let mut changes = field_changes(account, &profile, import, directory);
         if account.state != AccountState::Active {
             changes.push(state_change(account.state.code(), "active"));
         }
@@ -244,9 +309,7 @@ impl<'a> Differ<'a, '_> {
 
     fn is_open(&self, position: usize) -> bool {
         let account = &self.known.accounts[position];
-        account.state.is_imported()
-            && account.key.source == Source::Directory
-            && !self.known.blocked.contains(&account.key.account_type)
+        account.state.is_imported() && !self.known.blocked.contains(&account.key.account_type)
     }
 
     /// Decides what becomes of a known account that is not in the desired set.
@@ -310,7 +373,13 @@ impl<'a> Differ<'a, '_> {
         let Some(Imports::Valid(imports)) = self.known.customer.imports.get(&account.key.account_type) else {
             return None;
         };
-        imports.iter().find(|import| directory_is_read && import.policy == account.provenance.policy)
+        // Of a policy that turned to another source nobody can be missing in the one before.
+        let is_tenant = account.key.source == Source::Tenant;
+        imports.iter().find(|import| {
+            directory_is_read
+                && import.selection.is_of_tenant() == is_tenant
+                && import.policy == account.provenance.policy
+        })
     }
 
     fn orphan(&mut self, account: &Account) {
@@ -430,7 +499,17 @@ fn is_current(
         && profile.password_sync == import.password_sync
 }
 
-fn field_changes(account: &Account, after: &Profile, import: &Import, directory: &Text) -> Vec<FieldChange> {
+/// The same of an account that comes from the tenant alone, whose profile is made soon.
+fn is_same(account: &Account, import: &Import, directory: Option<&Text>, after: &Profile) -> bool {
+    account.state == AccountState::Active && field_changes(account, after, import, directory).is_empty()
+}
+
+fn field_changes(
+    account: &Account,
+    after: &Profile,
+    import: &Import,
+    directory: Option<&Text>,
+) -> Vec<FieldChange> {
     let before = &account.profile;
     let id = |id: Option<Guid>| id.map(|id| Text::from(id.to_string()));
     let flag = |flag: bool| Some(Text::from(if flag { "true" } else { "false" }));
@@ -441,7 +520,7 @@ fn field_changes(account: &Account, after: &Profile, import: &Import, directory:
         ("tenantUserId", id(before.tenant_user_id), id(after.tenant_user_id)),
         ("passwordSync", flag(before.password_sync), flag(after.password_sync)),
         ("policy", Some(account.provenance.policy.clone()), Some(import.policy.clone())),
-        ("directory", account.provenance.directory.clone(), Some(directory.clone())),
+        ("directory", account.provenance.directory.clone(), directory.cloned()),
     ];
     let changed = fields.into_iter().filter(|(_, before, after)| before != after);
     changed.map(|(field, before, after)| FieldChange { field, before, after }).collect()

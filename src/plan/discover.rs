@@ -437,6 +437,7 @@ mod tests {
                     .map(|group| meant(resolver.group(&group.name)).into_iter().map(guid).collect())
                     .collect()
             }
+            of_tenant => panic!("not of a directory: {of_tenant:?}"),
         }
     }
 

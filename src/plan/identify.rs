@@ -123,19 +123,31 @@ impl Census {
             registered_names: HashSet::new(),
             unfit: BTreeSet::new(),
         };
-        for person in everybody.directories.iter().flat_map(|directory| &directory.people) {
-            if guids.contains(&person.guid) {
-                census.by_guid.insert(person.guid, name_of(person));
+        let mut count = |guid: Guid, name: &Text, own: [Option<&str>; 2]| {
+            if guids.contains(&guid) {
+                census.by_guid.insert(guid, name.clone());
             }
-            let own = [person.user_principal_name.as_deref(), Some(person.sam_account_name.as_str())];
             let own: BTreeSet<Text> = own.into_iter().flatten().map(|name| Text::from(fold(name))).collect();
-            for name in &own {
-                if names.contains(name) {
-                    let pinned = PinnedAccount { guid: person.guid, name: name_of(person) };
-                    census.by_name.entry(name.clone()).or_default().push(pinned);
+            for own_name in &own {
+                if names.contains(own_name) {
+                    let pinned = PinnedAccount { guid, name: name.clone() };
+                    census.by_name.entry(own_name.clone()).or_default().push(pinned);
                 }
             }
             globs.retain(|(_, glob)| !own.iter().any(|name| glob.matches(name)));
+        };
+        for person in everybody.directories.iter().flat_map(|directory| &directory.people) {
+            let own = [person.user_principal_name.as_deref(), Some(person.sam_account_name.as_str())];
+            count(person.guid, name_of(person), own);
+        }
+        // Without a directory the tenant alone says who somebody is.
+        for user in everybody
+            .tenant
+            .iter()
+            .filter(|_| everybody.directories.is_empty())
+            .flat_map(|tenant| &tenant.users)
+        {
+            count(user.id, &user.user_principal_name, [Some(user.user_principal_name.as_str()), None]);
         }
         for account in everybody.accounts.iter().filter(|account| account.state.is_imported()) {
             if guids.contains(&account.key.id) {
@@ -157,8 +169,8 @@ impl Census {
     }
 }
 
-fn name_of(person: &Person) -> Text {
-    person.user_principal_name.clone().unwrap_or_else(|| person.sam_account_name.clone())
+fn name_of(person: &Person) -> &Text {
+    person.user_principal_name.as_ref().unwrap_or(&person.sam_account_name)
 }
 
 impl Identified {
@@ -247,7 +259,9 @@ fn fits_nobody(list: AccountList, pattern: &AccountPattern) -> Finding {
         code,
         severity,
         subject: format!("{}: {}", list.code(), inert(&written(pattern))),
-        message: "nobody in this customer's directory has this name, so it has no effect".to_owned(),
+        message: "nobody in this customer's directory, or in its tenant where it has no directory, has this name, so it has no \
+                  effect"
+            .to_owned(),
     }
 }
 

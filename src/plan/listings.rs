@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use crate::model::account::{AccountKey, AccountType, Profile, Source, Verdict};
 use crate::model::directory::{Person, Unidentified};
 use crate::model::dn::Dn;
-use crate::model::tenant::TenantUser;
+use crate::model::guid::Guid;
+use crate::model::tenant::{Tenant, TenantUser};
 use crate::model::text::{Text, fold, inert};
 use crate::plan::correlate::{Link, Nearest, Rivals, Roster, describe_rivals};
 use crate::plan::desire::Desired;
@@ -15,6 +16,7 @@ use crate::plan::licence::{LicenceTest, licence_names};
 use crate::plan::outcome::{AccountView, Kept, NotImported, TenantUserView};
 use crate::plan::screen::Screened;
 use crate::plan::select::Selected;
+use crate::plan::tenant_verdict::{self, TenantCandidate};
 use crate::policy::fleet::Import;
 
 /// What the lists are made from.
@@ -31,6 +33,8 @@ pub struct Listings<'a> {
     pub desired: &'a Desired,
     /// The licence test of each import that links.
     pub licences: &'a [Option<LicenceTest>],
+    /// The users of a tenant that is the only source.
+    pub users: &'a [TenantCandidate],
 }
 
 impl<'a> Listings<'a> {
@@ -53,11 +57,12 @@ impl<'a> Listings<'a> {
     }
 
     /// Lists the candidates that are not in the desired set, by name, with what decided.
-    pub fn not_imported(&self, left_out: &[usize]) -> Vec<NotImported> {
+    pub fn not_imported(&self, left_out: &[usize], users_left_out: &[usize]) -> Vec<NotImported> {
         let nearest = OnceCell::new();
         let mut list: Vec<NotImported> =
             left_out.iter().map(|position| self.left_out(*position, &nearest)).collect();
         self.add_unidentified(&mut list);
+        list.extend(users_left_out.iter().filter_map(|position| self.user_left_out(&self.users[*position])));
         list.sort_by_cached_key(|one| order(&one.account));
         list
     }
@@ -78,22 +83,11 @@ impl<'a> Listings<'a> {
             }
             (Verdict::AmbiguousMatch, ..) => "more than one possible match".to_owned(),
             (Verdict::MatchConflict, ..) => "a stronger key points elsewhere than a weaker one".to_owned(),
-            (Verdict::Guest, _, Some(user)) => {
-                format!("tenant user {} is a guest", inert(&user.user_principal_name))
-            }
-            (Verdict::TenantDisabled, _, Some(user)) => {
-                format!("sign-in of tenant user {} is blocked", inert(&user.user_principal_name))
-            }
-            (Verdict::Unlicensed, Some(tenant), Some(user)) => {
-                let user_name = inert(&user.user_principal_name);
-                let licence = self.licences[candidate.import as usize].as_ref();
-                match licence.map(|licence| licence.objections(tenant, user).join(", ")) {
-                    Some(objections) if !objections.is_empty() => {
-                        format!("tenant user {user_name} holds no licence that counts: {objections}")
-                    }
-                    _ => format!("tenant user {user_name} holds no licence"),
-                }
-            }
+            (
+                verdict @ (Verdict::Guest | Verdict::TenantDisabled | Verdict::Unlicensed),
+                Some(tenant),
+                Some(user),
+            ) => self.about_user(verdict, candidate.import, tenant, user),
             (verdict, ..) => self.screened.screens[candidate.import as usize][candidate.directory as usize]
                 .evidence(candidate.person, verdict),
         };
@@ -103,6 +97,47 @@ impl<'a> Listings<'a> {
             account: view_of(person, user, Some(import)),
             evidence,
             candidates,
+        }
+    }
+
+    /// Tells of a user of a tenant that is the only source.
+    fn user_left_out(&self, candidate: &TenantCandidate) -> Option<NotImported> {
+        let tenant = self.known.tenant?;
+        let user = tenant.users.get(candidate.user as usize)?;
+        let import = self.selected.imports[candidate.import as usize].import;
+        let about = || self.about_user(candidate.verdict, candidate.import, tenant, user);
+        Some(NotImported {
+            verdict: candidate.verdict,
+            account_type: import.account_type,
+            account: AccountView::of(
+                &tenant_verdict::key_of(import, user),
+                &tenant_verdict::profile_of(user),
+            ),
+            evidence: match candidate.verdict {
+                Verdict::Excluded => candidate.exclusion(import).map(|text| inert(&text).into_owned()),
+                _ => None,
+            }
+            .unwrap_or_else(about),
+            candidates: Vec::new(),
+        })
+    }
+
+    /// Says for people what a verdict about a tenant user was decided from.
+    fn about_user(&self, verdict: Verdict, import: u32, tenant: &Tenant, user: &TenantUser) -> String {
+        let name = inert(&user.user_principal_name);
+        match verdict {
+            Verdict::Guest => format!("tenant user {name} is a guest"),
+            Verdict::TenantDisabled => format!("sign-in of tenant user {name} is blocked"),
+            Verdict::Unlicensed => {
+                let licence = self.licences[import as usize].as_ref();
+                match licence.map(|licence| licence.objections(tenant, user).join(", ")) {
+                    Some(objections) if !objections.is_empty() => {
+                        format!("tenant user {name} holds no licence that counts: {objections}")
+                    }
+                    _ => format!("tenant user {name} holds no licence"),
+                }
+            }
+            _ => format!("tenant user {name}"),
         }
     }
 
@@ -134,7 +169,8 @@ impl<'a> Listings<'a> {
         let Some(licence) = self.licences.iter().flatten().next() else { return Vec::new() };
         let mut is_inside = vec![false; tenant.users.len()];
         let linked = self.roster.links.iter().flat_map(Link::users);
-        for user in linked.chain(self.roster.ruled_out.iter().copied()) {
+        let judged = self.users.iter().map(|candidate| candidate.user);
+        for user in linked.chain(self.roster.ruled_out.iter().copied()).chain(judged) {
             is_inside[user as usize] = true;
         }
         let mut list: Vec<TenantUserView> = tenant
@@ -200,6 +236,7 @@ pub fn view_of_record(record: &Unidentified, password_sync: bool) -> AccountView
 }
 
 /// Orders accounts in every output: by name, then id.
-fn order(account: &AccountView) -> (String, Option<crate::model::guid::Guid>, Text) {
-    (fold(&account.display_name).into_owned(), account.directory_id, account.sam_account_name.clone())
+fn order(account: &AccountView) -> (String, Option<Guid>, Text, Option<Guid>) {
+    let name = fold(&account.display_name).into_owned();
+    (name, account.directory_id, account.sam_account_name.clone(), account.tenant_user_id)
 }

@@ -25,3 +25,5 @@ pub mod screen;
 pub mod seek;
 pub mod select;
 pub mod stages;
+pub mod tenant_scope;
+pub mod tenant_verdict;

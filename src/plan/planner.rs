@@ -129,8 +129,18 @@ fn judge(stages: &mut Stages<'_>, source_approval: Option<Digest>, draft: &mut D
     let register = &stages.observation.register;
     let at = stages.observation.at;
     let known = stages.known();
-    let Changes { others, removals, ended, kept, desired: counts, orphans, left_out, chosen, protected } =
-        diff(&known, &stages.selected, &stages.screened, &stages.desired);
+    let Changes {
+        others,
+        removals,
+        ended,
+        kept,
+        desired: counts,
+        orphans,
+        left_out,
+        users_left_out,
+        chosen,
+        protected,
+    } = diff(&known, &stages.selected, &stages.screened, &stages.desired, &stages.users);
     let mut trail = Trail { chosen, protected, waiting: Vec::new() };
 
     let mut measures = measure(stages.directories, stages.tenant);
@@ -174,7 +184,7 @@ fn judge(stages: &mut Stages<'_>, source_approval: Option<Digest>, draft: &mut D
     draft.plan.approval = approval;
     let listings = stages.listings(&known);
     draft.plan.kept = listings.kept(&kept);
-    draft.plan.not_imported = listings.not_imported(&left_out);
+    draft.plan.not_imported = listings.not_imported(&left_out, &users_left_out);
     draft.plan.licensed_outside_scope = listings.licensed_outside_scope();
     draft.plan.consequences.reports = stages.tenant.map(|_| reports(&draft.plan));
     let held = stages.is_unclear || approval.is_some();
@@ -208,8 +218,9 @@ fn is_ready(customer: &Customer) -> bool {
         Imports::Valid(imports) => Some(imports),
         Imports::Invalid(_) => None,
     });
-    imports.flatten().all(|import| {
-        !customer.directories.is_empty() && (!import.password_sync || customer.tenant.is_some())
+    imports.flatten().all(|import| match import.selection.is_of_tenant() {
+        true => customer.tenant.is_some(),
+        false => !customer.directories.is_empty() && (!import.password_sync || customer.tenant.is_some()),
     })
 }
 

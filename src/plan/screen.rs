@@ -357,18 +357,15 @@ fn not_found(finding: Finding, what: &str) -> Finding {
     }
 }
 
-fn describe_exclusion(exclusion: &Exclusion) -> String {
+/// Says for people whom an exclusion names, why and until when.
+pub fn describe_exclusion(exclusion: &Exclusion) -> String {
     let who = match &exclusion.who {
         Excluded::Account(AccountPattern::Guid(guid)) => format!("account {guid}"),
         Excluded::Account(AccountPattern::Name(name) | AccountPattern::Glob { written: name, .. }) => {
             format!("account {name}")
         }
         Excluded::OrganizationalUnit(unit) => unit.written.to_string(),
-        Excluded::SecurityGroup(group) => match group {
-            crate::policy::fleet::GroupName::Name(name) => format!("group {name}"),
-            crate::policy::fleet::GroupName::Dn(dn) => format!("group {dn}"),
-            crate::policy::fleet::GroupName::Guid(guid) => format!("group {guid}"),
-        },
+        Excluded::SecurityGroup(group) => format!("group {}", group.written()),
     };
     let reason = exclusion.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let until = exclusion.until.map(|until| format!(" (until {until})")).unwrap_or_default();

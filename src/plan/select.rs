@@ -121,6 +121,7 @@ pub fn select<'a>(customer: &'a Customer, resolver: &mut Resolver<'_>) -> Select
             let scopes = match &import.selection {
                 Selection::OrganizationalUnits(units) => select_units(resolver, import, units, &mut selected),
                 Selection::SecurityGroups(groups) => select_groups(resolver, import, groups, &mut selected),
+                Selection::EntraGroups(_) | Selection::Licensed => resolver.empty_scopes(),
             };
             selected.imports.push(SelectedImport { import, scopes });
         }
@@ -393,6 +394,17 @@ impl<'a> Resolver<'a> {
         pins
     }
 
+    /// Notes that a policy still has an entry, and returns what it was pinned to.
+    pub fn recall(&mut self, name: &ScopeName) -> Option<PinnedScope> {
+        self.used.insert(name.clone());
+        self.pins.scopes.get(name).cloned()
+    }
+
+    /// Pins an entry to what it was resolved to.
+    pub fn pin(&mut self, name: ScopeName, scope: PinnedScope) {
+        self.pins.scopes.insert(name, scope);
+    }
+
     fn empty_scopes(&self) -> Vec<DirectoryScope> {
         self.directories.iter().map(|_| DirectoryScope::default()).collect()
     }
@@ -422,11 +434,7 @@ impl<'a> Resolver<'a> {
 
     /// Resolves a group.
     pub fn group(&mut self, name: &GroupName) -> Resolution {
-        let written = match name {
-            GroupName::Name(name) => name.clone(),
-            GroupName::Dn(dn) => Text::from(dn.as_str()),
-            GroupName::Guid(guid) => Text::from(guid.to_string()),
-        };
+        let written = name.written();
         let is_named = |group: &Group| match name {
             GroupName::Guid(guid) => group.guid == *guid,
             GroupName::Dn(dn) => group.dn == *dn,
@@ -538,7 +546,7 @@ impl<'a> Resolver<'a> {
         if found.is_empty() {
             let what = match kind {
                 ScopeKind::OrganizationalUnit => "no organizational unit of this name exists",
-                ScopeKind::SecurityGroup => "no group of this name exists",
+                ScopeKind::SecurityGroup | ScopeKind::EntraGroup => "no group of this name exists",
             };
             return Resolution::NeverFound(finding(
                 FindingCode::ScopeNotFound,

@@ -22,6 +22,8 @@ use crate::plan::listings::Listings;
 use crate::plan::outcome::{Finding, FindingCode, Operation, Severity};
 use crate::plan::screen::{Screened, screen};
 use crate::plan::select::{Resolver, Selected, select};
+use crate::plan::tenant_scope::select_tenant;
+use crate::plan::tenant_verdict::{Judging, TenantCandidate};
 use crate::policy::fleet::{Customer, Imports};
 
 /// The readings of one customer that are complete.
@@ -56,6 +58,8 @@ pub struct Stages<'a> {
     pub roster: Roster,
     /// The verdicts.
     pub desired: Desired,
+    /// The users of a tenant that is the only source, with their verdicts.
+    pub users: Vec<TenantCandidate>,
     /// Account types whose policies have errors.
     pub invalid: BTreeSet<AccountType>,
     /// Account types that nothing is planned for, those among them.
@@ -181,9 +185,11 @@ impl<'a> Stages<'a> {
         let broken = customer.imports.iter().filter(|(_, imports)| has_errors(imports));
         let invalid: BTreeSet<AccountType> = broken.map(|(account_type, _)| *account_type).collect();
         let mut resolver = Resolver::new(directories, pins);
-        let selected = select(customer, &mut resolver);
+        let mut selected = select(customer, &mut resolver);
+        let scope = select_tenant(&mut selected, tenant, &mut resolver);
         let screened = screen(&selected, &mut resolver, identified, observation.at);
-        let licences = read_licence_rules(&selected, tenant);
+        let mut licences = read_licence_rules(&selected, tenant);
+        licences.unreadable.extend(&scope.unreadable);
 
         let mut blocked = selected.blocked.clone();
         blocked.extend(screened.blocked.iter().chain(&licences.blocked).chain(&licences.unreadable));
@@ -198,6 +204,15 @@ impl<'a> Stages<'a> {
         let roster =
             correlate(customer, directories, tenant, known_link, &selected, &screened, &licences.tests);
         let desired = desire(&screened, &roster, tenant, &licences.tests);
+        let judging = Judging {
+            selected: &selected,
+            scope: &scope,
+            tenant,
+            identified,
+            licences: &licences.tests,
+            at: observation.at,
+        };
+        let users = judging.candidates(|key| find_account(&register.accounts, &by_key, key).is_some());
         Self {
             customer,
             observation,
@@ -210,6 +225,7 @@ impl<'a> Stages<'a> {
             by_key,
             roster,
             desired,
+            users,
             invalid,
             blocked,
             is_unclear,
@@ -249,6 +265,7 @@ impl<'a> Stages<'a> {
             roster: &self.roster,
             desired: &self.desired,
             licences: &self.licences.tests,
+            users: &self.users,
         }
     }
 }
@@ -274,7 +291,7 @@ fn read_licence_rules(selected: &Selected<'_>, tenant: Option<&Tenant>) -> Licen
     };
     for one in &selected.imports {
         let import = one.import;
-        let Some(tenant) = tenant.filter(|_| import.password_sync) else {
+        let Some(tenant) = tenant.filter(|_| import.needs_licence()) else {
             rules.tests.push(None);
             continue;
         };

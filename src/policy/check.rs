@@ -10,6 +10,7 @@ use crate::model::duration::Seconds;
 use crate::model::text::Text;
 use crate::policy::check_customer::{self, Context};
 use crate::policy::check_import::{self, Built};
+use crate::policy::check_selection::Misplaced;
 use crate::policy::check_sharing::{self, Claims, Overlaps};
 use crate::policy::document::{API_VERSION, Kind, Metadata};
 use crate::policy::document_customer::CustomerSpec;
@@ -446,9 +447,10 @@ fn resolve(
     let mut policy_offers = Offers::arrange("policy", policies.offers.clone(), ledger);
     let mut options_offers = Offers::arrange("options", option_sets.offers.clone(), ledger);
     let mut overlaps = Overlaps::default();
+    let mut misplaced = Misplaced::default();
     let mut fleet: BTreeMap<Text, Customer> = BTreeMap::new();
     for (document, built) in customers {
-        let check_customer::Built { mut customer, exclude, .. } = built;
+        let check_customer::Built { mut customer, exclude, claims } = built;
         ledger.own(Some(document.id));
         let spec = match &document.spec {
             Spec::Customer(spec) => Some(spec.as_ref()),
@@ -486,8 +488,11 @@ fn resolve(
             customer.options.insert(account_type, options.unwrap_or_else(|| built_in_options(limits)));
         }
         let overlap = overlaps.compare(&customer.name, &customer.directories, &valid);
+        // The directories' claims come first.
+        let directory = claims.first().filter(|_| !customer.directories.is_empty()).map(|claim| claim.at);
+        let misplaced = misplaced.find(&customer.name, directory, &valid);
         for (account_type, imports) in valid {
-            let imports = match &overlap {
+            let imports = match overlap.as_ref().or(misplaced.get(&account_type)) {
                 Some(what) => Imports::Invalid(vec![what.clone()]),
                 None => Imports::Valid(imports.into_iter().map(|built| built.import).collect()),
             };
@@ -505,6 +510,7 @@ fn resolve(
     policy_offers.report_collisions(ledger);
     options_offers.report_collisions(ledger);
     overlaps.report(ledger);
+    misplaced.report(ledger);
     fleet
 }
 

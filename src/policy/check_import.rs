@@ -11,7 +11,7 @@ use crate::policy::fleet::{
 use crate::policy::limits::Limits;
 use crate::policy::read::{Placed, Value};
 use crate::policy::source::{Ledger, Place};
-use crate::policy::value::{Group, Ou, Sku, Word};
+use crate::policy::value::{EntraGroup, Group, Ou, Sku, Word};
 use crate::policy::yaml::Scalar;
 
 /// An import that applies, and where its scope is written: the entries in their order.
@@ -59,6 +59,9 @@ pub fn import(
         return None;
     };
     let (selection, places) = self::selection(selection.value.as_ref()?, ledger)?;
+    if selection.is_of_tenant() {
+        refuse_directory_exclusions(rules.exclude.as_deref(), places.first(), ledger);
+    }
     let licenses = rules.licenses.as_ref();
     let skus = |list: Option<&Vec<Sku>>| -> Vec<SkuName> {
         list.into_iter().flatten().map(|sku| sku.0.clone()).collect()
@@ -150,16 +153,33 @@ fn removal(written: Option<&Removal>, holder: Place, limits: &Limits, ledger: &m
 }
 
 fn selection(written: &Written, ledger: &mut Ledger) -> Option<(Selection, Vec<Place>)> {
-    match (&written.organizational_units, &written.security_groups) {
-        (Some(units), None) => {
-            let (scopes, places) =
-                scopes(&units.0, written.optional.as_deref(), |ou: &Ou| ou.0.clone(), ledger);
+    let optional = written.optional.as_deref();
+    match written {
+        Written { organizational_units: Some(units), .. } => {
+            let (scopes, places) = scopes(&units.0, optional, |ou: &Ou| ou.0.clone(), ledger);
             Some((Selection::OrganizationalUnits(scopes), places))
         }
-        (None, Some(groups)) => {
-            let (scopes, places) =
-                scopes(&groups.0, written.optional.as_deref(), |group: &Group| group.0.clone(), ledger);
+        Written { security_groups: Some(groups), .. } => {
+            let (scopes, places) = scopes(&groups.0, optional, |group: &Group| group.0.clone(), ledger);
             Some((Selection::SecurityGroups(scopes), places))
+        }
+        Written { entra_groups: Some(groups), .. } => {
+            let (scopes, places) = scopes(&groups.0, optional, |group: &EntraGroup| group.0.clone(), ledger);
+            Some((Selection::EntraGroups(scopes), places))
+        }
+        Written { licensed: Some(licensed), .. } => {
+            if !licensed.value {
+                ledger
+                    .report(licensed.at, "`licensed` can only be true")
+                    .help("write `licensed: true`, or say in another way who is imported");
+                return None;
+            }
+            for entry in optional.into_iter().flatten() {
+                ledger
+                    .report(entry.at, "`optional` goes with names, and `licensed` has none")
+                    .label(licensed.at, "everybody licensed is selected");
+            }
+            Some((Selection::Licensed, vec![licensed.at]))
         }
         _ => None,
     }
@@ -192,13 +212,32 @@ fn scopes<V: Value, T>(
     (scopes, places)
 }
 
+/// Nobody of a tenant lies in an OU, or in a group of a directory that the customer does not have: such
+/// an exclusion would silently leave nobody out.
+fn refuse_directory_exclusions(written: Option<&[Exclude]>, selected: Option<&Place>, ledger: &mut Ledger) {
+    for exclude in written.into_iter().flatten() {
+        let unit = exclude.organizational_unit.as_ref().map(|unit| ("organizationalUnit", unit.at));
+        let group = exclude.security_group.as_ref().map(|group| ("securityGroup", group.at));
+        for (key, at) in unit.into_iter().chain(group) {
+            let what = format!("`{key}` is about a directory, and this import selects from the tenant");
+            let report = ledger.report(at, what);
+            let report = report.help("exclude by `account`, or give this import an `exclude` of its own");
+            if let Some(selected) = selected {
+                report.label(*selected, "the selection");
+            }
+        }
+    }
+}
+
 /// Returns exclusions; broken ones have been reported.
 pub fn exclusions(written: Option<&[Exclude]>) -> Vec<Exclusion> {
     let one = |exclude: &Exclude| {
         let who = match exclude {
             Exclude { account: Some(account), .. } => Excluded::Account(account.0.clone()),
-            Exclude { organizational_unit: Some(unit), .. } => Excluded::OrganizationalUnit(unit.0.clone()),
-            Exclude { security_group: Some(group), .. } => Excluded::SecurityGroup(group.0.clone()),
+            Exclude { organizational_unit: Some(unit), .. } => {
+                Excluded::OrganizationalUnit(unit.value.0.clone())
+            }
+            Exclude { security_group: Some(group), .. } => Excluded::SecurityGroup(group.value.0.clone()),
             _ => return None,
         };
         Some(Exclusion { who, reason: exclude.reason.clone(), until: exclude.until.map(|day| day.0) })

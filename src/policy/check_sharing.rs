@@ -7,7 +7,7 @@ use crate::model::dn::{Dn, key_is_under};
 use crate::model::text::{Text, same};
 use crate::policy::check_customer::Claim;
 use crate::policy::check_import::Built;
-use crate::policy::fleet::{DirectoryLocation, DirectorySource, GroupName, Selection};
+use crate::policy::fleet::{DirectoryLocation, DirectorySource, EntraGroupName, GroupName, Selection};
 use crate::policy::read::suggest;
 use crate::policy::source::{Ledger, Place};
 
@@ -153,19 +153,35 @@ fn overlaps(left: &Built, right: &Built, directories: &[DirectorySource]) -> Vec
             for (one, one_at) in lefts.iter().zip(&left.places) {
                 for (other, other_at) in rights.iter().zip(&right.places) {
                     if groups_are_same(&one.name, &other.name) {
-                        let shown = match &other.name {
-                            GroupName::Name(name) => name.to_string(),
-                            GroupName::Dn(dn) => dn.to_string(),
-                            GroupName::Guid(guid) => guid.to_string(),
-                        };
-                        found.push((format!("the group `{shown}`"), *one_at, *other_at));
+                        found.push((format!("the group `{}`", other.name.written()), *one_at, *other_at));
                     }
                 }
             }
         }
+        (Selection::EntraGroups(lefts), Selection::EntraGroups(rights)) => {
+            for (one, one_at) in lefts.iter().zip(&left.places) {
+                for (other, other_at) in rights.iter().zip(&right.places) {
+                    if entra_groups_are_same(&one.name, &other.name) {
+                        let what = format!("the group `{}` of the tenant", other.name.written());
+                        found.push((what, *one_at, *other_at));
+                    }
+                }
+            }
+        }
+        (Selection::Licensed, Selection::Licensed) => {
+            let places = left.places.iter().zip(&right.places);
+            found.extend(places.map(|(one, other)| ("everybody licensed".to_owned(), *one, *other)));
+        }
         _ => {}
     }
     found
+}
+
+fn entra_groups_are_same(left: &EntraGroupName, right: &EntraGroupName) -> bool {
+    match (left, right) {
+        (EntraGroupName::Name(left), EntraGroupName::Name(right)) => same(left, right),
+        (left, right) => left == right,
+    }
 }
 
 fn groups_are_same(left: &GroupName, right: &GroupName) -> bool {

@@ -5,7 +5,7 @@ use crate::model::dn::Dn;
 use crate::policy::document_part::Customers;
 use crate::policy::fleet::MatchKey;
 use crate::policy::read::{Given, Many, Placed, Whole, record};
-use crate::policy::value::{Accounts, Day, Duration, Group, Name, Ou, Rdn, Sku, Word};
+use crate::policy::value::{Accounts, Day, Duration, EntraGroup, Group, Name, Ou, Rdn, Sku, Word};
 
 record! {
     /// Who is imported.
@@ -35,11 +35,11 @@ record! {
     pub struct Rules = "an import";
     /// What the policy is for, for people.
     "description" => description: Option<String>,
-    /// Who is imported: by OUs or by groups.
+    /// Who is imported: by OUs or groups of the directory; of a customer without one, by groups or licences of the tenant.
     "selection" => selection: Option<Given<Selection>>,
     /// Who is left out although selected. Wins over `selection`.
     "exclude" => exclude: Option<Vec<Exclude>>,
-    /// Whether accounts disabled in the directory are imported too.
+    /// Whether accounts disabled in the directory are imported too. Blocked sign-in to the tenant is another matter, and always counts.
     #[schemars(extend("default" = false))]
     "includeDisabled" => include_disabled: Option<bool>,
     /// Whether members of privileged groups are left out, also nested ones. For EndUser alone; true by default.
@@ -81,12 +81,17 @@ pub fn unsupported_containers() -> Vec<Dn> {
 }
 
 record! {
-    /// Who is imported: by OUs or by groups, not both.
-    pub struct Selection = "`selection`" exactly_one &["organizationalUnits", "securityGroups"];
+    /// Who is imported, in one of these ways.
+    pub struct Selection = "`selection`" exactly_one &["organizationalUnits", "securityGroups", "entraGroups", "licensed"];
     /// Everybody in these OUs and below them. With a DC component absolute, else relative to the base DN.
     "organizationalUnits" => organizational_units: Option<Many<Placed<Ou>>>,
     /// The direct members of these groups; members of groups inside them are not imported.
     "securityGroups" => security_groups: Option<Many<Placed<Group>>>,
+    /// The direct members of these security groups of the tenant, for customers without a directory; members of groups inside them are not imported.
+    "entraGroups" => entra_groups: Option<Many<Placed<EntraGroup>>>,
+    /// Everybody of the tenant who holds a licence that counts, guests aside, for customers without a directory.
+    #[schemars(extend("const" = true))]
+    "licensed" => licensed: Option<Placed<bool>>,
     /// More of the same kind, skipped where a customer never had them: `OU=Office` in a policy for many customers.
     "optional" => optional: Option<Vec<Placed<Word>>>,
 }
@@ -97,9 +102,9 @@ record! {
     /// An account, for example `svc-*`.
     "account" => account: Option<Accounts>,
     /// Everybody in an OU and below it.
-    "organizationalUnit" => organizational_unit: Option<Ou>,
+    "organizationalUnit" => organizational_unit: Option<Placed<Ou>>,
     /// Everybody in a group, also by nesting or as primary group.
-    "securityGroup" => security_group: Option<Group>,
+    "securityGroup" => security_group: Option<Placed<Group>>,
     /// Why, for people.
     "reason" => reason: Option<String>,
     /// The last day on which it applies, in UTC, for example `2027-01-31`.

@@ -119,13 +119,31 @@ pub struct Import {
     pub removal: RemovalLimits,
 }
 
-/// Who is selected: OUs or groups, never both and never neither.
+/// Who is selected, in one way and never in none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     /// Everybody below these OUs.
     OrganizationalUnits(Vec<Scope<OuName>>),
     /// The direct members of these groups.
     SecurityGroups(Vec<Scope<GroupName>>),
+    /// The direct members of these groups of the tenant.
+    EntraGroups(Vec<Scope<EntraGroupName>>),
+    /// Everybody of the tenant who holds a licence that counts.
+    Licensed,
+}
+
+impl Selection {
+    /// Whether people are selected in the tenant, for a customer without directories.
+    pub fn is_of_tenant(&self) -> bool {
+        matches!(self, Self::EntraGroups(_) | Self::Licensed)
+    }
+}
+
+impl Import {
+    /// Whether a licence that counts is needed: to share a password, and to be selected by it.
+    pub fn needs_licence(&self) -> bool {
+        self.password_sync || self.selection == Selection::Licensed
+    }
 }
 
 /// One entry of a selection.
@@ -162,6 +180,36 @@ pub enum GroupName {
     Dn(Dn),
     /// An objectGUID.
     Guid(Guid),
+}
+
+impl GroupName {
+    /// Returns it as it was written.
+    pub fn written(&self) -> Text {
+        match self {
+            Self::Name(name) => name.clone(),
+            Self::Dn(dn) => Text::from(dn.as_str()),
+            Self::Guid(guid) => Text::from(guid.to_string()),
+        }
+    }
+}
+
+/// A group of the tenant as an entry names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntraGroupName {
+    /// displayName.
+    Name(Text),
+    /// The id.
+    Id(Guid),
+}
+
+impl EntraGroupName {
+    /// Returns it as it was written.
+    pub fn written(&self) -> Text {
+        match self {
+            Self::Name(name) => name.clone(),
+            Self::Id(id) => Text::from(id.to_string()),
+        }
+    }
 }
 
 /// Who is left out although selected.

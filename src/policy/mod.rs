@@ -4,6 +4,7 @@ pub mod check;
 pub mod check_bind;
 pub mod check_customer;
 pub mod check_import;
+pub mod check_selection;
 pub mod check_sharing;
 pub mod document;
 pub mod document_customer;

@@ -12,13 +12,16 @@ use crate::model::dn::Dn;
 use crate::model::duration::Seconds;
 use crate::model::guid::Guid;
 use crate::model::text::{Text, fold};
-use crate::policy::fleet::{AccountPattern, GroupName, OuName, SkuName};
+use crate::policy::fleet::{AccountPattern, EntraGroupName, GroupName, OuName, SkuName};
 use crate::policy::read::{Read, Value, Wrong, read_value};
 use crate::policy::source::Ledger;
 use crate::policy::yaml::{Meaning, Node, Scalar};
 
 /// Longer values are refused: no name, address or path of a document comes near.
 const LONGEST: usize = 4_096;
+
+/// The longest displayName that a group of a tenant can have.
+const LONGEST_DISPLAY_NAME: usize = 256;
 
 /// A name: of an object, a directory, a connection.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +35,9 @@ pub struct Ou(pub OuName);
 /// A group.
 #[derive(Debug, Clone)]
 pub struct Group(pub GroupName);
+/// A group of the tenant.
+#[derive(Debug, Clone)]
+pub struct EntraGroup(pub EntraGroupName);
 /// One RDN.
 #[derive(Debug, Clone)]
 pub struct Rdn(pub Dn);
@@ -239,6 +245,24 @@ impl Value for Group {
             return Err(Wrong::new("a group is named exactly, without wildcards"));
         }
         Ok(Self(GroupName::Name(Text::from(written))))
+    }
+}
+
+impl Value for EntraGroup {
+    fn from_scalar(scalar: &Scalar) -> Result<Self, Wrong> {
+        let written = text(scalar)?;
+        if let Some(guid) = guid(written) {
+            return guid.map(|guid| Self(EntraGroupName::Id(guid)));
+        }
+        if written.chars().count() > LONGEST_DISPLAY_NAME {
+            return Err(Wrong::new(format!(
+                "a group's displayName has {LONGEST_DISPLAY_NAME} characters at most"
+            )));
+        }
+        if written.contains(['*', '?']) {
+            return Err(Wrong::new("a group is named exactly, without wildcards"));
+        }
+        Ok(Self(EntraGroupName::Name(Text::from(written))))
     }
 }
 
@@ -550,6 +574,11 @@ values! {
         "type": "string", "minLength": 1,
         "description": "A group by its sAMAccountName or cn, its DN, or its objectGUID.",
         "examples": ["Intake Users", "CN=Intake Users,OU=Groups,DC=contoso,DC=test"]
+    };
+    EntraGroup: "text", {
+        "type": "string", "minLength": 1, "maxLength": 256,
+        "description": "A security group of the tenant by its displayName or its id.",
+        "examples": ["Intake Users"]
     };
     Accounts: "text", {
         "type": "string", "minLength": 1, "pattern": "^[^=,\\[\\]\"/\\\\:;|<>]+$",

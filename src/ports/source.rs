@@ -7,6 +7,7 @@ use crate::model::directory::Directory;
 use crate::model::guid::Guid;
 use crate::model::reading::Reading;
 use crate::model::tenant::Tenant;
+use crate::model::tenant_group::{TenantGroup, WantedGroups};
 use crate::policy::fleet::{Customer, DirectorySource, TenantSource};
 
 /// One directory of one customer.
@@ -31,6 +32,16 @@ pub trait TenantPort: Send + Sync {
     /// Reads single users once more, into a tenant that holds nobody else. `None` from a source that
     /// says the same however often it is asked: a file.
     async fn confirm(&self, _users: &[Guid], _progress: &dyn Progress) -> Reading<Option<Tenant>> {
+        Reading::Complete(None)
+    }
+
+    /// Reads some groups with all their direct members; one that does not exist is not among them.
+    /// `None` from a source whose reading holds its groups already: a file.
+    async fn groups(
+        &self,
+        _wanted: &WantedGroups,
+        _progress: &dyn Progress,
+    ) -> Reading<Option<Vec<TenantGroup>>> {
         Reading::Complete(None)
     }
 }

@@ -254,6 +254,7 @@ fn pin_events(before: &Pins, after: &Pins, events: &mut Vec<NewEvent>) {
         let what = match name.kind {
             ScopeKind::OrganizationalUnit => "organizationalUnit",
             ScopeKind::SecurityGroup => "securityGroup",
+            ScopeKind::EntraGroup => "entraGroup",
         };
         let value = |scope: &crate::model::register::PinnedScope| json!({"id": scope.guid, "dn": scope.dn});
         let mut event = pinned(&name.written, what, before.map(value), after.map(value));

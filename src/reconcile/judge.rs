@@ -228,6 +228,11 @@ impl Unread {
         if let Some(reading) = &observation.tenant {
             unread.note(reading);
         }
+        if let Some(groups) =
+            observation.tenant.as_ref().and_then(|tenant| tenant.complete()?.groups.as_ref())
+        {
+            unread.note(groups);
+        }
         for (_, answer) in observation.confirmation.iter().flat_map(|confirmation| &confirmation.unanswered) {
             unread.note(answer);
         }

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use hashbrown::HashSet;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::model::account::Source;
 use crate::model::confirmation::{Confirmation, PeopleNow};
 use crate::model::directory::Directory;
 use crate::model::duration::Seconds;
@@ -16,8 +18,10 @@ use crate::model::guid::Guid;
 use crate::model::observation::Observation;
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::tenant::Tenant;
+use crate::model::tenant_group::{TenantGroup, WantedGroups, amend_groups};
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::Operation;
+use crate::plan::tenant_scope::wanted_groups;
 use crate::policy::fleet::{Customer, DirectoryLocation, DirectorySource, TenantSource};
 use crate::ports::clock::Clock;
 use crate::ports::register::{RegisterFault, RegisterReader};
@@ -26,6 +30,9 @@ use crate::ports::source::{Progress, Sources, Unwatched};
 /// How long a source may go without a page before it counts as hung. Far beyond every time-out
 /// that an adapter sets itself: this is the net below them.
 pub const STALL: Duration = Duration::from_secs(600);
+
+/// How many members whom the listing of users lacks are asked for. More of them are no coincidence.
+const UNLISTED: usize = 1_000;
 
 /// Reads customers. Holds nothing that writes, so whoever plans with it cannot write.
 #[derive(Clone)]
@@ -57,7 +64,20 @@ impl Observer {
         let directories = directories(&self.sources, self.stall, customer, sum);
         let (register, directories, tenant) =
             tokio::join!(self.register.load(&customer.name), directories, self.tenant(customer, sum));
-        Ok(Observation { at, directories, tenant, register: register?, confirmation: None })
+        let register = register?;
+        let mut observation = Observation { at, directories, tenant, register, confirmation: None };
+        // What a group was pinned to is known by the register alone, so groups come last.
+        let groups = self.groups(customer, &observation, sum).await;
+        if let Some(Reading::Complete(tenant)) = &mut observation.tenant {
+            match groups {
+                None | Some(Reading::Complete(None)) => {}
+                Some(Reading::Complete(Some(groups))) => tenant.groups = Some(Reading::Complete(groups)),
+                Some(Reading::Incomplete(shortfall)) => tenant.groups = Some(Reading::Incomplete(shortfall)),
+                Some(Reading::Unavailable(fault)) => tenant.groups = Some(Reading::Unavailable(fault)),
+            }
+        }
+        self.find_unlisted_members(customer, &mut observation, sum).await;
+        Ok(observation)
     }
 
     /// Asks all sources once more for some accounts, and puts what they answer into the observation:
@@ -74,14 +94,27 @@ impl Observer {
             let of_directory = accounts.iter().filter(|account| account.directory.as_ref() == Some(name));
             of_directory.map(|account| account.key.id).collect()
         };
-        let users: Vec<Guid> = accounts.iter().filter_map(|account| account.profile.tenant_user_id).collect();
+        // The id of an account of the tenant alone is the user's, whatever else is known of it.
+        let user = |account: &&Operation| match account.key.source {
+            Source::Tenant => Some(account.key.id),
+            Source::Directory => account.profile.tenant_user_id,
+        };
+        let users: Vec<Guid> = accounts.iter().filter_map(user).collect();
+        let is_of_tenant = accounts.iter().any(|account| account.key.source == Source::Tenant);
         let directories = join_all(
             (0..customer.directories.len())
                 .map(|index| (index, in_directory(&customer.directories[index].name)))
                 .filter(|(_, people)| !people.is_empty())
                 .map(|(index, people)| self.people_now(customer, index, people, sum)),
         );
-        let (directories, tenant) = tokio::join!(directories, self.users_now(customer, users, sum));
+        let groups = async {
+            match is_of_tenant {
+                true => self.groups(customer, &observation, sum).await,
+                false => None,
+            }
+        };
+        let (directories, tenant, groups) =
+            tokio::join!(directories, self.users_now(customer, users, sum), groups);
         let asked = accounts.iter().map(|account| account.key).collect();
         let mut confirmation = Confirmation { asked, unanswered: Vec::new() };
         let mut amended = false;
@@ -98,6 +131,14 @@ impl Observer {
             && let Some(Reading::Complete(read)) = observation.tenant.take()
         {
             observation.tenant = Some(Reading::Complete(read.amend(users)));
+            amended = true;
+        }
+        if let Some(Some(now)) = groups.and_then(|answer| confirmation.take("tenant".to_owned(), answer))
+            && let Some(Reading::Complete(Tenant { groups: Some(Reading::Complete(groups)), users, .. })) =
+                &mut observation.tenant
+        {
+            let users: HashSet<Guid> = users.iter().map(|user| user.id).collect();
+            amend_groups(groups, now, |user| users.contains(user));
             amended = true;
         }
         amended |= !confirmation.unanswered.is_empty();
@@ -140,6 +181,53 @@ impl Observer {
         let read = async move {
             let port = sources.tenant(&customer, &source);
             port.confirm(&users, &*seen).await
+        };
+        Some(guarded(&what, self.stall, &watched, read).await)
+    }
+
+    /// Asks for members of groups whom the listing of users lacks, by their ids: whoever was hired while
+    /// the tenant was read stops nobody's removal. Without an answer the plan has removals wait.
+    async fn find_unlisted_members(
+        &self,
+        customer: &Arc<Customer>,
+        observation: &mut Observation,
+        sum: &Arc<Sum>,
+    ) {
+        let tenant = observation.tenant.as_ref().and_then(Reading::complete);
+        let unlisted = tenant.map(Tenant::unlisted_members).unwrap_or_default();
+        if unlisted.len() > UNLISTED {
+            return;
+        }
+        let answer = self.users_now(customer, unlisted.clone(), sum).await;
+        if let Some(Reading::Complete(Some(now))) = answer
+            && let Some(Reading::Complete(read)) = observation.tenant.take()
+        {
+            let mut amended = read.amend(now);
+            let gone = amended.unlisted_members();
+            amended.forget_members(&gone);
+            observation.tenant = Some(Reading::Complete(amended));
+        }
+    }
+
+    /// Reads the groups of the tenant that a policy of this customer selects; nobody else is asked for.
+    async fn groups(
+        &self,
+        customer: &Arc<Customer>,
+        observation: &Observation,
+        sum: &Arc<Sum>,
+    ) -> Option<Reading<Option<Vec<TenantGroup>>>> {
+        let source: TenantSource = customer.tenant.clone()?;
+        observation.tenant.as_ref()?.complete()?;
+        let wanted: WantedGroups = wanted_groups(customer, &observation.register.pins);
+        if wanted.is_empty() {
+            return None;
+        }
+        let what = format!("the groups of the tenant of `{}`", inert(&customer.name));
+        let watched = Arc::new(Watched::new(sum));
+        let (sources, customer, seen) = (self.sources.clone(), customer.clone(), watched.clone());
+        let read = async move {
+            let port = sources.tenant(&customer, &source);
+            port.groups(&wanted, &*seen).await
         };
         Some(guarded(&what, self.stall, &watched, read).await)
     }

@@ -48,7 +48,9 @@ impl Scenario {
             let upn = format!("{sam}@contoso.test");
             scenario.directory.people.push(part(json!({"sam": sam, "guid": guid})));
             scenario.tenant.users.push(part(json!({"upn": upn, "id": guid, "anchor": guid})));
-            scenario.register.accounts.push(part(json!({"sam": sam, "linked": guid})));
+            // Of a customer without a directory the tenant user is the account.
+            let tie = if scenario.directory.reading == Read::Absent { "user" } else { "linked" };
+            scenario.register.accounts.push(part(json!({"sam": sam, tie: guid})));
         }
         Ok(scenario)
     }
@@ -131,6 +133,29 @@ pub(super) struct TenantPart {
     pub(super) users: Vec<UserPart>,
     /// Part number to service plans; default: `SPE_E3` with Exchange, and `FLOW_FREE`.
     pub(super) skus: Option<BTreeMap<String, Vec<String>>>,
+    /// `absent`: the source holds no groups.
+    pub(super) groups_reading: Read,
+    pub(super) groups: Vec<TenantGroupPart>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct TenantGroupPart {
+    pub(super) name: String,
+    pub(super) id: Option<u64>,
+    /// What stands before the `@` of users' names, and names of groups.
+    #[serde(default)]
+    pub(super) members: Vec<String>,
+    /// Numbers of members that are no users of the reading.
+    #[serde(default)]
+    pub(super) unseen: Vec<u64>,
+    /// Not security-enabled.
+    #[serde(default)]
+    pub(super) mail_only: bool,
+    #[serde(default)]
+    pub(super) holds_roles: bool,
+    #[serde(default)]
+    pub(super) hides_members: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -197,9 +222,10 @@ pub(super) struct Vanished {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ScopePart {
-    /// The entry as it stands in the policy: an OU, or a group.
+    /// The entry as it stands in the policy: an OU, a group, or a group of the tenant.
     pub(super) ou: Option<String>,
     pub(super) group: Option<String>,
+    pub(super) entra_group: Option<String>,
     pub(super) guid: u64,
     /// Its full name when it was last seen.
     pub(super) dn: String,
@@ -211,6 +237,8 @@ pub(super) struct AccountPart {
     pub(super) sam: String,
     /// Default: that of the person of this sAMAccountName.
     pub(super) guid: Option<u64>,
+    /// Of an account of the tenant alone the number of its user; `sam` is then what stands before the `@`.
+    pub(super) user: Option<u64>,
     #[serde(default = "end_user")]
     pub(super) account_type: AccountType,
     /// Default: that of the person of this GUID.

@@ -27,7 +27,11 @@ pub(super) fn differences(scenario: &Scenario, plan: &CustomerPlan) -> Vec<Strin
     let not_imported: BTreeMap<String, Verdict> = plan
         .not_imported
         .iter()
-        .map(|left_out| (left_out.account.sam_account_name.to_string(), left_out.verdict))
+        .map(|left_out| {
+            let account = &left_out.account;
+            let name = name_of(&account.sam_account_name, account.user_principal_name.as_deref());
+            (name, left_out.verdict)
+        })
         .filter(|(account, _)| expected.not_imported.contains_key(account) || !known.contains(account))
         .collect();
     compare("notImported", verdicts(&expected.not_imported), verdicts(&not_imported));
@@ -69,6 +73,14 @@ pub(super) fn differences(scenario: &Scenario, plan: &CustomerPlan) -> Vec<Strin
     differences
 }
 
+/// Returns the sAMAccountName; of somebody of the tenant alone what stands before the `@`.
+fn name_of(sam_account_name: &str, user_principal_name: Option<&str>) -> String {
+    match user_principal_name.and_then(|name| name.split('@').next()) {
+        Some(local) if sam_account_name.is_empty() => local.to_owned(),
+        _ => sam_account_name.to_owned(),
+    }
+}
+
 /// Writes an operation as `ACTION [Administrator] SAM [REASON] [FIELD, …] [until …] [(MORE)]`.
 fn line(operation: &Operation) -> String {
     let mut line = operation.action.code().to_owned();
@@ -76,7 +88,8 @@ fn line(operation: &Operation) -> String {
         line.push_str(" Administrator");
     }
     line.push(' ');
-    line.push_str(&operation.profile.sam_account_name);
+    let profile = &operation.profile;
+    line.push_str(&name_of(&profile.sam_account_name, profile.user_principal_name.as_deref()));
     if let Some(reason) = operation.reason {
         line.push(' ');
         line.push_str(reason.code());

@@ -15,11 +15,12 @@ use intake::model::sid::Sid;
 use intake::model::standing::Standing;
 use intake::model::tenant::{Anchor, Licence, LicenceSetIndex, Subscription, Tenant};
 use intake::model::tenant::{TenantBuilder, TenantUser};
+use intake::model::tenant_group::{NestedGroup, TenantGroup};
 use intake::model::text::{Text, fold};
 
 use super::document::{
-    AccountPart, AnchorPart, GroupPart, PersonPart, Read, RegisterPart, Scenario, StatePart, TenantPart,
-    UserPart,
+    AccountPart, AnchorPart, GroupPart, PersonPart, Read, RegisterPart, Scenario, StatePart, TenantGroupPart,
+    TenantPart, UserPart,
 };
 
 const BASE: &str = "DC=contoso,DC=test";
@@ -29,6 +30,7 @@ const DIRECTORY: &str = "main";
 /// GUIDs of groups, OUs and people who vanished begin here.
 const GROUPS: u32 = 1_000;
 const OUS: u64 = 2_000;
+const TENANT_GROUPS: u64 = 3_000;
 const VANISHED: u64 = 90_000;
 /// What sets tenant users' ids, and ids of SKUs and plans, apart from GUIDs of the directory.
 const TENANT_IDS: u128 = 0x7e00_0000_0000;
@@ -244,7 +246,39 @@ fn tenant(part: &TenantPart) -> Tenant {
         let licences = builder.licence_set(user.licences.iter().map(licence).collect());
         builder.user(tenant_user(user, tenant_id(user.id.unwrap_or(number)), licences));
     }
+    let groups =
+        part.groups.iter().zip(TENANT_GROUPS..).map(|(group, number)| tenant_group(part, group, number));
+    if let Some(groups) = reading(part.groups_reading, groups.collect()) {
+        builder.groups(groups);
+    }
     builder.finish()
+}
+
+fn tenant_group(tenant: &TenantPart, group: &TenantGroupPart, number: u64) -> TenantGroup {
+    let mut users: Vec<Guid> = group.unseen.iter().copied().map(tenant_id).collect();
+    let mut groups = Vec::new();
+    for member in &group.members {
+        let user = (1..).zip(&tenant.users).find(|(_, user)| user.upn.split('@').next() == Some(member));
+        let inner = (TENANT_GROUPS..).zip(&tenant.groups).find(|(_, inner)| inner.name == *member);
+        match (user, inner) {
+            (Some((number, user)), None) => users.push(tenant_id(user.id.unwrap_or(number))),
+            (None, Some((number, inner))) => groups.push(NestedGroup {
+                id: tenant_id(inner.id.unwrap_or(number)),
+                display_name: Some(Text::from(inner.name.as_str())),
+                members: Some(inner.members.len()),
+            }),
+            _ => panic!("`{member}` must be exactly one user or group of the tenant"),
+        }
+    }
+    TenantGroup {
+        id: tenant_id(group.id.unwrap_or(number)),
+        display_name: Text::from(group.name.as_str()),
+        is_security: !group.mail_only,
+        holds_roles: group.holds_roles,
+        hides_members: group.hides_members,
+        users,
+        groups,
+    }
 }
 
 fn tenant_user(part: &UserPart, id: Guid, licences: LicenceSetIndex) -> TenantUser {
@@ -268,6 +302,9 @@ fn tenant_user(part: &UserPart, id: Guid, licences: LicenceSetIndex) -> TenantUs
 }
 
 fn account(scenario: &Scenario, part: &AccountPart) -> Account {
+    if let Some(user) = part.user {
+        return tenant_account(scenario, part, user);
+    }
     let found = people(scenario).find(|(number, person)| match part.guid {
         Some(wanted) => *number == wanted,
         None => person.sam == part.sam,
@@ -305,6 +342,37 @@ fn account(scenario: &Scenario, part: &AccountPart) -> Account {
     }
 }
 
+/// An account of a customer without a directory.
+fn tenant_account(scenario: &Scenario, part: &AccountPart, number: u64) -> Account {
+    let users = (1..).zip(&scenario.tenant.users);
+    let found = users.map(|(place, user)| (user.id.unwrap_or(place), user)).find(|(id, _)| *id == number);
+    let user = found.map(|(_, user)| user);
+    let upn = text(part.upn.as_ref()).or_else(|| user.map(|user| Text::from(user.upn.as_str())));
+    let upn = upn.unwrap_or_else(|| Text::from(format!("{}@contoso.test", part.sam)));
+    let name = text(part.name.as_ref()).or_else(|| user.and_then(|user| text(user.name.as_ref())));
+    Account {
+        key: AccountKey { account_type: part.account_type, source: Source::Tenant, id: tenant_id(number) },
+        profile: Profile {
+            sam_account_name: Text::default(),
+            display_name: name.unwrap_or_else(|| upn.clone()),
+            user_principal_name: Some(upn),
+            email: text(part.email.as_ref()),
+            mobile_phone: None,
+            tenant_user_id: Some(tenant_id(number)),
+            password_sync: false,
+        },
+        state: state(part),
+        provenance: Arc::new(Provenance {
+            directory: None,
+            policy: Text::from(part.policy.as_str()),
+            tree_revision: Text::from("earlier"),
+            run: Text::from("earlier"),
+        }),
+        imported_at: "2025-06-01T00:00:00Z".parse().expect("a moment"),
+        removal_began_at: part.since.filter(|_| !part.approved && part.state != StatePart::Orphaned),
+    }
+}
+
 fn state(part: &AccountPart) -> AccountState {
     let since = || part.since.unwrap_or_else(|| panic!("`{}` needs `since`", part.sam));
     let reason = part.reason.unwrap_or(Verdict::NotInScope);
@@ -322,14 +390,15 @@ fn state(part: &AccountPart) -> AccountState {
 
 fn pins(part: &RegisterPart) -> Pins {
     let scope = |scope: &super::document::ScopePart| {
-        let (kind, written) = match (&scope.ou, &scope.group) {
-            (Some(ou), None) => (ScopeKind::OrganizationalUnit, ou),
-            (None, Some(group)) => (ScopeKind::SecurityGroup, group),
-            _ => panic!("a scope is an `ou` or a `group`"),
+        let (kind, written, directory, id) = match (&scope.ou, &scope.group, &scope.entra_group) {
+            (Some(ou), None, None) => (ScopeKind::OrganizationalUnit, ou, DIRECTORY, guid(scope.guid)),
+            (None, Some(group), None) => (ScopeKind::SecurityGroup, group, DIRECTORY, guid(scope.guid)),
+            (None, None, Some(group)) => (ScopeKind::EntraGroup, group, "", tenant_id(scope.guid)),
+            _ => panic!("a scope is an `ou`, a `group` or an `entraGroup`"),
         };
         let name =
-            ScopeName { directory: Text::from(DIRECTORY), kind, written: Text::from(fold(written).as_ref()) };
-        (name, PinnedScope { guid: guid(scope.guid), dn: Text::from(scope.dn.as_str()) })
+            ScopeName { directory: Text::from(directory), kind, written: Text::from(fold(written).as_ref()) };
+        (name, PinnedScope { guid: id, dn: Text::from(scope.dn.as_str()) })
     };
     Pins {
         domains: text(part.domain.as_ref()).map(|sid| (Text::from(DIRECTORY), sid)).into_iter().collect(),

@@ -11,6 +11,7 @@ use intake::policy::fleet::GraphEndpoints;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::graph_groups::FakeGroup;
 use super::{graph_assertion, graph_server};
 
 /// The id of the application that every tenant knows unless told otherwise.
@@ -69,6 +70,9 @@ pub(crate) enum Place {
     Batch,
     /// One user, asked for inside of a batch.
     User,
+    Groups,
+    /// The members of a group.
+    Members,
 }
 
 /// Where, on which page (from 1) and in which tenant a fault happens.
@@ -144,6 +148,7 @@ pub(super) struct World {
 pub(super) struct TenantState {
     pub(super) id: String,
     pub(super) users: Vec<Value>,
+    pub(super) groups: Vec<FakeGroup>,
     pub(super) skus: Vec<Value>,
     pub(super) secret: String,
     /// Certificates of the application, and which assertions they signed already.
@@ -225,6 +230,7 @@ impl GraphFake {
         self.lock().tenants.entry(domain.to_owned()).or_insert_with(|| TenantState {
             id: Uuid::new_v4().to_string(),
             users: Vec::new(),
+            groups: Vec::new(),
             skus: Vec::new(),
             secret: SECRET.to_owned(),
             certificates: Vec::new(),
@@ -390,7 +396,7 @@ impl FakeTenant {
         self
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut TenantState) -> T) -> T {
+    pub(super) fn with<T>(&self, change: impl FnOnce(&mut TenantState) -> T) -> T {
         change(lock(&self.world).tenants.get_mut(&self.domain).expect("the tenant"))
     }
 }
@@ -440,6 +446,8 @@ impl Seen {
             "/v1.0/subscribedSkus" => Some(Place::Skus),
             "/v1.0/organization" => Some(Place::Organization),
             "/v1.0/$batch" => Some(Place::Batch),
+            "/v1.0/groups" => Some(Place::Groups),
+            path if path.starts_with("/v1.0/groups/") && path.ends_with("/members") => Some(Place::Members),
             _ => None,
         }
     }
@@ -472,6 +480,14 @@ impl At {
 
     pub(crate) fn user() -> Self {
         Self { place: Place::User, ..Self::token() }
+    }
+
+    pub(crate) fn groups() -> Self {
+        Self { place: Place::Groups, ..Self::token() }
+    }
+
+    pub(crate) fn members() -> Self {
+        Self { place: Place::Members, ..Self::token() }
     }
 
     /// On this page alone, from 1.

@@ -20,7 +20,7 @@ use super::graph::{
 };
 use super::graph_assertion;
 
-const GRAPH_JSON: &str =
+pub(super) const GRAPH_JSON: &str =
     "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
 
 /// What a managed identity's token must be issued for.
@@ -71,7 +71,7 @@ pub(super) async fn serve(listener: TcpListener, world: Arc<Mutex<World>>) {
 }
 
 /// An answer, or what happens in place of one.
-enum Outcome {
+pub(super) enum Outcome {
     Answer(Box<Response<Body>>),
     Hang,
     Reset,
@@ -257,6 +257,9 @@ impl World {
             return graph_error(401, "InvalidAuthenticationToken", message).into();
         }
         let enough: &[&str] = match place {
+            Place::Groups | Place::Members => {
+                &["GroupMember.Read.All", "Group.Read.All", "Directory.Read.All"]
+            }
             Place::Skus => &["LicenseAssignment.Read.All", "Organization.Read.All", "Directory.Read.All"],
             _ => &["User.Read.All", "Directory.Read.All"],
         };
@@ -270,6 +273,8 @@ impl World {
         match place {
             Place::Users => self.users(&domain, seen, &parameters),
             Place::Batch => self.batch(&domain, seen, body),
+            Place::Groups => self.groups(&domain, seen, &parameters),
+            Place::Members => self.members(&domain, seen, &parameters),
             Place::Skus => {
                 let skus = self.tenants[&domain].skus.clone();
                 self.short(place, &domain, "subscribedSkus", skus, &parameters)
@@ -470,7 +475,7 @@ impl World {
 }
 
 /// Returns what was selected of a user: what has no value comes as null, lists come empty.
-fn selected(user: &Value, select: &[String]) -> Value {
+pub(super) fn selected(user: &Value, select: &[String]) -> Value {
     let property = |name: &String| {
         let absent = if LISTS.contains(&name.as_str()) { json!([]) } else { Value::Null };
         (name.clone(), user.get(name).cloned().unwrap_or(absent))
@@ -479,7 +484,7 @@ fn selected(user: &Value, select: &[String]) -> Value {
 }
 
 /// Returns what a fault makes of an answer; `None` for faults that change the content alone.
-fn broken(fault: &Fault, page: &Value) -> Option<Outcome> {
+pub(super) fn broken(fault: &Fault, page: &Value) -> Option<Outcome> {
     let text = page.to_string();
     let outcome = match fault {
         Fault::Throttled(wait) => with_wait(throttled(), wait.map(|wait| wait.to_string())).into(),
@@ -535,7 +540,7 @@ fn broken(fault: &Fault, page: &Value) -> Option<Outcome> {
     Some(outcome)
 }
 
-fn response(status: u16, content_type: &str, body: String) -> Response<Body> {
+pub(super) fn response(status: u16, content_type: &str, body: String) -> Response<Body> {
     Response::builder()
         .status(StatusCode::from_u16(status).expect("a status"))
         .header(header::CONTENT_TYPE, content_type)
@@ -554,16 +559,16 @@ fn throttled() -> Response<Body> {
     graph_error(429, "TooManyRequests", "Please retry again later.")
 }
 
-fn expired_page() -> Response<Body> {
+pub(super) fn expired_page() -> Response<Body> {
     let message = "The specified page token value has expired and can no longer be included in your request.";
     graph_error(400, "Directory_ExpiredPageToken", message)
 }
 
-fn unknown_parameter(name: &str) -> Response<Body> {
+pub(super) fn unknown_parameter(name: &str) -> Response<Body> {
     graph_error(400, "Request_UnsupportedQuery", &format!("The query parameter '{name}' is not supported."))
 }
 
-fn graph_error(status: u16, code: &str, message: &str) -> Response<Body> {
+pub(super) fn graph_error(status: u16, code: &str, message: &str) -> Response<Body> {
     let inner = json!({"date": "2026-11-22T12:00:00", "request-id": Uuid::new_v4(),
         "client-request-id": Uuid::new_v4()});
     let body = json!({"error": {"code": code, "message": message, "innerError": inner}});

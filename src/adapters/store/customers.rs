@@ -169,6 +169,7 @@ struct StoredScope {
 enum StoredKind {
     OrganizationalUnit,
     SecurityGroup,
+    EntraGroup,
 }
 
 fn write_pins(pins: &Pins) -> Result<String, Mishap> {
@@ -183,6 +184,7 @@ fn write_pins(pins: &Pins) -> Result<String, Mishap> {
                 kind: match name.kind {
                     ScopeKind::OrganizationalUnit => StoredKind::OrganizationalUnit,
                     ScopeKind::SecurityGroup => StoredKind::SecurityGroup,
+                    ScopeKind::EntraGroup => StoredKind::EntraGroup,
                 },
                 written: name.written.clone(),
                 guid: scope.guid,
@@ -223,6 +225,7 @@ fn read_pins(text: &str) -> Result<Pins, Mishap> {
                 let kind = match scope.kind {
                     StoredKind::OrganizationalUnit => ScopeKind::OrganizationalUnit,
                     StoredKind::SecurityGroup => ScopeKind::SecurityGroup,
+                    StoredKind::EntraGroup => ScopeKind::EntraGroup,
                 };
                 let name = ScopeName { directory: scope.directory, kind, written: scope.written };
                 (name, PinnedScope { guid: scope.guid, dn: scope.dn })
