@@ -1024,9 +1024,11 @@ fn the_production_example_is_sound() {
     let checked = check(&files, &operator.limits);
     sound(&checked);
     let names: Vec<&str> = checked.fleet.customers.keys().map(|name| name.as_str()).collect();
-    assert_eq!(names, ["contoso", "fabrikam", "litware", "litware-labs", "northwind"]);
+    assert_eq!(names, ["adatum", "contoso", "fabrikam", "litware", "litware-labs", "northwind"]);
     assert_eq!(policies_of(&checked, "contoso", Administrator), ["admins", "tier-0"]);
     assert_eq!(policies_of(&checked, "northwind", EndUser), ["by-group"]);
+    assert_eq!(policies_of(&checked, "adatum", EndUser), ["cloud"]);
+    assert_eq!(policies_of(&checked, "adatum", Administrator), ["customer/adatum"]);
     let authority = folder::resolve(&root, Path::new("authorities/contoso-ca.pem")).expect("the authority");
     let pem = std::fs::read_to_string(authority).expect("PEM");
     assert!(pem.starts_with("-----BEGIN CERTIFICATE-----") && !pem.contains("PRIVATE"));

@@ -74,7 +74,7 @@ pub enum AccountList {
 /// A person whom an entry was resolved to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinnedAccount {
-    /// The objectGUID.
+    /// The objectGUID, or the tenant user's id where the tenant is the only source.
     pub guid: Guid,
     /// The name when it was last seen.
     pub name: Text,
