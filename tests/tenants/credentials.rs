@@ -373,6 +373,6 @@ fn the_machines_identity_works_from_a_customers_document_and_from_a_connection()
     assert!(refused.stdout.contains("does not permit `managedIdentity`"), "{refused:?}");
     let file = here.folder().join("operator.yaml");
     let text = std::fs::read_to_string(&file).expect("a file");
-    std::fs::write(&file, text.replace("[endpoints]", "[endpoints, managedIdentity]")).expect("written");
+    std::fs::write(&file, text.replace("permit: [", "permit: [managedIdentity, ")).expect("written");
     plans(&here, &written(&fake, &credential));
 }
