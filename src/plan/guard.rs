@@ -221,7 +221,9 @@ pub fn carry_holds(
         if is_held && !is_listed(&hold) && (hold.used_at.is_some() || has_expired(&hold, at)) {
             hold = Hold { recorded_at: at, used_at: None, ..hold };
         }
-        if is_held || approved.contains(&hold.approval) || (hold.used_at.is_some() && is_listed(&hold)) {
+        // An expired one, too: forgotten, its old approval would count for the same set as a new one.
+        let is_spent = hold.used_at.is_some() || has_expired(&hold, at);
+        if is_held || approved.contains(&hold.approval) || (is_spent && is_listed(&hold)) {
             carried.insert(hold.approval, hold);
         }
     }

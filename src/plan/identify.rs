@@ -218,11 +218,22 @@ impl Identified {
                 || people.iter().any(|person| census.registered.contains(&person.guid));
             return !named.is_empty() || is_registered;
         }
-        if present.iter().all(|person| named.iter().all(|named| named.guid != person.guid)) {
+        let bears_name = |person: &PinnedAccount| named.iter().any(|named| named.guid == person.guid);
+        // Whoever is not in this reading is still meant, and so is another bearer of a name that nobody
+        // has given up: only a successor is not.
+        let refreshed = |before: &PinnedAccount| {
+            let now = present.iter().find(|person| person.guid == before.guid);
+            now.unwrap_or(before).clone()
+        };
+        let mut people: Vec<PinnedAccount> = pinned.iter().map(refreshed).collect();
+        if present.iter().any(bears_name) {
+            let new = named.iter().filter(|one| pinned.iter().all(|known| known.guid != one.guid));
+            people.extend(new.cloned());
+        } else {
             self.findings.push(renamed(list, name, &present, !named.is_empty()));
         }
-        self.people.insert(entry.clone(), present.clone());
-        self.pins.insert(entry, present);
+        self.people.insert(entry.clone(), people.clone());
+        self.pins.insert(entry, people);
         true
     }
 }

@@ -190,7 +190,10 @@ fn judge(stages: &mut Stages<'_>, source_approval: Option<Digest>, draft: &mut D
     let held = stages.is_unclear || approval.is_some();
     let judges_all_types = stages.invalid.is_empty();
     // A turn that judges only one account type does not move what the other is measured by.
-    if held || !judges_all_types {
+    // Nor does one whose removals wait: what another server or a file lacks must not become the measure.
+    let waits = |wait: &Wait| matches!(wait, Wait::MissedOnce | Wait::Unconfirmed);
+    let some_wait = trail.waiting.iter().any(|(_, wait)| waits(wait));
+    if held || !judges_all_types || some_wait {
         measures = Measures { sightings: measures.sightings, ..register.measures.clone() };
     }
     let consequences = &mut draft.plan.consequences;

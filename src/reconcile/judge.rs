@@ -174,17 +174,6 @@ impl Judge {
         if amended { self.plan(job, observation).await } else { Ok(Judged { observation, ..judged }) }
     }
 
-    /// Plans a customer anew from the same readings and the register as it is now.
-    ///
-    /// # Errors
-    /// As [`judge`](Self::judge).
-    pub async fn judge_again(&self, job: &Job, judged: Judged) -> Result<Judged, TurnFault> {
-        let register = self.observer.register.load(job.name()).await?;
-        let Judged { observation, packed, .. } = judged;
-        let judged = self.plan(job, Observation { register, ..observation }).await?;
-        Ok(Judged { packed, ..judged })
-    }
-
     /// Plans on a thread where a million accounts hold nobody up.
     async fn plan(&self, job: &Job, observation: Observation) -> Result<Judged, TurnFault> {
         let (rules, job_there) = (self.rules, job.clone());

@@ -130,7 +130,13 @@ impl Reconciler {
             match self.write(&judged, &run, tree_revision).await {
                 Err(TurnFault::Register(RegisterFault::Stale { .. })) if tries < TRIES => {
                     tries += 1;
-                    judged = self.judge.judge_again(job, judged).await?;
+                    // From the start: what was read before somebody else wrote is older than the register,
+                    // and would take back what the other one saw.
+                    judged = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return Err(TurnFault::Stopped),
+                        judged = self.judge.judge(job, progress) => judged?,
+                    };
                 }
                 written => break written?,
             }

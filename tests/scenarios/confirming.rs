@@ -400,6 +400,31 @@ fn whom_a_file_misses_that_proves_nothing_waits_until_it_says_so_twice() {
 }
 
 #[test]
+fn what_waits_is_not_what_the_next_reading_is_measured_by() {
+    let people: Vec<String> =
+        (1..=40).map(|number| format!("{{sam: p{number}, guid: {}}}", 800 + number)).collect();
+    let of = |count: usize, server: &str| {
+        let yaml = format!(
+            "crowd: 30\ndirectory: {{people: [{}], ous: {{OU=Staff: 2001}}}}\nregister: {{accounts: [{{sam: p40, guid: 840}}]}}\n\
+             policies: {{staff: {{selection: {{organizationalUnits: [OU=Staff]}}, passwordSync: false}}}}\n",
+            people[..count].join(", ")
+        );
+        read_from(Stage::of(&yaml), server)
+    };
+    let mut whole = of(40, "dc1");
+    whole.turn();
+    let measured = whole.observation.register.measures.directories.clone();
+    let mut behind = of(10, "dc2");
+    behind.observation.register = whole.observation.register;
+    let plan = behind.turn();
+    assert!(codes(&plan).contains(&FindingCode::DirectoryIncomplete), "{:?}", plan.findings);
+    assert_eq!(behind.observation.register.measures.directories, measured);
+    let plan = behind.turn();
+    assert!(codes(&plan).contains(&FindingCode::SourceShrunk), "{:?}", plan.findings);
+    assert!(plan.removals().next().is_none());
+}
+
+#[test]
 fn who_was_out_already_does_not_wait_for_another_server() {
     // Held where it was read first, and approved when another server is read.
     let gone: Vec<String> = (501..=510).map(|guid| format!("{{sam: left{guid}, guid: {guid}}}")).collect();

@@ -99,6 +99,20 @@ fn somebody_deleted_and_made_again_is_excluded_by_the_same_entry() {
 }
 
 #[test]
+fn a_second_bearer_of_the_name_is_excluded_too_and_an_absent_one_is_not_forgotten() {
+    let mut stage = stage("exclude: [{account: jane}]");
+    succeed(&mut stage);
+    assert_eq!(not_imported(&stage.turn()), ["jane excluded", "jane excluded"]);
+    let other = person(&mut stage, 777).clone();
+    stage.directory().people.retain(|person| person.guid != Guid::from_u128(777));
+    stage.turn();
+    stage.directory().people.push(other);
+    person(&mut stage, 777).sam_account_name = Text::from("renamed");
+    person(&mut stage, 777).user_principal_name = None;
+    assert_eq!(not_imported(&stage.turn()), ["jane excluded", "renamed excluded"]);
+}
+
+#[test]
 fn somebody_restored_is_the_one_who_was_meant() {
     let mut stage = stage("exclude: [{account: jane@contoso.test}]");
     rename(&mut stage);
