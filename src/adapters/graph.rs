@@ -4,8 +4,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::de::DeserializeOwned;
-use url::Url;
 
 use crate::adapters::graph_application::Application;
 use crate::adapters::graph_confirm::confirm;
@@ -14,7 +12,7 @@ use crate::adapters::graph_groups::read_groups;
 use crate::adapters::graph_limiter::Limiters;
 use crate::adapters::graph_listing::{Graph, Pages, astray, is_expired_page};
 use crate::adapters::graph_token::TokenCache;
-use crate::adapters::http::{Again, Failed, HttpClient};
+use crate::adapters::http::{Failed, HttpClient};
 use crate::adapters::http_patience::Patience;
 use crate::adapters::tenant_object::{
     Absent, OrganizationRow, SkuRow, USER_PROPERTIES, UserRow, subscription, user,
@@ -100,7 +98,7 @@ impl TenantPort for GraphTenant {
                 what: format!(
                     "{} could not be read whole: {}",
                     ended.reading,
-                    with_hint(&ended.failed.fault)
+                    ended.failed.fault.with_hint()
                 ),
                 read: ended.users,
             }),
@@ -136,26 +134,15 @@ fn reading_of<T>(answer: Result<T, Failed>) -> Reading<Option<T>> {
     match answer {
         Ok(value) => Reading::Complete(Some(value)),
         Err(failed) if failed.answered => {
-            Reading::Incomplete(Shortfall { what: with_hint(&failed.fault), read: 0 })
+            Reading::Incomplete(Shortfall { what: failed.fault.with_hint(), read: 0 })
         }
         Err(failed) => Reading::Unavailable(failed.fault),
     }
 }
 
-/// Returns a fault as one sentence: a shortfall has no place for a hint.
-fn with_hint(fault: &Fault) -> String {
-    match &fault.hint {
-        Some(hint) => format!("{}; {hint}", fault.what),
-        None => fault.what.clone(),
-    }
-}
-
 async fn read_tenant(graph: &Graph<'_>, progress: &dyn Progress) -> Result<Tenant, Ended> {
-    let before = |fault| {
-        let failed = Box::new(Failed::new(fault, Again::Never));
-        Ended { failed, reading: "the users", pages: 0, users: 0 }
-    };
-    let address = |path: &str| graph.application.graph(path).map_err(before);
+    let before = |failed| Ended { failed: Box::new(failed), reading: "the users", pages: 0, users: 0 };
+    let address = |path: &str| graph.address(path).map_err(before);
     let users = address(&format!("/v1.0/users?$select={}&$top={PAGE_SIZE}", USER_PROPERTIES.join(",")))?;
     let skus = address("/v1.0/subscribedSkus")?;
     let organization = address("/v1.0/organization?$select=id")?;
@@ -188,7 +175,7 @@ async fn read_tenant(graph: &Graph<'_>, progress: &dyn Progress) -> Result<Tenan
     let after =
         |reading| move |failed: Failed| Ended { failed: Box::new(failed), reading, pages: 1, users: count };
     // Reading licences by name needs a permission of its own; without it the rest still stands.
-    match rows::<SkuRow>(graph, skus).await {
+    match graph.rows::<SkuRow>(&mut Pages::new(skus)).await {
         Ok(rows) => {
             let subscriptions = rows.into_iter().enumerate().map(|(index, row)| {
                 subscription(row).map_err(|fault| astray(format!("subscription {} {fault}", index + 1)))
@@ -201,7 +188,7 @@ async fn read_tenant(graph: &Graph<'_>, progress: &dyn Progress) -> Result<Tenan
         }
         Err(failed) => return Err(after("subscribedSkus")(failed)),
     }
-    let id = match rows::<OrganizationRow>(graph, organization).await {
+    let id = match graph.rows::<OrganizationRow>(&mut Pages::new(organization)).await {
         Ok(rows) => match <[OrganizationRow; 1]>::try_from(rows) {
             Ok([OrganizationRow { id: Some(id) }]) => Some(id),
             _ => {
@@ -239,16 +226,6 @@ async fn read_users(
         progress.read(builder.users());
     }
     Ok(())
-}
-
-/// Reads a short listing whole.
-async fn rows<R: DeserializeOwned + Send>(graph: &Graph<'_>, url: Url) -> Result<Vec<R>, Failed> {
-    let mut pages = Pages::new(url);
-    let mut all = Vec::new();
-    while let Some(mut rows) = graph.next_page(&mut pages).await? {
-        all.append(&mut rows);
-    }
-    Ok(all)
 }
 
 fn text(id: Guid) -> Text {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::adapters::graph_grant::seconds;
 use crate::adapters::graph_listing::{Graph, astray, refusal};
 use crate::adapters::graph_token::Token;
-use crate::adapters::http::{Again, Answer, Failed, Request, quoted};
+use crate::adapters::http::{Answer, Failed, Request, quoted};
 use crate::adapters::tenant_object::{Absent, USER_PROPERTIES, UserRow, user};
 use crate::model::guid::Guid;
 use crate::model::tenant::{Tenant, TenantBuilder};
@@ -43,15 +44,11 @@ struct Inner {
 /// A batch that did not come, or in which one answer says neither who somebody is nor that nobody is
 /// there.
 pub(crate) async fn confirm(graph: &Graph<'_>, users: &[Guid]) -> Result<Tenant, Failed> {
-    let address =
-        graph.application.graph("/v1.0/$batch").map_err(|fault| Failed::new(fault, Again::Never))?;
+    let address = graph.address("/v1.0/$batch")?;
     let mut builder = TenantBuilder::new();
     for some in users.chunks(AT_ONCE) {
-        let body = body(some);
-        let make = |token: &Token| {
-            Request::post(address.clone(), "application/json", body.clone()).bearer(token.secret().clone())
-        };
-        let rows = graph.ask(&make, &|answer, token| read(graph, some, answer, token)).await?;
+        let request = Request::post(address.clone(), "application/json", body(some));
+        let rows = graph.ask(&request, &|answer, token| read(graph, some, answer, token)).await?;
         for (id, row) in rows {
             let name = row.name();
             let user = user(row, Absent::Hidden, &mut builder)
@@ -107,15 +104,8 @@ fn read(
             404 if inner.body["error"]["code"].as_str() == Some(NOT_FOUND) => {}
             status => {
                 let wait = inner.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
-                let seconds = wait.and_then(|(_, value)| match value {
-                    Value::String(text) => text.trim().parse().ok(),
-                    other => other.as_u64(),
-                });
-                let inner = answer.inside(
-                    status,
-                    seconds.map(Duration::from_secs),
-                    inner.body.to_string().into_bytes(),
-                );
+                let wait = wait.and_then(|(_, value)| seconds(value)).map(Duration::from_secs);
+                let inner = answer.inside(status, wait, inner.body.to_string().into_bytes());
                 if let Some(wait) = inner.retry_after {
                     graph.hold(wait);
                 }

@@ -58,7 +58,8 @@ impl Granted {
     }
 }
 
-fn seconds(value: &Value) -> Option<u64> {
+/// Reads a number of seconds, as a number or as text.
+pub(crate) fn seconds(value: &Value) -> Option<u64> {
     match value {
         Value::String(text) => text.trim().parse().ok(),
         other => other.as_u64(),

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use url::{Url, form_urlencoded};
 
 use crate::adapters::graph_listing::{Graph, Pages, astray, is_expired_page};
-use crate::adapters::http::{Again, Failed};
+use crate::adapters::http::Failed;
 use crate::adapters::tenant_group_object::{
     GROUP_PROPERTIES, GroupRow, MemberRow, add_member, group, settle,
 };
@@ -34,7 +34,7 @@ pub(crate) async fn read_groups(
     let by_id = wanted.ids.iter().map(|id| ("id", Text::from(id.to_string())));
     let mut groups: BTreeMap<Guid, TenantGroup> = BTreeMap::new();
     for (property, value) in by_name.chain(by_id) {
-        let url = address(graph, &groups_named(property, &value))?;
+        let url = graph.address(&groups_named(property, &value))?;
         for row in whole::<GroupRow>(graph, &url).await.map_err(needs_permission)? {
             let name = row.name();
             let group = group(row).map_err(|fault| astray(format!("the group {} {fault}", inert(&name))))?;
@@ -88,18 +88,10 @@ async fn whole<R: DeserializeOwned + Send>(graph: &Graph<'_>, url: &Url) -> Resu
     let mut anew = false;
     loop {
         let mut pages = Pages::new(url.clone());
-        let mut all = Vec::new();
-        let failed = loop {
-            match graph.next_page(&mut pages).await {
-                Ok(Some(mut rows)) => all.append(&mut rows),
-                Ok(None) => return Ok(all),
-                Err(failed) => break failed,
-            }
-        };
-        if anew || pages.read == 0 || !is_expired_page(&failed) {
-            return Err(failed);
+        match graph.rows(&mut pages).await {
+            Err(failed) if !anew && pages.read > 0 && is_expired_page(&failed) => anew = true,
+            rows => return rows,
         }
-        anew = true;
     }
 }
 
@@ -124,11 +116,7 @@ fn groups_named(property: &str, value: &str) -> String {
 }
 
 fn members_of(graph: &Graph<'_>, id: Guid, select: &str) -> Result<Url, Failed> {
-    address(graph, &format!("/v1.0/groups/{id}/members?$select={select}&$top={PAGE_SIZE}"))
-}
-
-fn address(graph: &Graph<'_>, path: &str) -> Result<Url, Failed> {
-    graph.application.graph(path).map_err(|fault| Failed::new(fault, Again::Never))
+    graph.address(&format!("/v1.0/groups/{id}/members?$select={select}&$top={PAGE_SIZE}"))
 }
 
 #[cfg(test)]

@@ -62,6 +62,26 @@ pub(crate) fn is_expired_page(failed: &Failed) -> bool {
 }
 
 impl Graph<'_> {
+    /// Returns the address of a path of Graph.
+    ///
+    /// # Errors
+    /// One that cannot be.
+    pub(crate) fn address(&self, path: &str) -> Result<Url, Failed> {
+        self.application.graph(path).map_err(|fault| Failed::new(fault, Again::Never))
+    }
+
+    /// Reads a listing to its end.
+    ///
+    /// # Errors
+    /// As [`next_page`](Self::next_page).
+    pub(crate) async fn rows<R: DeserializeOwned + Send>(&self, pages: &mut Pages) -> Result<Vec<R>, Failed> {
+        let mut all = Vec::new();
+        while let Some(mut rows) = self.next_page(pages).await? {
+            all.append(&mut rows);
+        }
+        Ok(all)
+    }
+
     /// Reads the next page; `None` after the last one, which is the one without a link.
     ///
     /// # Errors
@@ -98,21 +118,20 @@ impl Graph<'_> {
 
     /// Reads one page. Its headers are sent with every one: a link to the next page carries none.
     async fn page<R: DeserializeOwned + Send>(&self, url: &Url) -> Result<(Vec<R>, Option<String>), Failed> {
-        let make = |token: &Token| Request::get(url.clone()).bearer(token.secret().clone());
-        self.ask(&make, &read_page).await
+        self.ask(&Request::get(url.clone()), &read_page).await
     }
 
-    /// Asks with patience, and with one new token if the present one is not accepted. `read` takes an
-    /// answer of status 200 apart; a failure of its own may be worth another attempt as well.
+    /// Asks with patience, and with one new token if the present one is not accepted; `request` needs
+    /// none. `read` takes an answer of status 200 apart; a failure of its own may be worth another attempt as well.
     pub(crate) async fn ask<T: Send>(
         &self,
-        make: &(dyn Fn(&Token) -> Request + Sync),
+        request: &Request,
         read: &(dyn Fn(&Answer, &Token) -> Result<T, Failed> + Sync),
     ) -> Result<T, Failed> {
         let mut renewed = false;
         loop {
             let token = self.tokens.token(self.client, self.patience, self.application).await?;
-            let failed = match self.patience.persevere(|| self.attempt(make, read, &token)).await {
+            let failed = match self.patience.persevere(|| self.attempt(request, read, &token)).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -130,12 +149,14 @@ impl Graph<'_> {
 
     async fn attempt<T>(
         &self,
-        make: &(dyn Fn(&Token) -> Request + Sync),
+        request: &Request,
         read: &(dyn Fn(&Answer, &Token) -> Result<T, Failed> + Sync),
         token: &Token,
     ) -> Result<T, Failed> {
         self.limiters.pass(self.application.key())?;
-        let request = make(token)
+        let request = request
+            .clone()
+            .bearer(token.secret())
             .header("x-ms-throttle-priority", "low")
             .on_new_connection(self.patience.avoids_used_connections());
         let answer = self.client.send(&request, self.patience.silence(), MAX_PAGE).await?;

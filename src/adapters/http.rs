@@ -70,8 +70,8 @@ pub struct Request {
     /// How the address is shown: never with its query, which may hold a token.
     shown: String,
     headers: Vec<(&'static str, String)>,
-    bearer: Option<SecretString>,
-    secret_header: Option<(&'static str, SecretString)>,
+    /// What no message and no log may show.
+    secret_headers: Vec<(&'static str, SecretString)>,
     on_new_connection: bool,
     /// Content type and content; `None` is a GET, `Some` a POST.
     content: Option<(&'static str, Vec<u8>)>,
@@ -205,18 +205,14 @@ impl HttpClient {
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
-        let bearer = request.bearer.as_ref().map(|token| format!("Bearer {}", token.expose_secret()));
-        let bearer = bearer.map(|value| (AUTHORIZATION.as_str(), value));
-        let other = request.secret_header.as_ref();
-        let other = other.map(|(name, value)| (*name, value.expose_secret().to_owned()));
-        for (name, value) in bearer.into_iter().chain(other) {
+        for (name, value) in &request.secret_headers {
             let unusable = |_| {
                 let what = "the token holds characters that no token holds";
                 Failed::new(Fault::new(FaultKind::Unauthorised, what), Again::Never)
             };
-            let mut value = HeaderValue::try_from(value).map_err(unusable)?;
+            let mut value = HeaderValue::try_from(value.expose_secret()).map_err(unusable)?;
             value.set_sensitive(true);
-            builder = builder.header(name, value);
+            builder = builder.header(*name, value);
         }
         let id = Uuid::new_v4();
         tracing::debug!(target: "intake::http", request = %request.shown, client_request_id = %id, "sending");
@@ -259,8 +255,7 @@ impl Request {
             url,
             shown,
             headers: vec![(ACCEPT.as_str(), "application/json".to_owned())],
-            bearer: None,
-            secret_header: None,
+            secret_headers: Vec::new(),
             on_new_connection: false,
             content: None,
         }
@@ -293,7 +288,7 @@ impl Request {
     /// Adds a header that no message and no log may show.
     #[must_use]
     pub fn secret_header(mut self, name: &'static str, value: SecretString) -> Self {
-        self.secret_header = Some((name, value));
+        self.secret_headers.push((name, value));
         self
     }
 
@@ -307,9 +302,9 @@ impl Request {
 
     /// Adds a bearer token.
     #[must_use]
-    pub fn bearer(mut self, token: SecretString) -> Self {
-        self.bearer = Some(token);
-        self
+    pub fn bearer(self, token: &SecretString) -> Self {
+        let value = format!("Bearer {}", token.expose_secret());
+        self.secret_header(AUTHORIZATION.as_str(), SecretString::from(value))
     }
 }
 

@@ -257,9 +257,14 @@ impl<'a> Search<'a> {
 
     /// Returns where the page after one that ended so begins.
     fn end(&self, area: &Area, end: Result<LdapResult, LdapError>) -> Result<Vec<u8>, Failure> {
+        self.cookie(&self.success(area.base.as_str(), end)?)
+    }
+
+    /// Returns the result of a search that began at `base` and succeeded.
+    fn success(&self, base: &str, end: Result<LdapResult, LdapError>) -> Result<LdapResult, Failure> {
         match end {
-            Ok(result) if result.rc == code::SUCCESS => self.cookie(&result),
-            Ok(result) => Err(search_failure(&self.connection.url, area.base.as_str(), &result, self.read)),
+            Ok(result) if result.rc == code::SUCCESS => Ok(result),
+            Ok(result) => Err(search_failure(&self.connection.url, base, &result, self.read)),
             Err(LdapError::Timeout { .. }) => Err(self.lost("no answer in time")),
             Err(_) => Err(self.lost(self.connection.cause())),
         }
@@ -350,11 +355,8 @@ impl<'a> Search<'a> {
         let mut page = self.receive(&mut stream).await;
         page.entries.retain(is_object);
         match page.end {
-            Ok(result) if result.rc == code::SUCCESS => Ok(Some(page.entries)),
             Ok(result) if hides(&result) => Ok(None),
-            Ok(result) => Err(search_failure(&self.connection.url, base, &result, self.read)),
-            Err(LdapError::Timeout { .. }) => Err(self.lost("no answer in time")),
-            Err(_) => Err(self.lost(self.connection.cause())),
+            end => self.success(base, end).map(|_| Some(page.entries)),
         }
     }
 

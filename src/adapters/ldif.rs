@@ -236,8 +236,6 @@ fn domain_of(dn: &Dn) -> Option<Dn> {
     }
 }
 
-/// Compares what a file says of itself with what it holds. Returns whether it says below its last
-/// record, which ends in line `content`, that it is whole.
 /// Tells one state of a file from another: its size and when it was last written.
 fn state_of(path: &Path) -> String {
     let Ok(about) = std::fs::metadata(path) else { return "gone".to_owned() };
@@ -246,6 +244,8 @@ fn state_of(path: &Path) -> String {
     format!("({} bytes, written at {written})", about.len())
 }
 
+/// Compares what a file says of itself with what it holds. Returns whether it says below its last
+/// record, which ends in line `content`, that it is whole.
 fn check_marks(remarks: &[Remark], records: usize, content: usize) -> Result<bool, Failure> {
     let mut begun = None;
     let mut ended = false;

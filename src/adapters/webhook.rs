@@ -33,7 +33,7 @@ impl Destination for WebhookDestination {
         let mut request = Request::post(self.url.clone(), "application/cloudevents+json", body)
             .header("Idempotency-Key", delivery.key.as_str());
         if let Some(token) = &self.token {
-            request = request.bearer(token.clone());
+            request = request.bearer(token);
         }
         // What the receiver writes into its answer is not read: its status is all that counts.
         let answer = self.client.send_only(&request).await.map_err(|failed| failed.fault)?;

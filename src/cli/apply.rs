@@ -77,12 +77,11 @@ async fn apply(
     .await?;
 
     // Everybody is judged and shown before the first write.
-    let round = tokio::select! {
+    let mut round = tokio::select! {
         biased;
         () = stop.cancelled() => return Err(interrupted_before()),
         round = Round::judge(reconciler.judge(), jobs, operator.concurrency, &session.bar) => round,
     };
-    let mut round = round;
     round.keep_fleet_limit(&*store.register, operator.fleet()).await?;
     let plan = round.plan(&revision);
     if let Some(saved) = saved {

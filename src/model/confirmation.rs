@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::model::account::AccountKey;
 use crate::model::directory::{Container, ContainerIndex, Directory, Member, Person};
@@ -112,11 +112,10 @@ fn amend_members(directory: &mut Directory, memberships: &BTreeMap<String, BTree
         return;
     }
     for group in &mut directory.groups {
-        for person in memberships.get(group.dn.key()).into_iter().flatten() {
-            let member = Member::Person(*person);
-            if !group.members.contains(&member) {
-                group.members.push(member);
-            }
+        if let Some(people) = memberships.get(group.dn.key()) {
+            let known: HashSet<Member> = group.members.iter().copied().collect();
+            let told = people.iter().map(|person| Member::Person(*person));
+            group.members.extend(told.filter(|member| !known.contains(member)));
         }
     }
 }

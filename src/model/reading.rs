@@ -80,4 +80,12 @@ impl Fault {
         self.retry_after = wait;
         self
     }
+
+    /// Returns what happened and what a person may try, for where a hint has no place of its own.
+    pub fn with_hint(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}; {hint}", self.what),
+            None => self.what.clone(),
+        }
+    }
 }

@@ -103,7 +103,8 @@ pub struct ScopeName {
 }
 
 /// What an entry of a selection names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ScopeKind {
     /// An organizational unit.
     OrganizationalUnit,

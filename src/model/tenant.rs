@@ -196,16 +196,22 @@ impl Tenant {
         members.sort_unstable();
         members.dedup();
         if !members.is_empty() {
-            let listed: HashSet<Guid> = self.users.iter().map(|user| user.id).collect();
+            let listed = self.user_ids();
             members.retain(|member| !listed.contains(member));
         }
         members
     }
 
-    /// Takes users out of the groups: they do not exist any more.
-    pub fn forget_members(&mut self, gone: &[Guid]) {
+    /// Takes out of the groups whomever the listing of users does not have: they do not exist any more.
+    pub fn forget_unlisted_members(&mut self) {
+        let listed = self.user_ids();
         if let Some(Reading::Complete(groups)) = &mut self.groups {
-            groups.iter_mut().for_each(|group| group.users.retain(|user| !gone.contains(user)));
+            groups.iter_mut().for_each(|group| group.users.retain(|user| listed.contains(user)));
         }
+    }
+
+    /// Returns the ids of all users.
+    pub fn user_ids(&self) -> HashSet<Guid> {
+        self.users.iter().map(|user| user.id).collect()
     }
 }

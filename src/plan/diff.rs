@@ -103,7 +103,7 @@ pub fn diff(
             }
         }
     }
-    differ.judge_users(users);
+    differ.judge_users(users, may_repeat);
     differ.judge_unseen();
     differ.changes.chosen = chosen;
     differ.changes
@@ -189,8 +189,8 @@ impl<'a> Differ<'a, '_> {
         self.enter(import, key, Some(&directory.name), profile, decision.key);
     }
 
-    /// Judges the users of a tenant that is the only source.
-    fn judge_users(&mut self, users: &[TenantCandidate]) {
+    /// Judges the users of a tenant that is the only source; `may_repeat` as in [`diff`].
+    fn judge_users(&mut self, users: &[TenantCandidate], may_repeat: bool) {
         let Some(tenant) = self.known.tenant else { return };
         let selected = self.selected;
         let told = |candidate: &TenantCandidate| {
@@ -198,13 +198,14 @@ impl<'a> Differ<'a, '_> {
             let user = &tenant.users[candidate.user as usize];
             (import, user, tenant_verdict::key_of(import, user))
         };
-        let chosen = self.choose_among(users.iter().map(|candidate| {
-            let (import, _, key) = told(candidate);
-            (import, key, candidate.verdict)
-        }));
-        for (position, candidate) in
-            users.iter().enumerate().filter(|(position, _)| chosen.contains(position))
-        {
+        let chosen = may_repeat.then(|| {
+            self.choose_among(users.iter().map(|candidate| {
+                let (import, _, key) = told(candidate);
+                (import, key, candidate.verdict)
+            }))
+        });
+        let is_chosen = |position: &usize| chosen.as_ref().is_none_or(|chosen| chosen.contains(position));
+        for (position, candidate) in users.iter().enumerate().filter(|(position, _)| is_chosen(position)) {
             let (import, user, key) = told(candidate);
             let is_included = candidate.verdict == Verdict::Included;
             if !is_included {

@@ -308,7 +308,7 @@ impl<'e> Evidence<'e> {
         let candidates = left_out.candidates.into_iter().map(|one| format!("{could_be}{one}"));
         let mut facts = vec![left_out.evidence];
         if left_out.verdict == Verdict::NoTenantMatch {
-            let keys: Vec<String> = import.match_keys.iter().filter_map(|key| word(*key)).collect();
+            let keys: Vec<_> = import.match_keys.iter().map(|key| key.code()).collect();
             facts[0] = format!("{} ({})", facts[0], keys.join(", "));
         }
         facts.extend(candidates);
@@ -351,10 +351,6 @@ impl<'e> Evidence<'e> {
 /// Describes a finding in one line.
 pub fn describe_finding(finding: &Finding) -> String {
     format!("{} {}: {}", finding.code.code(), inert(&finding.subject), inert(&finding.message))
-}
-
-fn word(key: crate::policy::fleet::MatchKey) -> Option<String> {
-    serde_json::to_value(key).ok()?.as_str().map(str::to_owned)
 }
 
 fn listed(mut names: Vec<String>, between: &str) -> String {

@@ -14,14 +14,12 @@ use crate::model::tenant::Tenant;
 use crate::model::text::{Text, fold, inert};
 use crate::plan::outcome::{Finding, FindingCode, Severity};
 use crate::plan::patterns::Patterns;
-use crate::policy::fleet::{AccountPattern, Customer, Excluded, Import, Imports};
+use crate::policy::fleet::{AccountPattern, Customer, Imports};
 
 /// Whom entries name.
 #[derive(Default)]
 pub struct Identified {
-    /// The people of each entry that is a name.
-    people: BTreeMap<AccountEntry, Vec<PinnedAccount>>,
-    /// What is pinned from now on.
+    /// The people of each entry that is a name: what is pinned from now on.
     pub pins: BTreeMap<AccountEntry, Vec<PinnedAccount>>,
     /// Entries that fit nobody, or somebody of another name by now.
     pub findings: Vec<Finding>,
@@ -68,13 +66,10 @@ fn entries(customer: &Customer, today: Date) -> Vec<(AccountList, &AccountPatter
         Imports::Valid(imports) => Some(imports),
         Imports::Invalid(_) => None,
     });
-    let exclusions = imports.flatten().flat_map(|import: &Import| &import.exclude);
-    let excluded = exclusions
-        .filter(|exclusion| exclusion.until.is_none_or(|until| today <= until))
-        .filter_map(|exclusion| match &exclusion.who {
-            Excluded::Account(pattern) => Some((AccountList::Exclude, pattern)),
-            Excluded::OrganizationalUnit(_) | Excluded::SecurityGroup(_) => None,
-        });
+    let excluded = imports
+        .flatten()
+        .flat_map(|import| import.excluded_accounts(today))
+        .map(|(_, pattern)| (AccountList::Exclude, pattern));
     let protected = customer.protect.iter().map(|pattern| (AccountList::Protect, pattern));
     let chosen = customer.matches.iter().map(|choice| (AccountList::Matches, &choice.account));
     let mut seen = BTreeSet::new();
@@ -105,14 +100,14 @@ struct Census {
 
 impl Census {
     fn of(everybody: &Everybody<'_>, entries: &[(AccountList, &AccountPattern)]) -> Self {
-        let mut names: HashSet<&Text> = HashSet::new();
+        let mut names: HashSet<&str> = HashSet::new();
         let mut guids: HashSet<Guid> =
             everybody.pins.accounts.values().flatten().map(|pinned| pinned.guid).collect();
         let mut globs: Vec<(&Text, &wildmatch::WildMatch)> = Vec::new();
         for (_, pattern) in entries {
             match pattern {
                 AccountPattern::Guid(guid) => drop(guids.insert(*guid)),
-                AccountPattern::Name(name) => drop(names.insert(name)),
+                AccountPattern::Name(name) => drop(names.insert(name.as_str())),
                 AccountPattern::Glob { written, pattern } => globs.push((written, pattern)),
             }
         }
@@ -127,14 +122,18 @@ impl Census {
             if guids.contains(&guid) {
                 census.by_guid.insert(guid, name.clone());
             }
-            let own: BTreeSet<Text> = own.into_iter().flatten().map(|name| Text::from(fold(name))).collect();
-            for own_name in &own {
-                if names.contains(own_name) {
-                    let pinned = PinnedAccount { guid, name: name.clone() };
-                    census.by_name.entry(own_name.clone()).or_default().push(pinned);
-                }
+            if names.is_empty() && globs.is_empty() {
+                return;
             }
-            globs.retain(|(_, glob)| !own.iter().any(|name| glob.matches(name)));
+            let mut own = own.map(|name| name.map(fold));
+            if own[0] == own[1] {
+                own[1] = None;
+            }
+            for own_name in own.iter().flatten().filter(|name| names.contains(name.as_ref())) {
+                let pinned = PinnedAccount { guid, name: name.clone() };
+                census.by_name.entry(Text::from(own_name.as_ref())).or_default().push(pinned);
+            }
+            globs.retain(|(_, glob)| !own.iter().flatten().any(|name| glob.matches(name)));
         };
         for person in everybody.directories.iter().flat_map(|directory| &directory.people) {
             let own = [person.user_principal_name.as_deref(), Some(person.sam_account_name.as_str())];
@@ -156,7 +155,7 @@ impl Census {
             let profile = &account.profile;
             let own = profile.user_principal_name.iter().chain([&profile.sam_account_name]);
             let own = own.map(|name| Text::from(fold(name)));
-            census.registered_names.extend(own.filter(|name| names.contains(name)));
+            census.registered_names.extend(own.filter(|name| names.contains(name.as_str())));
         }
         // The order of pages shows in no plan.
         census.by_name.values_mut().for_each(|people| people.sort_unstable_by_key(|person| person.guid));
@@ -184,7 +183,7 @@ impl Identified {
         let mut people = Vec::new();
         let by_name = patterns.filter(|(position, pattern)| {
             let AccountPattern::Name(name) = pattern else { return true };
-            let pinned = self.people.get(&AccountEntry { list, written: name.clone() });
+            let pinned = self.pins.get(&AccountEntry { list, written: name.clone() });
             people.extend(pinned.into_iter().flatten().map(|pinned| (*position, pinned.guid)));
             // Whoever has a protected name is protected too, and so is an account whose person is gone.
             pinned.is_none() || list == AccountList::Protect
@@ -211,7 +210,6 @@ impl Identified {
             // stays, as somebody who was deleted may be restored.
             let people = if named.is_empty() { pinned } else { named };
             if !people.is_empty() {
-                self.people.insert(entry.clone(), people.to_vec());
                 self.pins.insert(entry, people.to_vec());
             }
             let is_registered = census.registered_names.contains(name)
@@ -232,7 +230,6 @@ impl Identified {
         } else {
             self.findings.push(renamed(list, name, &present, !named.is_empty()));
         }
-        self.people.insert(entry.clone(), people.clone());
         self.pins.insert(entry, people);
         true
     }
@@ -283,7 +280,7 @@ fn strange_choices(customer: &Customer, tenant: Option<&Tenant>) -> Vec<Finding>
     if chosen.is_empty() {
         return Vec::new();
     }
-    let users: HashSet<Guid> = tenant.users.iter().map(|user| user.id).collect();
+    let users = tenant.user_ids();
     chosen.retain(|choice| choice.id.parse::<Guid>().map_or(true, |id| !users.contains(&id)));
     let describe = |choice: &crate::policy::fleet::ChosenMatch| Finding {
         code: FindingCode::AccountNotFound,

@@ -144,9 +144,6 @@ fn why(answer: &Reading<()>) -> String {
     match answer {
         Reading::Complete(()) => String::new(),
         Reading::Incomplete(shortfall) => shortfall.what.clone(),
-        Reading::Unavailable(fault) => match &fault.hint {
-            Some(hint) => format!("{}; {hint}", fault.what),
-            None => fault.what.clone(),
-        },
+        Reading::Unavailable(fault) => fault.with_hint(),
     }
 }

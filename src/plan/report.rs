@@ -12,7 +12,6 @@ use crate::plan::outcome::{
     AccountView, Action, CustomerPlan, CustomerState, FieldChange, Finding, Kept, NotImported, Operation,
     Plan, Severity, Summary, TenantUserView,
 };
-use crate::policy::fleet::MatchKey;
 
 /// How many entries of a customer's lists of people left out are shown, unless all are asked for.
 const SHORT: usize = 100;
@@ -220,7 +219,7 @@ impl Report<'_> {
         let about = match operation.action {
             Action::Add | Action::Return => {
                 let matched =
-                    operation.matched_by.map(|key| format!(", by {}", key_word(key))).unwrap_or_default();
+                    operation.matched_by.map(|key| format!(", by {}", key.code())).unwrap_or_default();
                 format!("{}  ({account_type}, {policy}{matched})", inert(&operation.profile.display_name))
             }
             Action::Update => format!("({account_type}, {policy})"),
@@ -414,15 +413,6 @@ fn meaning(verdict: Verdict) -> &'static str {
     }
 }
 
-fn key_word(key: MatchKey) -> &'static str {
-    match key {
-        MatchKey::ImmutableId => "immutableId",
-        MatchKey::SecurityIdentifier => "securityIdentifier",
-        MatchKey::UserPrincipalName => "userPrincipalName",
-        MatchKey::Mail => "mail",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -431,6 +421,7 @@ mod tests {
     use crate::model::guid::Guid;
     use crate::model::text::Text;
     use crate::plan::outcome::{Consequences, FORMAT_VERSION, FindingCode};
+    use crate::policy::fleet::MatchKey;
 
     fn operation(action: Action, name: &str) -> Operation {
         Operation {

@@ -122,8 +122,6 @@ impl<'a> Screen<'a> {
     ) -> Vec<Self> {
         let import = selected.import;
         let today: Date = at.to_zoned(TimeZone::UTC).date();
-        let applies = |exclusion: &&Exclusion| exclusion.until.is_none_or(|until| today <= until);
-        let exclusions = || import.exclude.iter().enumerate().filter(|(_, exclusion)| applies(exclusion));
         let mut screens: Vec<Self> = resolver
             .directories()
             .iter()
@@ -136,14 +134,11 @@ impl<'a> Screen<'a> {
                 privileged: None,
             })
             .collect();
-        for (position, exclusion) in exclusions() {
+        for (position, exclusion) in import.exclusions(today) {
             resolve_exclusion(&mut screens, position, exclusion, import, resolver, screened);
         }
         for screen in &mut screens {
-            let accounts = exclusions().filter_map(|(position, exclusion)| match &exclusion.who {
-                Excluded::Account(pattern) => Some((position, pattern)),
-                Excluded::OrganizationalUnit(_) | Excluded::SecurityGroup(_) => None,
-            });
+            let accounts = import.excluded_accounts(today);
             let accounts = screened.identified.patterns(AccountList::Exclude, accounts);
             screen.excluded.prepare(screen.directory, accounts);
         }

@@ -287,7 +287,7 @@ fn describe_members(directory: &Directory, position: u32, import: &Import, selec
 }
 
 /// Names the first three of many, in the order of their names.
-fn first_three(names: &[Text]) -> String {
+pub(super) fn first_three(names: &[Text]) -> String {
     let mut shown: Vec<_> = names.iter().map(|name| inert(name).into_owned()).collect();
     shown.sort_unstable();
     shown.truncate(3);

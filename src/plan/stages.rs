@@ -154,8 +154,7 @@ fn incomplete(code: FindingCode, subject: String, shortfall: &Shortfall) -> Find
 }
 
 fn unavailable(code: FindingCode, subject: String, fault: &Fault) -> Finding {
-    let hint = fault.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
-    let message = format!("{}{hint}; everything stays as it is until it can be read", fault.what);
+    let message = format!("{}; everything stays as it is until it can be read", fault.with_hint());
     Finding { code, severity: Severity::Error, subject, message }
 }
 

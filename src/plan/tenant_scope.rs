@@ -1,6 +1,7 @@
 //! Selects people of a tenant that is a customer's only source: everybody licensed, or the members of
 //! groups, which are pinned by id.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashSet;
@@ -14,7 +15,7 @@ use crate::model::tenant_group::{NestedGroup, TenantGroup, WantedGroups};
 use crate::model::text::{Text, fold, inert, same};
 use crate::plan::outcome::{Finding, FindingCode, Severity};
 use crate::plan::refusal::Refusal;
-use crate::plan::select::{Resolver, Selected};
+use crate::plan::select::{Resolver, Selected, first_three};
 use crate::policy::fleet::{Customer, EntraGroupName, Import, Imports, Scope, Selection};
 
 /// Whom the imports of a customer select in its tenant.
@@ -43,6 +44,7 @@ pub fn select_tenant(
     let imports: Vec<&Import> = selected.imports.iter().map(|one| one.import).collect();
     let mut scope = TenantScope { users: Vec::new(), unreadable: BTreeSet::new() };
     let mut resolved: BTreeMap<(AccountType, Guid), Text> = BTreeMap::new();
+    let listed: OnceCell<HashSet<Guid>> = OnceCell::new();
     for import in imports {
         let users = match (&import.selection, tenant) {
             (Selection::Licensed, Some(_)) => Some(Selects::Everybody),
@@ -54,7 +56,7 @@ pub fn select_tenant(
                         for group in &groups {
                             resolved.insert((import.account_type, group.id), group.display_name.clone());
                         }
-                        members(&groups, tenant, import, selected)
+                        members(&groups, listed.get_or_init(|| tenant.user_ids()), import, selected)
                     }
                     Err(finding) => {
                         scope.unreadable.insert(import.account_type);
@@ -76,10 +78,7 @@ fn groups_of<'t>(tenant: &'t Tenant, import: &Import) -> Result<&'t [TenantGroup
     let why = match &tenant.groups {
         Some(Reading::Complete(groups)) => return Ok(groups),
         Some(Reading::Incomplete(shortfall)) => shortfall.what.clone(),
-        Some(Reading::Unavailable(fault)) => match &fault.hint {
-            Some(hint) => format!("{}; {hint}", fault.what),
-            None => fault.what.clone(),
-        },
+        Some(Reading::Unavailable(fault)) => fault.with_hint(),
         None => "its source holds no `groups`; write the groups with all their members into the snapshot"
             .to_owned(),
     };
@@ -285,30 +284,27 @@ fn describe(display_name: &Text, id: Guid) -> String {
 }
 
 /// Returns the direct members of groups, and tells of those that are not imported: groups within the
-/// groups, and users that the tenant's own listing does not have.
+/// groups, and users whom the tenant's own listing, `listed`, does not have.
 fn members(
     groups: &[&TenantGroup],
-    tenant: &Tenant,
+    listed: &HashSet<Guid>,
     import: &Import,
     selected: &mut Selected<'_>,
 ) -> HashSet<Guid> {
-    let known: HashSet<Guid> = tenant.users.iter().map(|user| user.id).collect();
     for group in groups {
         selected.findings.extend(group.groups.iter().map(|nested| nested_group(nested, group)));
-        let unseen = group.users.iter().filter(|user| !known.contains(*user)).collect::<BTreeSet<_>>();
+        let unseen = group.users.iter().filter(|user| !listed.contains(*user)).collect::<BTreeSet<_>>();
         if !unseen.is_empty() {
             selected.hidden_members.insert(import.account_type);
-            let shown: Vec<String> = unseen.iter().take(3).map(ToString::to_string).collect();
-            let more = unseen.len() - shown.len();
-            let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+            let ids: Vec<Text> = unseen.iter().map(|id| Text::from(id.to_string())).collect();
             selected.findings.push(Finding {
                 code: FindingCode::MemberUnreadable,
                 severity: Severity::Error,
                 subject: describe(&group.display_name, group.id),
                 message: format!(
-                    "{} of its members are not among the users of the tenant ({}{more}): removals wait until they are",
+                    "{} of its members are not among the users of the tenant ({}): removals wait until they are",
                     unseen.len(),
-                    shown.join("; "),
+                    first_three(&ids),
                 ),
             });
         }

@@ -13,7 +13,7 @@ use crate::plan::patterns::Patterns;
 use crate::plan::screen::describe_exclusion;
 use crate::plan::select::Selected;
 use crate::plan::tenant_scope::{Selects, TenantScope};
-use crate::policy::fleet::{Excluded, Import};
+use crate::policy::fleet::Import;
 
 /// A user of the tenant in the scope of an import, with what the rules say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,16 +73,7 @@ impl Judging<'_> {
     /// The exclusions of accounts that apply today, each with its position in the import.
     fn exclusions<'i>(&self, import: &'i Import) -> Patterns<'i> {
         let today = self.at.to_zoned(TimeZone::UTC).date();
-        let applying = import
-            .exclude
-            .iter()
-            .enumerate()
-            .filter(|(_, exclusion)| exclusion.until.is_none_or(|until| today <= until));
-        let accounts = applying.filter_map(|(position, exclusion)| match &exclusion.who {
-            Excluded::Account(pattern) => Some((position, pattern)),
-            Excluded::OrganizationalUnit(_) | Excluded::SecurityGroup(_) => None,
-        });
-        self.identified.patterns(AccountList::Exclude, accounts)
+        self.identified.patterns(AccountList::Exclude, import.excluded_accounts(today))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::account::AccountType;
 use crate::model::text::Text;
 use crate::policy::check_import::Built;
+use crate::policy::read::first_eight;
 use crate::policy::source::{Ledger, Place};
 
 /// Selections of the tenant that apply to customers with directories: for each its place, where the
@@ -45,14 +46,12 @@ impl Misplaced {
     pub fn report(&self, ledger: &mut Ledger) {
         ledger.own(None);
         for (selection, (directory, customers)) in &self.found {
-            let shown = customers.iter().take(8).map(Text::as_str).collect::<Vec<_>>().join(", ");
-            let more = customers.len().saturating_sub(8);
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
             ledger
                 .report(*selection, "a selection of the tenant is for customers without directories")
                 .help(format!(
                     "where there is a directory, it says who somebody is, and the tenant only who is licensed: select \
-                     OUs or groups of the directory for {shown}{more}"
+                     OUs or groups of the directory for {}",
+                    first_eight(customers)
                 ))
                 .label(*directory, "this customer has a directory");
         }

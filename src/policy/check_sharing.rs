@@ -7,8 +7,8 @@ use crate::model::dn::{Dn, key_is_under};
 use crate::model::text::{Text, same};
 use crate::policy::check_customer::Claim;
 use crate::policy::check_import::Built;
-use crate::policy::fleet::{DirectoryLocation, DirectorySource, EntraGroupName, GroupName, Selection};
-use crate::policy::read::suggest;
+use crate::policy::fleet::{DirectoryLocation, DirectorySource, EntraGroupName, GroupName, Scope, Selection};
+use crate::policy::read::{first_eight, suggest};
 use crate::policy::source::{Ledger, Place};
 
 /// A customer's claims, and its document.
@@ -123,13 +123,11 @@ impl Overlaps {
     pub fn report(&self, ledger: &mut Ledger) {
         ledger.own(None);
         for ((administrator, user), (what, customers)) in &self.found {
-            let shown = customers.iter().take(8).map(Text::as_str).collect::<Vec<_>>().join(", ");
-            let more = customers.len().saturating_sub(8);
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
             ledger
                 .report(*administrator, what.clone())
                 .help(format!(
-                    "an account is either an end user's or an administrator's; this is so for {shown}{more}"
+                    "an account is either an end user's or an administrator's; this is so for {}",
+                    first_eight(customers)
                 ))
                 .label(*user, "for EndUser");
         }
@@ -138,41 +136,44 @@ impl Overlaps {
 
 /// Returns the entries of two imports that overlap.
 fn overlaps(left: &Built, right: &Built, directories: &[DirectorySource]) -> Vec<(String, Place, Place)> {
-    let mut found = Vec::new();
+    let places = (left.places.as_slice(), right.places.as_slice());
     match (&left.import.selection, &right.import.selection) {
-        (Selection::OrganizationalUnits(lefts), Selection::OrganizationalUnits(rights)) => {
-            for (one, one_at) in lefts.iter().zip(&left.places) {
-                for (other, other_at) in rights.iter().zip(&right.places) {
-                    if units_overlap(&one.name.dn, &other.name.dn, directories) {
-                        found.push((format!("`{}`", other.name.written), *one_at, *other_at));
-                    }
-                }
-            }
-        }
+        (Selection::OrganizationalUnits(lefts), Selection::OrganizationalUnits(rights)) => pairs(
+            (lefts, rights),
+            places,
+            |one, other| units_overlap(&one.dn, &other.dn, directories),
+            |name| format!("`{}`", name.written),
+        ),
         (Selection::SecurityGroups(lefts), Selection::SecurityGroups(rights)) => {
-            for (one, one_at) in lefts.iter().zip(&left.places) {
-                for (other, other_at) in rights.iter().zip(&right.places) {
-                    if groups_are_same(&one.name, &other.name) {
-                        found.push((format!("the group `{}`", other.name.written()), *one_at, *other_at));
-                    }
-                }
-            }
+            pairs((lefts, rights), places, groups_are_same, |name| format!("the group `{}`", name.written()))
         }
         (Selection::EntraGroups(lefts), Selection::EntraGroups(rights)) => {
-            for (one, one_at) in lefts.iter().zip(&left.places) {
-                for (other, other_at) in rights.iter().zip(&right.places) {
-                    if entra_groups_are_same(&one.name, &other.name) {
-                        let what = format!("the group `{}` of the tenant", other.name.written());
-                        found.push((what, *one_at, *other_at));
-                    }
-                }
-            }
+            pairs((lefts, rights), places, entra_groups_are_same, |name| {
+                format!("the group `{}` of the tenant", name.written())
+            })
         }
         (Selection::Licensed, Selection::Licensed) => {
             let places = left.places.iter().zip(&right.places);
-            found.extend(places.map(|(one, other)| ("everybody licensed".to_owned(), *one, *other)));
+            places.map(|(one, other)| ("everybody licensed".to_owned(), *one, *other)).collect()
         }
-        _ => {}
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the pairs of entries that meet, described by the second, each with its place.
+fn pairs<T>(
+    (lefts, rights): (&[Scope<T>], &[Scope<T>]),
+    (left_places, right_places): (&[Place], &[Place]),
+    meet: impl Fn(&T, &T) -> bool,
+    describe: impl Fn(&T) -> String,
+) -> Vec<(String, Place, Place)> {
+    let mut found = Vec::new();
+    for (one, one_at) in lefts.iter().zip(left_places) {
+        for (other, other_at) in rights.iter().zip(right_places) {
+            if meet(&one.name, &other.name) {
+                found.push((describe(&other.name), *one_at, *other_at));
+            }
+        }
     }
     found
 }

@@ -144,6 +144,20 @@ impl Import {
     pub fn needs_licence(&self) -> bool {
         self.password_sync || self.selection == Selection::Licensed
     }
+
+    /// The exclusions that apply on a day, each with its position.
+    pub fn exclusions(&self, today: Date) -> impl Iterator<Item = (usize, &Exclusion)> {
+        let applies = move |exclusion: &Exclusion| exclusion.until.is_none_or(|until| today <= until);
+        self.exclude.iter().enumerate().filter(move |(_, exclusion)| applies(exclusion))
+    }
+
+    /// Those of them that name accounts.
+    pub fn excluded_accounts(&self, today: Date) -> impl Iterator<Item = (usize, &AccountPattern)> {
+        self.exclusions(today).filter_map(|(position, exclusion)| match &exclusion.who {
+            Excluded::Account(pattern) => Some((position, pattern)),
+            Excluded::OrganizationalUnit(_) | Excluded::SecurityGroup(_) => None,
+        })
+    }
 }
 
 /// One entry of a selection.
@@ -303,6 +317,18 @@ pub enum MatchKey {
     UserPrincipalName,
     /// mail or primary SMTP address on both sides.
     Mail,
+}
+
+impl MatchKey {
+    /// Returns the key as documents write it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ImmutableId => "immutableId",
+            Self::SecurityIdentifier => "securityIdentifier",
+            Self::UserPrincipalName => "userPrincipalName",
+            Self::Mail => "mail",
+        }
+    }
 }
 
 /// Limits on the removals of one customer and account type.

@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::model::text::Text;
 use crate::policy::source::{Ledger, Place};
 use crate::policy::yaml::{Content, Meaning, Node, Scalar};
 
@@ -116,6 +117,15 @@ pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Opti
         (Some((_, candidate)), _) => Some(candidate),
         (None, [only]) => Some(only),
         _ => None,
+    }
+}
+
+/// Names the first eight of many customers.
+pub fn first_eight(customers: &[Text]) -> String {
+    let shown = customers.iter().take(8).map(Text::as_str).collect::<Vec<_>>().join(", ");
+    match customers.len().saturating_sub(8) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

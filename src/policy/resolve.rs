@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::model::account::AccountType;
 use crate::model::text::Text;
 use crate::policy::reach::Reach;
+use crate::policy::read::first_eight;
 use crate::policy::source::{Ledger, Place};
 
 /// A policy, or options, on offer to customers.
@@ -211,16 +212,13 @@ impl Offers {
     pub fn report_collisions(&self, ledger: &mut Ledger) {
         ledger.own(None);
         for ((second, first), (account_type, customers)) in &self.collisions {
-            let shown = customers.iter().take(8).map(Text::as_str).collect::<Vec<_>>().join(", ");
-            let more = customers.len().saturating_sub(8);
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
             let what = match self.what {
                 "policy" => format!("two policies for {account_type} name one customer"),
                 _ => format!("two options for {account_type} name one customer"),
             };
             ledger
                 .report(*second, what)
-                .help(format!("both name {shown}{more}: take it out of one of them"))
+                .help(format!("both name {}: take it out of one of them", first_eight(customers)))
                 .label(*first, "the other one");
         }
     }

@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hashbrown::HashSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::account::Source;
-use crate::model::confirmation::{Confirmation, PeopleNow};
+use crate::model::confirmation::Confirmation;
 use crate::model::directory::Directory;
 use crate::model::duration::Seconds;
 use crate::model::guid::Guid;
@@ -25,7 +24,7 @@ use crate::plan::tenant_scope::wanted_groups;
 use crate::policy::fleet::{Customer, DirectoryLocation, DirectorySource, TenantSource};
 use crate::ports::clock::Clock;
 use crate::ports::register::{RegisterFault, RegisterReader};
-use crate::ports::source::{Progress, Sources, Unwatched};
+use crate::ports::source::{DirectoryPort, Progress, Sources, TenantPort, Unwatched};
 
 /// How long a source may go without a page before it counts as hung. Far beyond every time-out
 /// that an adapter sets itself: this is the net below them.
@@ -105,7 +104,12 @@ impl Observer {
             (0..customer.directories.len())
                 .map(|index| (index, in_directory(&customer.directories[index].name)))
                 .filter(|(_, people)| !people.is_empty())
-                .map(|(index, people)| self.people_now(customer, index, people, sum)),
+                .map(|(index, people)| {
+                    let ask = |port: Box<dyn DirectoryPort>, seen: Arc<Watched>| async move {
+                        port.confirm(&people, &*seen).await
+                    };
+                    ask_directory(&self.sources, self.stall, customer, index, sum, ask)
+                }),
         );
         let groups = async {
             match is_of_tenant {
@@ -134,35 +138,16 @@ impl Observer {
             amended = true;
         }
         if let Some(Some(now)) = groups.and_then(|answer| confirmation.take("tenant".to_owned(), answer))
-            && let Some(Reading::Complete(Tenant { groups: Some(Reading::Complete(groups)), users, .. })) =
-                &mut observation.tenant
+            && let Some(Reading::Complete(tenant)) = &mut observation.tenant
+            && let listed = tenant.user_ids()
+            && let Some(Reading::Complete(groups)) = &mut tenant.groups
         {
-            let users: HashSet<Guid> = users.iter().map(|user| user.id).collect();
-            amend_groups(groups, now, |user| users.contains(user));
+            amend_groups(groups, now, |user| listed.contains(user));
             amended = true;
         }
         amended |= !confirmation.unanswered.is_empty();
         observation.confirmation = Some(confirmation);
         (observation, amended)
-    }
-
-    async fn people_now(
-        &self,
-        customer: &Arc<Customer>,
-        index: usize,
-        people: Vec<Guid>,
-        sum: &Arc<Sum>,
-    ) -> (Text, Reading<Option<PeopleNow>>) {
-        let source = &customer.directories[index];
-        let what = format!("the directory `{}` of `{}`", inert(&source.name), inert(&customer.name));
-        let (name, stall) = (source.name.clone(), self.stall + page_time(source));
-        let watched = Arc::new(Watched::new(sum));
-        let (sources, customer, seen) = (self.sources.clone(), customer.clone(), watched.clone());
-        let read = async move {
-            let port = sources.directory(&customer, &customer.directories[index]);
-            port.confirm(&people, &*seen).await
-        };
-        (name, guarded(&what, stall, &watched, read).await)
     }
 
     async fn users_now(
@@ -171,18 +156,13 @@ impl Observer {
         users: Vec<Guid>,
         sum: &Arc<Sum>,
     ) -> Option<Reading<Option<Tenant>>> {
-        let source: TenantSource = customer.tenant.clone()?;
         if users.is_empty() {
             return None;
         }
-        let what = format!("the tenant of `{}`", inert(&customer.name));
-        let watched = Arc::new(Watched::new(sum));
-        let (sources, customer, seen) = (self.sources.clone(), customer.clone(), watched.clone());
-        let read = async move {
-            let port = sources.tenant(&customer, &source);
+        self.ask_tenant(customer, "the tenant", sum, |port, seen| async move {
             port.confirm(&users, &*seen).await
-        };
-        Some(guarded(&what, self.stall, &watched, read).await)
+        })
+        .await
     }
 
     /// Asks for members of groups whom the listing of users lacks, by their ids: whoever was hired while
@@ -198,13 +178,12 @@ impl Observer {
         if unlisted.len() > UNLISTED {
             return;
         }
-        let answer = self.users_now(customer, unlisted.clone(), sum).await;
+        let answer = self.users_now(customer, unlisted, sum).await;
         if let Some(Reading::Complete(Some(now))) = answer
             && let Some(Reading::Complete(read)) = observation.tenant.take()
         {
             let mut amended = read.amend(now);
-            let gone = amended.unlisted_members();
-            amended.forget_members(&gone);
+            amended.forget_unlisted_members();
             observation.tenant = Some(Reading::Complete(amended));
         }
     }
@@ -216,34 +195,43 @@ impl Observer {
         observation: &Observation,
         sum: &Arc<Sum>,
     ) -> Option<Reading<Option<Vec<TenantGroup>>>> {
-        let source: TenantSource = customer.tenant.clone()?;
         observation.tenant.as_ref()?.complete()?;
         let wanted: WantedGroups = wanted_groups(customer, &observation.register.pins);
         if wanted.is_empty() {
             return None;
         }
-        let what = format!("the groups of the tenant of `{}`", inert(&customer.name));
-        let watched = Arc::new(Watched::new(sum));
-        let (sources, customer, seen) = (self.sources.clone(), customer.clone(), watched.clone());
-        let read = async move {
-            let port = sources.tenant(&customer, &source);
+        self.ask_tenant(customer, "the groups of the tenant", sum, |port, seen| async move {
             port.groups(&wanted, &*seen).await
-        };
-        Some(guarded(&what, self.stall, &watched, read).await)
+        })
+        .await
     }
 
     async fn tenant(&self, customer: &Arc<Customer>, sum: &Arc<Sum>) -> Option<Reading<Tenant>> {
-        let source: TenantSource = customer.tenant.clone()?;
         if let Some(fault) = not_worth_reading(customer) {
-            return Some(Reading::Unavailable(fault));
+            return customer.tenant.as_ref().map(|_| Reading::Unavailable(fault));
         }
+        self.ask_tenant(customer, "the tenant", sum, |port, seen| async move { port.read(&*seen).await })
+            .await
+    }
+
+    /// Asks a customer's tenant, if it has one. `what` names in a fault what was asked for.
+    async fn ask_tenant<T, Answer>(
+        &self,
+        customer: &Arc<Customer>,
+        what: &str,
+        sum: &Arc<Sum>,
+        ask: impl FnOnce(Box<dyn TenantPort>, Arc<Watched>) -> Answer + Send + 'static,
+    ) -> Option<Reading<T>>
+    where
+        T: Send + 'static,
+        Answer: Future<Output = Reading<T>> + Send,
+    {
+        let source: TenantSource = customer.tenant.clone()?;
+        let what = format!("{what} of `{}`", inert(&customer.name));
         let watched = Arc::new(Watched::new(sum));
-        let what = format!("the tenant of `{}`", inert(&customer.name));
         let (sources, customer, seen) = (self.sources.clone(), customer.clone(), watched.clone());
-        let read = async move {
-            let port = sources.tenant(&customer, &source);
-            port.read(&*seen).await
-        };
+        // Opened in there, too: what opens it may panic as well.
+        let read = async move { ask(sources.tenant(&customer, &source), seen).await };
         Some(guarded(&what, self.stall, &watched, read).await)
     }
 }
@@ -276,19 +264,34 @@ async fn directory(
     index: usize,
     sum: &Arc<Sum>,
 ) -> (Text, Reading<Directory>) {
-    let source = &customer.directories[index];
     if let Some(fault) = not_worth_reading(customer) {
-        return (source.name.clone(), Reading::Unavailable(fault));
+        return (customer.directories[index].name.clone(), Reading::Unavailable(fault));
     }
-    let watched = Arc::new(Watched::new(sum));
-    let stall = stall + page_time(source);
-    let what = format!("the directory `{}` of `{}`", inert(&source.name), inert(&customer.name));
-    let (sources, customer, seen) = (sources.clone(), customer.clone(), watched.clone());
+    let ask = |port: Box<dyn DirectoryPort>, seen: Arc<Watched>| async move { port.read(&*seen).await };
+    ask_directory(sources, stall, customer, index, sum, ask).await
+}
+
+/// Asks one directory of a customer; returns also its name.
+async fn ask_directory<T, Answer>(
+    sources: &Arc<dyn Sources>,
+    stall: Duration,
+    customer: &Arc<Customer>,
+    index: usize,
+    sum: &Arc<Sum>,
+    ask: impl FnOnce(Box<dyn DirectoryPort>, Arc<Watched>) -> Answer + Send + 'static,
+) -> (Text, Reading<T>)
+where
+    T: Send + 'static,
+    Answer: Future<Output = Reading<T>> + Send,
+{
+    let source = &customer.directories[index];
     let name = source.name.clone();
-    let read = async move {
-        let port = sources.directory(&customer, &customer.directories[index]);
-        port.read(&*seen).await
-    };
+    let what = format!("the directory `{}` of `{}`", inert(&name), inert(&customer.name));
+    let stall = stall + page_time(source);
+    let watched = Arc::new(Watched::new(sum));
+    let (sources, customer, seen) = (sources.clone(), customer.clone(), watched.clone());
+    // Opened in there, too: what opens it may panic as well.
+    let read = async move { ask(sources.directory(&customer, &customer.directories[index]), seen).await };
     (name, guarded(&what, stall, &watched, read).await)
 }
 
@@ -394,7 +397,6 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::ports::source::{DirectoryPort, TenantPort};
     use crate::reconcile::fakes::{FakeRegister, FixedClock, customer};
 
     /// Directories by the name of what they do.

@@ -24,7 +24,7 @@ const LARGEST_UNPACKED: u64 = 4 << 30;
 /// Packs the readings of an observation; `None` if one is not complete, or all are too large.
 pub fn pack(observation: &Observation) -> Option<PackedReadings> {
     let form = Form::of(observation)?;
-    let mut counted = Counted(Digester::new("intake readings 1"));
+    let mut counted = Counted::new();
     write(&mut counted, &form).ok()?;
     let digest = counted.0.finish();
     // Nearly always nothing has changed, and then nothing is compressed.
@@ -76,6 +76,12 @@ fn write(to: &mut dyn Write, form: &Form<'_>) -> io::Result<()> {
 
 /// Takes text in parts into a digest.
 struct Counted(Digester);
+
+impl Counted {
+    fn new() -> Self {
+        Self(Digester::new("intake readings 1"))
+    }
+}
 
 impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -140,7 +146,7 @@ impl Kept {
         let content = packed.content.as_deref().unwrap_or_default();
         let mut bytes = Vec::new();
         DeflateDecoder::new(content).take(LARGEST_UNPACKED).read_to_end(&mut bytes)?;
-        let mut counted = Counted(Digester::new("intake readings 1"));
+        let mut counted = Counted::new();
         counted.write_all(&bytes)?;
         if counted.0.finish() != packed.digest {
             return Err(io::Error::other("they are not what was written"));

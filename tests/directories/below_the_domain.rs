@@ -131,6 +131,16 @@ pub(super) fn verdicts(plan: &Value) -> Vec<(String, String)> {
     all
 }
 
+/// Who of `OU=Staff` is imported, and who is not and why, wherever the reading begins.
+pub(super) const STAFF_VERDICTS: [(&str, &str); 6] = [
+    ("direct", "privileged-account"),
+    ("excluded", "excluded"),
+    ("named", "privileged-account"),
+    ("nested", "privileged-account"),
+    ("plain", "included"),
+    ("primary", "privileged-account"),
+];
+
 pub(super) fn expected(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, verdict)| ((*name).to_owned(), (*verdict).to_owned())).collect()
 }
@@ -140,17 +150,7 @@ fn groups_outside_of_the_base_select_exclude_and_mark_the_powerful() {
     let slapd = Slapd::start(&groups_elsewhere().0, &SlapdOptions::default());
     let here = installation(STAFF, &slapd.url(), slapd::READER, slapd::PASSWORD);
     let plan = here.json(&["plan"], 0);
-    assert_eq!(
-        verdicts(&plan),
-        expected(&[
-            ("direct", "privileged-account"),
-            ("excluded", "excluded"),
-            ("named", "privileged-account"),
-            ("nested", "privileged-account"),
-            ("plain", "included"),
-            ("primary", "privileged-account"),
-        ])
-    );
+    assert_eq!(verdicts(&plan), expected(&STAFF_VERDICTS));
     assert_eq!(plan["customers"][0]["findings"], serde_json::json!([]), "nobody outside is missed");
 }
 

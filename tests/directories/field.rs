@@ -1,7 +1,7 @@
 //! One Samba domain with what is found in the field: powerful people, hidden members, odd objects and
 //! names, accounts that may not sign in.
 
-use super::below_the_domain::{STAFF, expected, installation, people_and_groups, verdicts};
+use super::below_the_domain::{STAFF, STAFF_VERDICTS, expected, installation, people_and_groups, verdicts};
 use super::*;
 use crate::support::intake::{Installation, Run};
 use crate::support::ldap_proxy::LdapProxy;
@@ -132,17 +132,9 @@ fn finding_codes(run: &serde_json::Value) -> Vec<String> {
 
 #[test]
 fn on_a_domain_controller_the_powerful_are_known_from_wherever_the_reading_begins() {
-    let mut all = vec![
-        ("direct", "privileged-account"),
-        ("excluded", "excluded"),
-        ("named", "privileged-account"),
-        ("nested", "privileged-account"),
-        ("plain", "included"),
-        ("primary", "privileged-account"),
-    ];
     let below = installation(STAFF, &field().url(), READER, READER_PASSWORD);
     let plan = below.json(&["plan"], 0);
-    assert_eq!(verdicts(&plan), expected(&all));
+    assert_eq!(verdicts(&plan), expected(&STAFF_VERDICTS));
     let direct = plan["customers"][0]["notImported"].as_array().expect("a list").iter();
     let direct = direct.clone().find(|one| one["account"]["samAccountName"] == "direct").expect("direct");
     assert_eq!(
@@ -151,6 +143,7 @@ fn on_a_domain_controller_the_powerful_are_known_from_wherever_the_reading_begin
     );
 
     let whole = installation("DC=contoso,DC=test", &field().url(), READER, READER_PASSWORD);
+    let mut all = STAFF_VERDICTS.to_vec();
     all.insert(4, ("outside", "privileged-account"));
     assert_eq!(verdicts(&whole.json(&["plan"], 0)), expected(&all));
 }
@@ -171,13 +164,7 @@ async fn members_that_the_reader_may_not_read_hold_removals() {
     proxy.replace(b"Samba Team", b"Tango Team");
     for url in [samba.url(), proxy.url()] {
         let directory = read_field(&url).await;
-        let hiding: Vec<&str> = directory
-            .groups
-            .iter()
-            .filter(|group| group.hides_members())
-            .map(|group| group.cn.as_str())
-            .collect();
-        assert_eq!(hiding, ["Hidden Users"], "and not those that are empty");
+        assert_eq!(super::hiding_groups(&directory), ["Hidden Users"], "and not those that are empty");
         assert!(super::group(&directory, "Nobody Yet").unseen.is_empty());
     }
     let plan = here.json(&["plan"], 3);

@@ -115,42 +115,22 @@ impl Installation {
 
     /// Writes the policy that imports the members of `Intake Users`, for these customers.
     pub fn policy(&self, customers: &[&str]) {
-        let names = customers.join(", ");
-        self.write(
-            "staff.yaml",
-            &format!(
-                "apiVersion: intake.dev/v1
-kind: ImportPolicy
-metadata: {{name: staff}}
-spec:
-  accountType: EndUser
-  customers: {{names: [{names}]}}
-  selection: {{securityGroups: [Intake Users]}}
----
+        let fields = format!(
+            "customers: {{names: [{}]}}\nselection: {{securityGroups: [Intake Users]}}",
+            customers.join(", ")
+        );
+        let options = "---
 apiVersion: intake.dev/v1
 kind: ImportOptions
-metadata: {{name: often}}
-spec: {{accountType: EndUser, default: true, interval: 1m}}
-"
-            ),
-        );
+metadata: {name: often}
+spec: {accountType: EndUser, default: true, interval: 1m}
+";
+        self.write("staff.yaml", &(end_user_policy(&fields) + options));
     }
 
     /// Writes the default policy for end users, whose further fields are given as lines of YAML.
     pub fn default_policy(&self, fields: &str) {
-        let fields: String = fields.lines().map(|line| format!("  {}\n", line.trim_start())).collect();
-        self.write(
-            "staff.yaml",
-            &format!(
-                "apiVersion: intake.dev/v1
-kind: ImportPolicy
-metadata: {{name: staff}}
-spec:
-  accountType: EndUser
-  default: true
-{fields}"
-            ),
-        );
+        self.write("staff.yaml", &end_user_policy(&format!("default: true\n{fields}")));
     }
 
     /// Writes a customer's document, whose sources are given as YAML of one line each.
@@ -439,4 +419,17 @@ fn copy(from: &Path, to: &Path) {
         let path = entry.expect("an entry").path();
         fs::copy(&path, to.join(path.file_name().expect("a name"))).expect("copied");
     }
+}
+
+/// A policy for end users, whose further fields are given as lines of YAML.
+fn end_user_policy(fields: &str) -> String {
+    let fields: String = fields.lines().map(|line| format!("  {}\n", line.trim_start())).collect();
+    format!(
+        "apiVersion: intake.dev/v1
+kind: ImportPolicy
+metadata: {{name: staff}}
+spec:
+  accountType: EndUser
+{fields}"
+    )
 }

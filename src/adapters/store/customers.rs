@@ -158,18 +158,10 @@ struct StoredAccount {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct StoredScope {
     directory: Text,
-    kind: StoredKind,
+    kind: ScopeKind,
     written: Text,
     guid: Guid,
     dn: Text,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum StoredKind {
-    OrganizationalUnit,
-    SecurityGroup,
-    EntraGroup,
 }
 
 fn write_pins(pins: &Pins) -> Result<String, Mishap> {
@@ -181,11 +173,7 @@ fn write_pins(pins: &Pins) -> Result<String, Mishap> {
             .iter()
             .map(|(name, scope)| StoredScope {
                 directory: name.directory.clone(),
-                kind: match name.kind {
-                    ScopeKind::OrganizationalUnit => StoredKind::OrganizationalUnit,
-                    ScopeKind::SecurityGroup => StoredKind::SecurityGroup,
-                    ScopeKind::EntraGroup => StoredKind::EntraGroup,
-                },
+                kind: name.kind,
                 written: name.written.clone(),
                 guid: scope.guid,
                 dn: scope.dn.clone(),
@@ -222,12 +210,7 @@ fn read_pins(text: &str) -> Result<Pins, Mishap> {
             .scopes
             .into_iter()
             .map(|scope| {
-                let kind = match scope.kind {
-                    StoredKind::OrganizationalUnit => ScopeKind::OrganizationalUnit,
-                    StoredKind::SecurityGroup => ScopeKind::SecurityGroup,
-                    StoredKind::EntraGroup => ScopeKind::EntraGroup,
-                };
-                let name = ScopeName { directory: scope.directory, kind, written: scope.written };
+                let name = ScopeName { directory: scope.directory, kind: scope.kind, written: scope.written };
                 (name, PinnedScope { guid: scope.guid, dn: scope.dn })
             })
             .collect(),
