@@ -296,8 +296,17 @@ pub fn plan(name: &str, register_revision: u64, operations: Vec<Operation>) -> C
 
 /// A judge that plans by a function of the test; absent customers have nothing to do.
 pub fn judge(register: &Arc<FakeRegister>, listed: fn(&Customer, &Observation) -> CustomerPlan) -> Judge {
+    judge_of(Arc::new(NoSources), register, listed)
+}
+
+/// As [`judge`], for customers that have sources.
+pub fn judge_of(
+    sources: Arc<dyn Sources>,
+    register: &Arc<FakeRegister>,
+    listed: fn(&Customer, &Observation) -> CustomerPlan,
+) -> Judge {
     let observer = Observer {
-        sources: Arc::new(NoSources),
+        sources,
         register: register.clone(),
         clock: Arc::new(FixedClock),
         stall: Duration::from_secs(5),
@@ -317,9 +326,14 @@ pub async fn reconciler(
     register: &Arc<FakeRegister>,
     listed: fn(&Customer, &Observation) -> CustomerPlan,
 ) -> Reconciler {
+    reconciler_with(register, judge(register, listed)).await
+}
+
+/// A reconciler that carries out what a judge plans.
+pub async fn reconciler_with(register: &Arc<FakeRegister>, judge: Judge) -> Reconciler {
     let new_run = || Text::from("run-1");
     Reconciler::open(
-        judge(register, listed),
+        judge,
         register.clone(),
         Arc::new(FixedClock),
         everything(),

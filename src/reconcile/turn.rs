@@ -117,17 +117,7 @@ impl Reconciler {
             if stop.is_cancelled() {
                 return Err(TurnFault::Stopped);
             }
-            // Customers come in the order of arrival.
-            let room = match judged.plan.removals().next() {
-                Some(_) => Some(self.room.lock().await),
-                None => None,
-            };
-            if room.is_some() {
-                let at = judged.observation.at;
-                let recent = self.register.removals_since(self.fleet.window.before(at)).await?;
-                keep(&mut judged.plan, &judged.observation.register, self.fleet, recent, at);
-            }
-            match self.write(&judged, &run, tree_revision).await {
+            match self.write_within_limit(&mut judged, &run, tree_revision).await {
                 Err(TurnFault::Register(RegisterFault::Stale { .. })) if tries < TRIES => {
                     tries += 1;
                     // From the start: what was read before somebody else wrote is older than the register,
@@ -156,6 +146,24 @@ impl Reconciler {
     ) -> Result<TurnOutcome, TurnFault> {
         let wrote = self.write(&judged, run, tree_revision).await?;
         self.close(judged, wrote, tree_revision, &|_| None).await
+    }
+
+    /// Writes a plan; of its removals, as many as the fleet's limit has room for.
+    async fn write_within_limit(
+        &self,
+        judged: &mut Judged,
+        run: &Text,
+        tree_revision: &Text,
+    ) -> Result<Option<u64>, TurnFault> {
+        if judged.plan.removals().next().is_none() {
+            return self.write(judged, run, tree_revision).await;
+        }
+        // From here to the write nobody else may use up the room. Customers come in the order of arrival.
+        let _room = self.room.lock().await;
+        let at = judged.observation.at;
+        let recent = self.register.removals_since(self.fleet.window.before(at)).await?;
+        keep(&mut judged.plan, &judged.observation.register, self.fleet, recent, at);
+        self.write(judged, run, tree_revision).await
     }
 
     async fn write(
@@ -292,24 +300,22 @@ pub fn why(plan: &CustomerPlan, unread: &Unread) -> String {
         CustomerState::Held => {
             let Some(approval) = plan.approval.map(|approval| approval.to_string()) else { return errors() };
             // Every guard that objects says what to type; once is enough.
-            let of_guard = |finding: &&Finding| finding.message.contains(&approval);
-            let mut guards = plan.findings.iter().filter(of_guard);
-            let others = plan.findings.iter().filter(|finding| {
-                finding.severity == Severity::Error && !finding.message.contains(&approval)
-            });
-            let first = match guards.next() {
+            let (guards, others): (Vec<&Finding>, Vec<&Finding>) =
+                plan.findings.iter().partition(|finding| finding.message.contains(&approval));
+            let codes: Vec<&str> = guards.iter().skip(1).map(|finding| finding.code.code()).collect();
+            let mut parts = vec![match guards.first() {
                 Some(finding) => finding.message.clone(),
                 None => {
-                    format!(
-                        "{} held; to let exactly these go, approve {approval}",
-                        removals(plan.summary.hold)
-                    )
+                    let held = removals(plan.summary.hold);
+                    format!("{held} held; to let exactly these go, approve {approval}")
                 }
-            };
-            let also: Vec<&str> = guards.map(|finding| finding.code.code()).collect();
-            let also = if also.is_empty() { Vec::new() } else { vec![format!("also {}", also.join(", "))] };
-            let others = others.map(|finding| finding.message.clone());
-            [first].into_iter().chain(also).chain(others).collect::<Vec<_>>().join("; ")
+            }];
+            if !codes.is_empty() {
+                parts.push(format!("also {}", codes.join(", ")));
+            }
+            let others = others.into_iter().filter(|finding| finding.severity == Severity::Error);
+            parts.extend(others.map(|finding| finding.message.clone()));
+            parts.join("; ")
         }
         CustomerState::Unreadable | CustomerState::Invalid | CustomerState::NotReady => {
             let errors = errors();
@@ -331,11 +337,20 @@ fn removals(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use async_trait::async_trait;
+    use tokio::sync::Notify;
+
     use super::*;
-    use crate::plan::outcome::Action;
-    use crate::ports::source::Unwatched;
+    use crate::model::account::Verdict;
+    use crate::model::reading::Reading;
+    use crate::model::tenant::Tenant;
+    use crate::plan::outcome::{Action, Operation};
+    use crate::policy::fleet::{Customer, DirectorySource, TenantSource};
+    use crate::ports::source::{DirectoryPort, Sources, TenantPort, Unwatched};
     use crate::reconcile::fakes::{
-        FakeRegister, NOW, account, customer, moment, operation, plan, reconciler,
+        FakeRegister, NOW, account, customer, judge_of, moment, operation, plan, reconciler, reconciler_with,
     };
 
     async fn run(
@@ -382,6 +397,78 @@ mod tests {
         register.interfere(3);
         let fault = run(&reconciler, &listed("contoso"), &CancellationToken::new()).await;
         assert!(matches!(fault, Err(TurnFault::Register(RegisterFault::Stale { .. }))), "{fault:?}");
+    }
+
+    /// A tenant that answers once, and then never again.
+    #[derive(Default)]
+    struct AnswersOnce {
+        was_asked: AtomicBool,
+        is_silent: Arc<Notify>,
+    }
+
+    /// Tells whoever waits, and says nothing.
+    struct Silent(Arc<Notify>);
+
+    struct Nobody;
+
+    impl Sources for AnswersOnce {
+        fn directory(&self, _customer: &Customer, _source: &DirectorySource) -> Box<dyn DirectoryPort> {
+            panic!("no directories here")
+        }
+
+        fn tenant(&self, _customer: &Customer, _source: &TenantSource) -> Box<dyn TenantPort> {
+            match self.was_asked.swap(true, Ordering::SeqCst) {
+                false => Box::new(Nobody),
+                true => Box::new(Silent(self.is_silent.clone())),
+            }
+        }
+    }
+
+    #[async_trait]
+    impl TenantPort for Nobody {
+        async fn read(&self, _progress: &dyn Progress) -> Reading<Tenant> {
+            Reading::Complete(Tenant::default())
+        }
+    }
+
+    #[async_trait]
+    impl TenantPort for Silent {
+        async fn read(&self, _progress: &dyn Progress) -> Reading<Tenant> {
+            self.0.notify_one();
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stale_turn_reads_its_sources_anew_and_nobody_waits_for_them() {
+        let register = Arc::new(FakeRegister::default());
+        let sources = Arc::new(AnswersOnce::default());
+        let judge = judge_of(sources.clone(), &register, |customer, seen| {
+            let removal = Operation { reason: Some(Verdict::Unlicensed), ..operation(Action::Remove, 1) };
+            plan(&customer.name, seen.register.revision, vec![removal])
+        });
+        let reconciler = reconciler_with(&register, judge).await;
+        for name in ["contoso", "fabrikam"] {
+            register.put(name, account(1));
+        }
+        register.interfere(1);
+        let mut contoso = customer("contoso");
+        contoso.tenant = Some(TenantSource::Snapshot("contoso.json".into()));
+        let contoso = Job::Listed(Arc::new(contoso));
+        let stop = CancellationToken::new();
+        let other = async {
+            let (fabrikam, goes_on) = (listed("fabrikam"), CancellationToken::new());
+            let turn = async {
+                sources.is_silent.notified().await;
+                run(&reconciler, &fabrikam, &goes_on).await
+            };
+            let outcome = tokio::time::timeout(Duration::from_secs(4), turn).await;
+            stop.cancel();
+            outcome
+        };
+        let (stale, outcome) = tokio::join!(run(&reconciler, &contoso, &stop), other);
+        assert!(matches!(stale, Err(TurnFault::Stopped)), "{stale:?}");
+        assert_eq!(outcome.expect("its turn came").expect("a turn").wrote, Some(1));
     }
 
     #[tokio::test]
@@ -458,7 +545,7 @@ mod tests {
         let mut gone = account(1);
         gone.state = AccountState::Removed {
             since: moment("2026-10-01T00:00:00Z"),
-            reason: crate::model::account::Verdict::Unlicensed,
+            reason: Verdict::Unlicensed,
             approved: false,
         };
         register.put("contoso", gone);
