@@ -187,6 +187,21 @@ fn an_expired_hold_that_the_file_does_not_list_is_recorded_anew_and_can_be_appro
     give_again("2026-01-01T00:00:00Z", None);
 }
 
+#[test]
+fn an_expired_approval_does_not_revive_when_the_same_people_leave_once_more() {
+    let mut stage = Stage::of("crowd: 130\n");
+    let everybody = stage.directory().people.clone();
+    stage.crowd_leaves(1..=30);
+    assert_eq!(count(&stage.turn(), Action::Hold), 30);
+    stage.approve();
+    stage.at("2026-12-01T12:00:00Z");
+    assert_eq!(count(&stage.turn(), Action::Hold), 30, "it came too late");
+    stage.directory().people = everybody;
+    assert_eq!(operations(&stage.turn()), [""; 0], "they are back");
+    stage.crowd_leaves(1..=30);
+    assert_eq!(count(&stage.turn(), Action::Hold), 30);
+}
+
 const WITH_GRACE: &str =
     "policies:\n  staff: {selection: {organizationalUnits: [OU=Staff]}, removal: {grace: 7d}}\n";
 
