@@ -77,8 +77,9 @@ pub struct Store {
     opened: Arc<connection::Store>,
 }
 
-/// How long closing a store may take. Without it nothing is lost: the next opener catches up.
-const CLOSING: Duration = Duration::from_secs(1);
+/// How long closing a store may take: as long as a slow disk needs, and well within what a service
+/// manager waits before it kills. Without it nothing is lost: the next opener catches up.
+const CLOSING: Duration = Duration::from_secs(5);
 
 impl Store {
     /// Closes the store at the end of a command, so that all of it lies in its one file: whoever

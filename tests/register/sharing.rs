@@ -114,3 +114,23 @@ async fn a_store_that_was_deleted_is_not_made_anew_behind_anybodys_back() {
     let fault = store.commit(small("contoso", 1)).await.unwrap_err();
     assert!(fault.to_string().contains("its tables are gone"), "{fault}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_waits_for_questions_that_nobody_waits_for_any_more() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let log = folder.folder().join("intake.db-wal");
+    for revision in 0..200 {
+        store.commit(small("contoso", revision)).await.unwrap();
+    }
+    for revision in 200..220 {
+        assert!(fs::exists(&log).unwrap(), "there is something to fold in");
+        for _ in 0..4 {
+            // Asked, and given up at once.
+            let _ = tokio::time::timeout(Duration::ZERO, store.load("contoso")).await;
+        }
+        store.close().await;
+        assert!(!fs::exists(&log).unwrap(), "a question kept the log open");
+        store.commit(small("contoso", revision)).await.unwrap();
+    }
+}

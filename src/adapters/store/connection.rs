@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 use crate::adapters::store::address::Address;
 use crate::adapters::store::fault::Mishap;
@@ -21,6 +22,7 @@ use crate::ports::register::{ChainCheck, RegisterFault};
 /// How long a writer waits for another process that writes: a transaction takes milliseconds, a
 /// first import of a very large customer some seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A register in SQLite: may be asked and written.
 ///
 /// One connection writes, in transactions that run in a task of their own: a caller that goes away
@@ -29,12 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Store {
     writer: Arc<Writer>,
     reader: StoreReader,
+    tasks: Tasks,
 }
 
 /// A register in SQLite that may only be asked; a file that is not there is an empty register.
 #[derive(Debug, Clone)]
 pub struct StoreReader {
     origin: Origin,
+    tasks: Tasks,
 }
 
 /// Where a reader gets its answers.
@@ -71,17 +75,19 @@ impl Store {
         };
         let writer = Arc::new(Writer { place, slot: Mutex::new(None) });
         let opened = Arc::clone(&writer);
-        uncancelled(async move {
-            let mut slot = opened.slot.lock().await;
-            if let Place::File(file) = &opened.place {
-                file.make().await?;
-            }
-            *slot = Some(opened.connect(true).await?);
-            Ok(())
-        })
-        .await?;
+        let tasks = Tasks::default();
+        tasks
+            .uncancelled(async move {
+                let mut slot = opened.slot.lock().await;
+                if let Place::File(file) = &opened.place {
+                    file.make().await?;
+                }
+                *slot = Some(opened.connect(true).await?);
+                Ok(())
+            })
+            .await?;
         let origin = origin.unwrap_or_else(|| Origin::Writer(Arc::clone(&writer)));
-        Ok(Self { writer, reader: StoreReader { origin } })
+        Ok(Self { writer, reader: StoreReader { origin, tasks: tasks.clone() }, tasks })
     }
 
     /// Opens the store of an address for reading: makes no file and migrates nothing. A file that
@@ -94,15 +100,18 @@ impl Store {
             Address::Memory => Origin::Nothing,
             Address::File(path) => Origin::File(Arc::new(DatabaseFile::new(path))),
         };
-        let reader = StoreReader { origin };
+        let reader = StoreReader { origin, tasks: Tasks::default() };
         // Asks nothing: finds out whether the file can be read at all.
         reader.ask((), |_| Box::pin(async { Ok(()) })).await?;
         Ok(reader)
     }
 
-    /// Closes the connection that writes, which folds SQLite's write-ahead log into the file. A
-    /// later write opens the store again. Dropping the last clone of a store does the same.
+    /// Waits for the work that is under way, also for what nobody waits for any more, and closes the
+    /// connection that writes, which folds SQLite's write-ahead log into the file. A later write opens
+    /// the store again. Dropping the last clone of a store closes the connection as well.
     pub async fn close(&self) {
+        // The log stays for as long as a question is being answered from it.
+        self.tasks.done().await;
         let live = self.writer.slot.lock().await.take();
         if let (Some(live), Place::File(_)) = (live, &self.writer.place) {
             // The log is complete on the disk already; what fails here is done by the next opener.
@@ -117,7 +126,7 @@ impl Store {
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
     {
         let writer = Arc::clone(&self.writer);
-        uncancelled(async move { writer.write(work).await }).await
+        self.tasks.uncancelled(async move { writer.write(work).await }).await
     }
 
     /// Returns the side that may only be asked.
@@ -135,8 +144,8 @@ impl StoreReader {
     {
         match self.origin.clone() {
             Origin::Nothing => Ok(nothing),
-            Origin::Writer(writer) => uncancelled(async move { writer.write(work).await }).await,
-            Origin::File(file) => uncancelled(async move { file.ask(nothing, work).await }).await,
+            Origin::Writer(writer) => self.tasks.uncancelled(async move { writer.write(work).await }).await,
+            Origin::File(file) => self.tasks.uncancelled(async move { file.ask(nothing, work).await }).await,
         }
     }
 }
@@ -144,17 +153,31 @@ impl StoreReader {
 /// The answer of an empty register about a chain.
 pub(super) const NO_CHAIN: ChainCheck = ChainCheck::Whole { events: 0 };
 
-/// Runs work in a task of its own. A transaction whose future is dropped half-way can be left open
-/// by the database's driver, and the next one on its connection be lost with it.
-async fn uncancelled<T: Send + 'static>(
-    work: impl Future<Output = Result<T, RegisterFault>> + Send + 'static,
-) -> Result<T, RegisterFault> {
-    match tokio::spawn(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => Err(RegisterFault::Unavailable {
-            what: "the work on the store was cut off: either all of it was written or nothing".into(),
-            source: error.into(),
-        }),
+/// The work on a store that is under way.
+#[derive(Debug, Clone, Default)]
+struct Tasks(TaskTracker);
+
+impl Tasks {
+    /// Runs work in a task of its own. A transaction whose future is dropped half-way can be left open
+    /// by the database's driver, and the next one on its connection be lost with it.
+    async fn uncancelled<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, RegisterFault>> + Send + 'static,
+    ) -> Result<T, RegisterFault> {
+        match self.0.spawn(work).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(RegisterFault::Unavailable {
+                what: "the work on the store was cut off: either all of it was written or nothing".into(),
+                source: error.into(),
+            }),
+        }
+    }
+
+    /// Waits until nothing is under way.
+    async fn done(&self) {
+        self.0.close();
+        self.0.wait().await;
+        self.0.reopen();
     }
 }
 
