@@ -22,7 +22,7 @@ use crate::ports::clock::Clock;
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::reconcile::deliver::Courier;
 use crate::reconcile::judge::{Job, Judge, Judged, TurnFault};
-use crate::reconcile::turn::{Reconciler, TurnOutcome};
+use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
 
 /// How often a customer's write is tried while others write.
 const TRIES: u32 = 3;
@@ -107,12 +107,19 @@ async fn apply(
     let mut operations = Vec::new();
     let customers = judged.len();
     let tried = until_stopped(judged, &stop, async |(job, judged)| {
+        let shown = judged.plan.digest;
         match write(&reconciler, session, &job, judged, &run, &revision).await {
-            Ok(outcome) if outcome.wrote.is_some() => {
-                applied.add(&outcome.plan.summary);
-                operations.extend(outcome.plan.operations);
+            Ok(outcome) => {
+                if outcome.plan.digest != shown {
+                    let why = why(&outcome.plan, &outcome.unread);
+                    session.complain(&Failure::new(format!("{}: not as shown: {why}", job.name())));
+                    exit = exit.max(Exit::of(&outcome.plan));
+                }
+                if outcome.wrote.is_some() {
+                    applied.add(&outcome.plan.summary);
+                    operations.extend(outcome.plan.operations);
+                }
             }
-            Ok(_) => {}
             Err(failure) => {
                 session.complain(&failure);
                 exit = Exit::Error;

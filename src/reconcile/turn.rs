@@ -134,17 +134,18 @@ impl Reconciler {
         self.close(judged, wrote, tree_revision, next).await
     }
 
-    /// Carries out a plan that somebody saw, exactly as it is, and records how it went.
+    /// Carries out a plan that somebody saw, and records how it went. Nothing is done that was not in
+    /// it; its removals are held if meanwhile the fleet has no room for them any more.
     ///
     /// # Errors
     /// [`RegisterFault::Stale`] if the register changed since: nothing is written.
     pub async fn apply(
         &self,
-        judged: Judged,
+        mut judged: Judged,
         run: &Text,
         tree_revision: &Text,
     ) -> Result<TurnOutcome, TurnFault> {
-        let wrote = self.write(&judged, run, tree_revision).await?;
+        let wrote = self.write_within_limit(&mut judged, run, tree_revision).await?;
         self.close(judged, wrote, tree_revision, &|_| None).await
     }
 

@@ -28,6 +28,14 @@ fn with_grace(here: &Installation) {
 /// Runs a command line on a terminal of its own, types once it asks, and returns what the terminal
 /// showed and the exit code.
 fn on_a_terminal(here: &Installation, line: &str, wait_for: &str, keys: &str) -> (String, Option<i32>) {
+    let mut terminal = at_the_question(here, line, wait_for);
+    terminal.types(keys);
+    let (code, shown) = terminal.end();
+    (shown, code)
+}
+
+/// Runs a command line on a terminal of its own, up to where it asks.
+fn at_the_question(here: &Installation, line: &str, wait_for: &str) -> Terminal {
     // In place of the shell: one that waits for the program ends by Ctrl-C as well.
     let mut command = Command::new("sh");
     command
@@ -36,11 +44,9 @@ fn on_a_terminal(here: &Installation, line: &str, wait_for: &str, keys: &str) ->
         .env_remove("INTAKE_STATE")
         .env("TERM", "xterm")
         .current_dir(here.folder());
-    let mut terminal = Terminal::start(&command);
+    let terminal = Terminal::start(&command);
     terminal.shows(wait_for);
-    terminal.types(keys);
-    let (code, shown) = terminal.end();
-    (shown, code)
+    terminal
 }
 
 fn path_with_intake() -> std::ffi::OsString {
@@ -273,6 +279,31 @@ fn an_interrupt_at_the_question_says_that_nothing_was_applied() {
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("interrupted: nothing was applied"), "{shown}");
     assert!(here.accounts().is_empty());
+}
+
+#[test]
+fn what_the_fleet_has_no_room_for_any_more_when_somebody_says_yes_is_held() {
+    let here = Installation::new();
+    here.operator("fleet: {maxRemovals: 3}\n");
+    here.policy(&["a", "b"]);
+    let all: Vec<u32> = (1..=30).collect();
+    for name in ["a", "b"] {
+        here.customer_of_files(name, &all);
+    }
+    here.run(&["apply", "--yes"]).expect(0);
+    for name in ["a", "b"] {
+        here.people(name, &[&all[..28], &[31]].concat());
+    }
+    let line = "intake apply --config operator.yaml --customer a tree";
+    let mut terminal = at_the_question(&here, line, "Only `yes` is taken");
+    here.run(&["run", "--once", "--customer", "b"]).expect(0);
+    terminal.types("yes\r");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(3), "{shown}");
+    assert!(shown.contains("a: not as shown: ") && shown.contains("Applied: 1 added"), "{shown}");
+    let everybody: Vec<u32> = (1..=31).collect();
+    assert_eq!(here.names("a", "active"), persons(&everybody));
+    here.expect_whole();
 }
 
 #[test]
