@@ -22,6 +22,7 @@ use crate::support::graph::{
 
 mod confirm;
 mod credentials;
+mod delta;
 mod groups;
 mod others;
 mod patience;

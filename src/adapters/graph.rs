@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::adapters::graph_application::Application;
 use crate::adapters::graph_confirm::confirm;
 use crate::adapters::graph_credential::Credential;
+use crate::adapters::graph_delta::read_changes;
 use crate::adapters::graph_groups::read_groups;
 use crate::adapters::graph_limiter::Limiters;
-use crate::adapters::graph_listing::{Graph, Pages, astray, is_expired_page};
+use crate::adapters::graph_listing::{Ended, Graph, Pages, astray, is_expired_page};
 use crate::adapters::graph_token::TokenCache;
 use crate::adapters::http::{Failed, HttpClient};
 use crate::adapters::http_patience::Patience;
@@ -19,7 +21,7 @@ use crate::adapters::tenant_object::{
 };
 use crate::model::guid::Guid;
 use crate::model::reading::{Fault, Reading, Shortfall};
-use crate::model::tenant::{Tenant, TenantBuilder};
+use crate::model::tenant::{Subscription, SyncState, Tenant, TenantBuilder};
 use crate::model::tenant_group::{TenantGroup, WantedGroups};
 use crate::model::text::{Text, inert};
 use crate::policy::fleet::GraphEndpoints;
@@ -27,6 +29,17 @@ use crate::ports::source::{Progress, TenantPort};
 
 /// The most users that Graph gives a page.
 const PAGE_SIZE: u32 = 999;
+
+/// What is said to be read while the tenant's id is.
+const ORGANIZATION: &str = "the organisation";
+
+/// How a reading gets the users.
+enum Refreshed {
+    /// All of them.
+    Full,
+    /// What changed since a state that was kept, at a time.
+    Delta { kept: Option<SyncState>, now: Timestamp },
+}
 
 /// What the readings of all tenants share; a clone shares it as well.
 #[derive(Debug, Clone)]
@@ -42,16 +55,6 @@ pub struct GraphTenant {
     shared: SharedGraph,
     application: Result<Application, Fault>,
     patience: Duration,
-}
-
-/// Why a reading ended before its end.
-struct Ended {
-    failed: Box<Failed>,
-    /// What was being read.
-    reading: &'static str,
-    /// Whether a page had arrived, so that the source did answer.
-    pages: usize,
-    users: usize,
 }
 
 impl SharedGraph {
@@ -82,17 +85,14 @@ impl GraphTenant {
         let SharedGraph { client, tokens, limiters } = &self.shared;
         Ok(Graph { client, tokens, limiters, application, patience })
     }
-}
 
-#[async_trait]
-impl TenantPort for GraphTenant {
-    async fn read(&self, progress: &dyn Progress) -> Reading<Tenant> {
+    async fn read_by(&self, refreshed: &Refreshed, progress: &dyn Progress) -> Reading<Tenant> {
         let patience = Patience::new(self.patience);
         let graph = match self.graph(&patience) {
             Ok(graph) => graph,
             Err(fault) => return Reading::Unavailable(fault),
         };
-        match read_tenant(&graph, progress).await {
+        match read_tenant(&graph, refreshed, progress).await {
             Ok(tenant) => Reading::Complete(tenant),
             Err(ended) if ended.pages > 0 || ended.failed.answered => Reading::Incomplete(Shortfall {
                 what: format!(
@@ -104,6 +104,22 @@ impl TenantPort for GraphTenant {
             }),
             Err(ended) => Reading::Unavailable(ended.failed.fault),
         }
+    }
+}
+
+#[async_trait]
+impl TenantPort for GraphTenant {
+    async fn read(&self, progress: &dyn Progress) -> Reading<Tenant> {
+        self.read_by(&Refreshed::Full, progress).await
+    }
+
+    async fn read_on(
+        &self,
+        kept: Option<SyncState>,
+        now: Timestamp,
+        progress: &dyn Progress,
+    ) -> Reading<Tenant> {
+        self.read_by(&Refreshed::Delta { kept, now }, progress).await
     }
 
     async fn confirm(&self, users: &[Guid], _progress: &dyn Progress) -> Reading<Option<Tenant>> {
@@ -140,73 +156,94 @@ fn reading_of<T>(answer: Result<T, Failed>) -> Reading<Option<T>> {
     }
 }
 
-async fn read_tenant(graph: &Graph<'_>, progress: &dyn Progress) -> Result<Tenant, Ended> {
-    let before = |failed| Ended { failed: Box::new(failed), reading: "the users", pages: 0, users: 0 };
-    let address = |path: &str| graph.address(path).map_err(before);
-    let users = address(&format!("/v1.0/users?$select={}&$top={PAGE_SIZE}", USER_PROPERTIES.join(",")))?;
-    let skus = address("/v1.0/subscribedSkus")?;
-    let organization = address("/v1.0/organization?$select=id")?;
+async fn read_tenant(
+    graph: &Graph<'_>,
+    refreshed: &Refreshed,
+    progress: &dyn Progress,
+) -> Result<Tenant, Ended> {
+    let (mut builder, id) = match refreshed {
+        Refreshed::Full => (list_users(graph, progress).await?, None),
+        Refreshed::Delta { kept, now } => {
+            // First, as what was kept of one tenant must not be added to by another.
+            let id = organization(graph).await.map_err(|failed| Ended::new(failed, ORGANIZATION, 0, 0))?;
+            let tenant = id.clone().unwrap_or_default();
+            (read_changes(graph, &tenant, kept.as_ref(), *now, progress).await?, Some(id))
+        }
+    };
+    let count = builder.users();
+    let after = |reading| move |failed: Failed| Ended::new(failed, reading, 1, count);
+    if let Some(subscriptions) = subscriptions(graph).await.map_err(after("subscribedSkus"))? {
+        builder.subscriptions(subscriptions);
+    }
+    let id = match id {
+        Some(id) => id,
+        None => organization(graph).await.map_err(after(ORGANIZATION))?,
+    };
+    if let Some(id) = id {
+        builder.id(id);
+    }
+    Ok(builder.finish())
+}
 
+/// Reads what the tenant owns. Reading licences by name needs a permission of its own; `None` without it:
+/// the rest still stands.
+async fn subscriptions(graph: &Graph<'_>) -> Result<Option<Vec<Subscription>>, Failed> {
+    let skus = graph.address("/v1.0/subscribedSkus")?;
+    let rows = match graph.rows::<SkuRow>(&mut Pages::new(skus)).await {
+        Ok(rows) => rows,
+        Err(failed) if matches!(failed.status, Some(403 | 404)) => {
+            tracing::info!(fault = %failed.fault, "the tenant's subscriptions are not readable");
+            return Ok(None);
+        }
+        Err(failed) => return Err(failed),
+    };
+    let subscriptions = rows.into_iter().enumerate().map(|(index, row)| {
+        subscription(row).map_err(|fault| astray(format!("subscription {} {fault}", index + 1)))
+    });
+    subscriptions.collect::<Result<_, _>>().map(Some)
+}
+
+/// Reads the tenant's id, in one form however it is written, as a pin is compared by its text.
+async fn organization(graph: &Graph<'_>) -> Result<Option<Text>, Failed> {
+    let organization = graph.address("/v1.0/organization?$select=id")?;
+    let id = match graph.rows::<OrganizationRow>(&mut Pages::new(organization)).await {
+        Ok(rows) => match <[OrganizationRow; 1]>::try_from(rows) {
+            Ok([OrganizationRow { id: Some(id) }]) => Some(id),
+            _ => return Err(astray("it does not name exactly one organisation".to_owned())),
+        },
+        // The token came from the tenant that is configured: an id there is its id.
+        Err(failed) if failed.status == Some(403) => {
+            graph.application.tenant().parse::<Guid>().ok().map(text)
+        }
+        Err(failed) => return Err(failed),
+    };
+    Ok(id.map(|id| id.parse::<Guid>().map_or(id, text)))
+}
+
+/// Lists all users.
+async fn list_users(graph: &Graph<'_>, progress: &dyn Progress) -> Result<TenantBuilder, Ended> {
+    let ended = |failed, pages: usize, builder: &TenantBuilder| {
+        Ended::new(failed, "the users", pages, builder.users())
+    };
     let mut builder = TenantBuilder::new();
+    let path = format!("/v1.0/users?$select={}&$top={PAGE_SIZE}", USER_PROPERTIES.join(","));
+    let users = graph.address(&path).map_err(|failed| ended(failed, 0, &builder))?;
     let mut pages = Pages::new(users.clone());
     if let Err(failed) = read_users(graph, &mut pages, &mut builder, progress).await {
         // In a large tenant the links may expire under a slow reader: once more, from the start.
         // What had arrived is dropped, as nothing ties it to the second listing.
         let read = pages.read;
         if read == 0 || !is_expired_page(&failed) {
-            return Err(Ended {
-                failed: Box::new(failed),
-                reading: "the users",
-                pages: read,
-                users: builder.users(),
-            });
+            return Err(ended(failed, read, &builder));
         }
         tracing::info!(pages = read, "the listing of users expired and is read anew");
         builder = TenantBuilder::new();
         pages = Pages::new(users);
-        read_users(graph, &mut pages, &mut builder, progress).await.map_err(|failed| Ended {
-            failed: Box::new(failed),
-            reading: "the users",
-            pages: read,
-            users: builder.users(),
-        })?;
-    }
-    let count = builder.users();
-    let after =
-        |reading| move |failed: Failed| Ended { failed: Box::new(failed), reading, pages: 1, users: count };
-    // Reading licences by name needs a permission of its own; without it the rest still stands.
-    match graph.rows::<SkuRow>(&mut Pages::new(skus)).await {
-        Ok(rows) => {
-            let subscriptions = rows.into_iter().enumerate().map(|(index, row)| {
-                subscription(row).map_err(|fault| astray(format!("subscription {} {fault}", index + 1)))
-            });
-            let subscriptions: Result<Vec<_>, Failed> = subscriptions.collect();
-            builder.subscriptions(subscriptions.map_err(after("subscribedSkus"))?);
+        if let Err(failed) = read_users(graph, &mut pages, &mut builder, progress).await {
+            return Err(ended(failed, read, &builder));
         }
-        Err(failed) if matches!(failed.status, Some(403 | 404)) => {
-            tracing::info!(fault = %failed.fault, "the tenant's subscriptions are not readable");
-        }
-        Err(failed) => return Err(after("subscribedSkus")(failed)),
     }
-    let id = match graph.rows::<OrganizationRow>(&mut Pages::new(organization)).await {
-        Ok(rows) => match <[OrganizationRow; 1]>::try_from(rows) {
-            Ok([OrganizationRow { id: Some(id) }]) => Some(id),
-            _ => {
-                let failed = astray("it does not name exactly one organisation".to_owned());
-                return Err(after("the organisation")(failed));
-            }
-        },
-        // The token came from the tenant that is configured: an id there is its id.
-        Err(failed) if failed.status == Some(403) => {
-            graph.application.tenant().parse::<Guid>().ok().map(text)
-        }
-        Err(failed) => return Err(after("the organisation")(failed)),
-    };
-    if let Some(id) = id {
-        // One form, however it is written, as a pin is compared by its text.
-        builder.id(id.parse::<Guid>().map_or(id, text));
-    }
-    Ok(builder.finish())
+    Ok(builder)
 }
 
 async fn read_users(

@@ -47,12 +47,33 @@ pub(crate) struct Pages {
     seen: HashSet<Url>,
     /// How many pages were read.
     pub(crate) read: usize,
+    /// Where a listing of what changed since this one begins, from the last page of one that tells.
+    pub(crate) delta: Option<Url>,
+}
+
+/// Why a reading of a tenant ended before its end.
+pub(crate) struct Ended {
+    /// What went wrong.
+    pub(crate) failed: Box<Failed>,
+    /// What was being read.
+    pub(crate) reading: &'static str,
+    /// Whether a page had arrived, so that the source did answer.
+    pub(crate) pages: usize,
+    /// How many users had arrived.
+    pub(crate) users: usize,
+}
+
+impl Ended {
+    /// Makes one.
+    pub(crate) fn new(failed: Failed, reading: &'static str, pages: usize, users: usize) -> Self {
+        Self { failed: Box::new(failed), reading, pages, users }
+    }
 }
 
 impl Pages {
     /// Starts a listing.
     pub(crate) fn new(first: Url) -> Self {
-        Self { seen: HashSet::from([first.clone()]), next: Some(first), read: 0 }
+        Self { seen: HashSet::from([first.clone()]), next: Some(first), read: 0, delta: None }
     }
 }
 
@@ -96,18 +117,14 @@ impl Graph<'_> {
         if pages.read == MAX_PAGES {
             return Err(astray(format!("the listing has more than {MAX_PAGES} pages")));
         }
-        let (rows, link) = self.page(&url).await?;
+        let (rows, links) = self.page(&url).await?;
         pages.read += 1;
-        if let Some(link) = link {
-            // Followed as it is: what it holds is the service's own affair.
-            let next =
-                Url::parse(&link).map_err(|_| astray(format!("page {} leads to no address", pages.read)))?;
-            if !self.application.is_graph(&next) {
-                let host = quoted(&next.origin().ascii_serialization(), &[]);
-                let what =
-                    format!("page {} leads to another server, {host}, which gets no token", pages.read);
-                return Err(astray(what));
-            }
+        if links.next.is_some() && links.delta.is_some() {
+            return Err(astray(format!("page {} is the last one and leads to another", pages.read)));
+        }
+        pages.delta = links.delta.map(|link| self.followed(&link, pages.read)).transpose()?;
+        if let Some(link) = links.next {
+            let next = self.followed(&link, pages.read)?;
             if !pages.seen.insert(next.clone()) {
                 return Err(astray(format!("page {} leads back to an earlier page", pages.read)));
             }
@@ -116,8 +133,18 @@ impl Graph<'_> {
         Ok(Some(rows))
     }
 
+    /// Returns the address that a page leads to, as it is: what it holds is the service's own affair.
+    fn followed(&self, link: &str, page: usize) -> Result<Url, Failed> {
+        let address = Url::parse(link).map_err(|_| astray(format!("page {page} leads to no address")))?;
+        if !self.application.is_graph(&address) {
+            let host = quoted(&address.origin().ascii_serialization(), &[]);
+            return Err(astray(format!("page {page} leads to another server, {host}, which gets no token")));
+        }
+        Ok(address)
+    }
+
     /// Reads one page. Its headers are sent with every one: a link to the next page carries none.
-    async fn page<R: DeserializeOwned + Send>(&self, url: &Url) -> Result<(Vec<R>, Option<String>), Failed> {
+    async fn page<R: DeserializeOwned + Send>(&self, url: &Url) -> Result<(Vec<R>, Links), Failed> {
         self.ask(&Request::get(url.clone()), &read_page).await
     }
 
@@ -175,11 +202,14 @@ impl Graph<'_> {
     }
 }
 
-/// Takes a page of a listing apart: its rows, and the link to the next one.
-fn read_page<R: DeserializeOwned>(
-    answer: &Answer,
-    token: &Token,
-) -> Result<(Vec<R>, Option<String>), Failed> {
+/// Where a page leads.
+struct Links {
+    next: Option<String>,
+    delta: Option<String>,
+}
+
+/// Takes a page of a listing apart: its rows, and where it leads.
+fn read_page<R: DeserializeOwned>(answer: &Answer, token: &Token) -> Result<(Vec<R>, Links), Failed> {
     let mut listing = Listing::default();
     let mut rows = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(&answer.body);
@@ -190,7 +220,7 @@ fn read_page<R: DeserializeOwned>(
     .and_then(|()| deserializer.end());
     match result {
         Ok(()) if !listing.has_value => Err(answer.unusable("there is no `value`")),
-        Ok(()) => Ok((rows, listing.next_link)),
+        Ok(()) => Ok((rows, Links { next: listing.next_link, delta: listing.delta_link })),
         Err(error) if error.is_data() && listing.in_row => {
             let what = format!("object {} of a page cannot be read: {error}", listing.rows);
             let mut failed = astray(quoted(&what, &[token.secret()]));

@@ -9,6 +9,7 @@ pub mod graph_application;
 pub mod graph_certificate;
 pub mod graph_confirm;
 pub mod graph_credential;
+pub mod graph_delta;
 pub mod graph_grant;
 pub mod graph_groups;
 pub mod graph_limiter;

@@ -4,9 +4,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 use crate::adapters::tenant_group_object::GroupRow;
 use crate::model::addresses::Addresses;
@@ -15,42 +15,101 @@ use crate::model::sid::Sid;
 use crate::model::tenant::{Anchor, Licence, Subscription, TenantBuilder, TenantUser};
 use crate::model::text::{Text, inert, same};
 
-/// The properties of a user that a reading needs, as `$select` names them.
-pub const USER_PROPERTIES: [&str; 12] = [
-    "id",
-    "userPrincipalName",
-    "displayName",
-    "mail",
-    "mobilePhone",
-    "proxyAddresses",
-    "accountEnabled",
-    "userType",
-    "assignedLicenses",
-    "licenseAssignmentStates",
-    "onPremisesImmutableId",
-    "onPremisesSecurityIdentifier",
-];
+/// One list of a user's properties for everything that has to agree on it: what is selected, a user
+/// as listed, and a change of one, in which what is absent, null and empty are three things.
+macro_rules! user_properties {
+    ($($property:literal => $field:ident: $type:ty,)*) => {
+        /// The properties of a user that a reading needs, as `$select` names them.
+        pub const USER_PROPERTIES: [&str; [$($property),*].len()] = [$($property),*];
 
-/// A user as Graph writes it. Unknown members are ignored: new ones arrive at any time.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UserRow {
-    id: Option<Text>,
-    user_principal_name: Option<Text>,
-    display_name: Option<Text>,
-    mail: Option<Text>,
-    mobile_phone: Option<Text>,
-    #[serde(default)]
-    proxy_addresses: Option<Vec<Text>>,
-    account_enabled: Option<bool>,
-    user_type: Option<Text>,
-    assigned_licenses: Option<Vec<AssignedRow>>,
-    license_assignment_states: Option<Vec<StateRow>>,
-    on_premises_immutable_id: Option<Text>,
-    on_premises_security_identifier: Option<Text>,
+        /// A user as Graph writes it. Unknown members are ignored: new ones arrive at any time.
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct UserRow {
+            $(
+                #[serde(rename = $property, default, skip_serializing_if = "Option::is_none")]
+                $field: Option<$type>,
+            )*
+        }
+
+        /// A change of a user: a property that is absent stays as it was.
+        #[derive(Debug, Deserialize)]
+        pub struct UserChange {
+            #[serde(rename = "@removed")]
+            removed: Option<IgnoredAny>,
+            $(
+                #[serde(rename = $property, default, deserialize_with = "told")]
+                $field: Option<Option<$type>>,
+            )*
+        }
+
+        impl UserRow {
+            /// Takes over what a change tells.
+            pub fn apply(&mut self, change: UserChange) {
+                $(if let Some(value) = change.$field { self.$field = value; })*
+            }
+        }
+    };
+}
+
+user_properties! {
+    "id" => id: Text,
+    "userPrincipalName" => user_principal_name: Text,
+    "displayName" => display_name: Text,
+    "mail" => mail: Text,
+    "mobilePhone" => mobile_phone: Text,
+    "proxyAddresses" => proxy_addresses: Vec<Text>,
+    "accountEnabled" => account_enabled: bool,
+    "userType" => user_type: Text,
+    "assignedLicenses" => assigned_licenses: Vec<AssignedRow>,
+    "licenseAssignmentStates" => license_assignment_states: Vec<StateRow>,
+    "onPremisesImmutableId" => on_premises_immutable_id: Text,
+    "onPremisesSecurityIdentifier" => on_premises_security_identifier: Text,
+}
+
+/// Reads a property that is there, be it null.
+fn told<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
+impl UserChange {
+    /// Reads whom the change is about.
+    ///
+    /// # Errors
+    /// A change without an id, or with one that is no GUID.
+    pub fn id(&self) -> Result<Guid, RowFault> {
+        guid("id", self.id.clone().flatten())
+    }
+
+    /// Whether the user is gone, for good or for as long as nobody restores it.
+    pub fn is_removal(&self) -> bool {
+        self.removed.is_some()
+    }
+
+    /// Whether it tells what is true of every user: then it is about the whole of one.
+    pub fn is_whole(&self) -> bool {
+        matches!((&self.user_principal_name, &self.account_enabled), (Some(Some(_)), Some(Some(_))))
+    }
 }
 
 impl UserRow {
+    /// Reads who it is.
+    ///
+    /// # Errors
+    /// A row without an id, or with one that is no GUID.
+    pub fn id(&self) -> Result<Guid, RowFault> {
+        guid("id", self.id.clone())
+    }
+
+    /// Whether it shows licences, also none.
+    pub fn shows_licences(&self) -> bool {
+        self.assigned_licenses.is_some()
+    }
+
+    /// Takes licences that are not shown for none.
+    pub fn take_hidden_licences_for_none(&mut self) {
+        self.assigned_licenses.get_or_insert_default();
+    }
+
     /// Returns what names the user best in a message; from outside, not inert.
     pub fn name(&self) -> Text {
         let name = self.user_principal_name.as_ref().or(self.id.as_ref());
@@ -58,7 +117,7 @@ impl UserRow {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AssignedRow {
     sku_id: Option<Text>,
@@ -66,7 +125,7 @@ struct AssignedRow {
 }
 
 /// One assignment of a SKU: the same SKU may come twice, directly and by a group.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StateRow {
     sku_id: Option<Text>,
@@ -309,6 +368,8 @@ pub struct Listing {
     pub in_row: bool,
     /// Where the listing goes on.
     pub next_link: Option<String>,
+    /// Where a later listing of what changed since begins.
+    pub delta_link: Option<String>,
     /// In a snapshot: the tenant's id.
     pub tenant_id: Option<Text>,
     /// In a snapshot: what the tenant owns.
@@ -361,6 +422,7 @@ impl<'de, R: Deserialize<'de>> Visitor<'de> for Members<'_, R> {
                     })?;
                 }
                 "@odata.nextLink" => listing.next_link = members.next_value()?,
+                "@odata.deltaLink" => listing.delta_link = members.next_value()?,
                 "tenantId" => listing.tenant_id = members.next_value()?,
                 "subscribedSkus" => listing.subscriptions = members.next_value()?,
                 "groups" => listing.groups = members.next_value()?,

@@ -1,5 +1,7 @@
 //! A Microsoft 365 tenant as it was read: all users, licensed or not, and what licences it owns.
 
+use std::fmt;
+
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,33 @@ pub struct Tenant {
     /// Not kept with a reading that is kept: nobody explains such customers from there yet.
     #[serde(skip)]
     pub groups: Option<Reading<Vec<TenantGroup>>>,
+    /// What to keep so that the next reading can go on from this one; `None` from a source that is read
+    /// wholly each time.
+    #[serde(skip)]
+    pub sync_state: Option<SyncState>,
+}
+
+/// What a source keeps so that its next reading asks only for what changed. Only the source itself
+/// reads it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SyncState {
+    /// How often it was kept before this: of two that go on from one state, the first counts.
+    pub generation: u64,
+    /// Where the next reading goes on. Holds a token of the service.
+    pub position: Vec<u8>,
+    /// Everything as it was there, compressed; `None` if that is what was kept before.
+    pub content: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for SyncState {
+    /// Without what it holds: people, and a token.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SyncState")
+            .field("generation", &self.generation)
+            .field("content", &self.content.as_ref().map(Vec::len))
+            .finish_non_exhaustive()
+    }
 }
 
 /// An index into [`Tenant::licence_sets`].
@@ -143,6 +172,11 @@ impl TenantBuilder {
     /// Sets the groups.
     pub fn groups(&mut self, groups: Reading<Vec<TenantGroup>>) {
         self.tenant.groups = Some(groups);
+    }
+
+    /// Sets what is to be kept for the next reading.
+    pub fn sync_state(&mut self, state: SyncState) {
+        self.tenant.sync_state = Some(state);
     }
 
     /// Returns the index of a set of licences, in any order.

@@ -9,7 +9,7 @@ use crate::policy::check_bind::bind;
 use crate::policy::check_import::exclusions;
 use crate::policy::document_customer::{CustomerSpec, DirectorySpec, DocumentationSpec, LdapSpec};
 use crate::policy::document_part::Secret;
-use crate::policy::document_tenant::{GraphSpec, TenantSpec};
+use crate::policy::document_tenant::{GraphSpec, RefreshWord, TenantSpec};
 use crate::policy::fleet::{
     ChosenMatch, Customer, DirectoryLocation, DirectorySource, Documentation, Exclusion, GraphApplication,
     GraphCredential, GraphLocation, LdapLocation, SecretRef, TenantSource,
@@ -213,7 +213,8 @@ fn tenant(spec: &TenantSpec, context: &mut Context<'_>) -> Option<(TenantSource,
         base: None,
         shared_with,
     };
-    Some((TenantSource::Graph(GraphLocation { tenant_id, application: application? }), claim))
+    let refresh = graph.value.refresh.map(RefreshWord::refresh).unwrap_or_default();
+    Some((TenantSource::Graph(GraphLocation { tenant_id, application: application?, refresh }), claim))
 }
 
 fn application(spec: &GraphSpec, holder: Place, context: &mut Context<'_>) -> Option<GraphApplication> {

@@ -1,7 +1,7 @@
 //! A tenant as written, and the application that reads it.
 
 use crate::policy::document_part::{FileSpec, Secret};
-use crate::policy::fleet::{GraphApplication, GraphCredential, GraphEndpoints};
+use crate::policy::fleet::{GraphApplication, GraphCredential, GraphEndpoints, Refresh};
 use crate::policy::read::{Given, Placed, record, words};
 use crate::policy::source::{Ledger, Place};
 use crate::policy::value::{GuidValue, HttpUrl, Name, RelativePath, TenantId};
@@ -32,6 +32,10 @@ record! {
     "tenantId" => tenant_id: Placed<TenantId>,
     /// The operator's connection: one application for many customers.
     "connection" => connection: Option<Placed<Name>>,
+    /// How the users are read: all of them every time, or what changed since the last time and all of
+    /// them twice a day. `delta` is for very large tenants.
+    #[schemars(extend("default" = "full"))]
+    "refresh" => refresh: Option<RefreshWord>,
     ..application: ApplicationSpec,
 }
 
@@ -53,6 +57,15 @@ record! {
     "managedIdentity" => managed_identity: Option<Given<ManagedIdentitySpec>>,
     /// Where its services are, in place of a cloud. Needs the operator's permission.
     "endpoints" => endpoints: Option<Given<EndpointsSpec>>,
+}
+
+words! {
+    /// How the users of a tenant are read.
+    pub enum RefreshWord = "refresh";
+    /// All of them, every time.
+    "full" => Full,
+    /// What changed since the last time, and all of them twice a day.
+    "delta" => Delta,
 }
 
 words! {
@@ -91,6 +104,16 @@ record! {
     "login" => login: Placed<HttpUrl>,
     /// Graph, for example `https://graph.microsoft.com`.
     "graph" => graph: Placed<HttpUrl>,
+}
+
+impl RefreshWord {
+    /// Returns what it means.
+    pub fn refresh(self) -> Refresh {
+        match self {
+            Self::Full => Refresh::Full,
+            Self::Delta => Refresh::Delta,
+        }
+    }
 }
 
 impl Cloud {

@@ -448,6 +448,18 @@ pub struct GraphLocation {
     pub tenant_id: String,
     /// With whose application.
     pub application: GraphApplication,
+    /// How its users are read.
+    pub refresh: Refresh,
+}
+
+/// How the users of a tenant are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refresh {
+    /// All of them, every time.
+    #[default]
+    Full,
+    /// What changed since the state that was kept. The reading is whole all the same.
+    Delta,
 }
 
 /// The application that reads a tenant.

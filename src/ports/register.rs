@@ -8,6 +8,7 @@ use crate::model::account::Account;
 use crate::model::register::{
     Commit, CustomerStatus, Event, Measures, NewDelivery, PackedReadings, RegisterState,
 };
+use crate::model::tenant::SyncState;
 use crate::model::text::Text;
 
 /// What may be asked of the register by anybody, plans included.
@@ -30,6 +31,8 @@ pub trait RegisterReader: Send + Sync {
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault>;
     /// Returns the last complete readings of one customer, if any were kept.
     async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault>;
+    /// Returns what the next reading of one customer's tenant goes on from, with its content.
+    async fn sync_state(&self, customer: &str) -> Result<Option<SyncState>, RegisterFault>;
 }
 
 /// What only a turn that applies may do.
@@ -53,6 +56,9 @@ pub trait Register: RegisterReader {
     async fn record_measures(&self, customer: &str, measures: &Measures) -> Result<(), RegisterFault>;
     /// Keeps complete readings in place of those before. Bookkeeping.
     async fn record_readings(&self, customer: &str, packed: PackedReadings) -> Result<(), RegisterFault>;
+    /// Keeps what the next reading of a tenant goes on from. Where somebody else kept another one since
+    /// the state's generation, that one stays. Bookkeeping.
+    async fn record_sync_state(&self, customer: &str, state: SyncState) -> Result<(), RegisterFault>;
     /// Forgets accounts that were removed before a moment; returns how many. Bookkeeping: their
     /// events stay.
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault>;

@@ -1,12 +1,13 @@
 //! Where people come from: directories and tenants.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::model::confirmation::PeopleNow;
 use crate::model::directory::Directory;
 use crate::model::guid::Guid;
 use crate::model::reading::Reading;
-use crate::model::tenant::Tenant;
+use crate::model::tenant::{SyncState, Tenant};
 use crate::model::tenant_group::{TenantGroup, WantedGroups};
 use crate::policy::fleet::{Customer, DirectorySource, TenantSource};
 
@@ -28,6 +29,17 @@ pub trait DirectoryPort: Send + Sync {
 pub trait TenantPort: Send + Sync {
     /// Reads the whole tenant. Never fails: what went wrong is in the reading.
     async fn read(&self, progress: &dyn Progress) -> Reading<Tenant>;
+
+    /// Reads the whole tenant, going on from what an earlier reading left to be kept, if anything was;
+    /// `now` tells how old that is. What the next one goes on from is in [`Tenant::sync_state`].
+    async fn read_on(
+        &self,
+        _kept: Option<SyncState>,
+        _now: Timestamp,
+        progress: &dyn Progress,
+    ) -> Reading<Tenant> {
+        self.read(progress).await
+    }
 
     /// Reads single users once more, into a tenant that holds nobody else. `None` from a source that
     /// says the same however often it is asked: a file.

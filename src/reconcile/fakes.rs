@@ -14,6 +14,7 @@ use crate::model::observation::Observation;
 use crate::model::register::{
     Commit, CustomerStatus, Event, Measures, NewDelivery, PackedReadings, RegisterState,
 };
+use crate::model::tenant::SyncState;
 use crate::model::text::Text;
 use crate::plan::outcome::{Action, Consequences, CustomerPlan, CustomerState, Operation, Summary};
 use crate::policy::fleet::{Customer, DirectorySource, TenantSource};
@@ -67,6 +68,7 @@ struct Inner {
     customers: BTreeMap<Text, RegisterState>,
     statuses: BTreeMap<Text, CustomerStatus>,
     readings: BTreeMap<Text, PackedReadings>,
+    sync_states: BTreeMap<Text, SyncState>,
     interferences: u32,
     deliveries: Vec<NewDelivery>,
 }
@@ -147,6 +149,10 @@ impl RegisterReader for FakeRegister {
     async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault> {
         Ok(self.inner().readings.get(customer).cloned())
     }
+
+    async fn sync_state(&self, customer: &str) -> Result<Option<SyncState>, RegisterFault> {
+        Ok(self.inner().sync_states.get(customer).cloned())
+    }
 }
 
 #[async_trait]
@@ -197,6 +203,11 @@ impl Register for FakeRegister {
 
     async fn record_readings(&self, customer: &str, packed: PackedReadings) -> Result<(), RegisterFault> {
         self.inner().readings.insert(Text::from(customer), packed);
+        Ok(())
+    }
+
+    async fn record_sync_state(&self, customer: &str, state: SyncState) -> Result<(), RegisterFault> {
+        self.inner().sync_states.insert(Text::from(customer), state);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::model::observation::Observation;
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::register::{PackedReadings, RegisterState};
+use crate::model::tenant::SyncState;
 use crate::model::text::Text;
 use crate::plan::outcome::{CustomerPlan, Operation};
 use crate::plan::planner::{plan_absent, plan_customer};
@@ -50,6 +51,8 @@ pub struct Judged {
     pub unread: Unread,
     /// The readings to keep, if they are complete and to be kept.
     pub packed: Option<PackedReadings>,
+    /// What the tenant's next reading goes on from, if there is anything to keep.
+    pub sync_state: Option<SyncState>,
 }
 
 impl Judged {
@@ -150,7 +153,10 @@ impl Judge {
         let judged = self.plan(job, observation).await?;
         match job {
             Job::Listed(customer) => {
-                let judged = self.confirm(customer, job, judged).await?;
+                let mut judged = self.confirm(customer, job, judged).await?;
+                if let Some(Reading::Complete(tenant)) = &mut judged.observation.tenant {
+                    judged.sync_state = tenant.sync_state.take();
+                }
                 if self.keeps_readings { pack_aside(job, judged).await } else { Ok(judged) }
             }
             Job::Absent { .. } => Ok(judged),
@@ -185,7 +191,7 @@ impl Judge {
                 }
             };
             let unread = Unread::of(&observation);
-            Judged { plan, observation, unread, packed: None }
+            Judged { plan, observation, unread, packed: None, sync_state: None }
         });
         planning.await.map_err(|error| fault_of(job, error))
     }

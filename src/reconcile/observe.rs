@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::account::Source;
@@ -21,7 +22,7 @@ use crate::model::tenant_group::{TenantGroup, WantedGroups, amend_groups};
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::Operation;
 use crate::plan::tenant_scope::wanted_groups;
-use crate::policy::fleet::{Customer, DirectoryLocation, DirectorySource, TenantSource};
+use crate::policy::fleet::{Customer, DirectoryLocation, DirectorySource, Refresh, TenantSource};
 use crate::ports::clock::Clock;
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::ports::source::{DirectoryPort, Progress, Sources, TenantPort, Unwatched};
@@ -62,8 +63,8 @@ impl Observer {
         let sum = &Sum::towards(progress);
         let directories = directories(&self.sources, self.stall, customer, sum);
         let (register, directories, tenant) =
-            tokio::join!(self.register.load(&customer.name), directories, self.tenant(customer, sum));
-        let register = register?;
+            tokio::join!(self.register.load(&customer.name), directories, self.tenant(customer, at, sum));
+        let (register, tenant) = (register?, tenant?);
         let mut observation = Observation { at, directories, tenant, register, confirmation: None };
         // What a group was pinned to is known by the register alone, so groups come last.
         let groups = self.groups(customer, &observation, sum).await;
@@ -206,12 +207,26 @@ impl Observer {
         .await
     }
 
-    async fn tenant(&self, customer: &Arc<Customer>, sum: &Arc<Sum>) -> Option<Reading<Tenant>> {
+    async fn tenant(
+        &self,
+        customer: &Arc<Customer>,
+        now: Timestamp,
+        sum: &Arc<Sum>,
+    ) -> Result<Option<Reading<Tenant>>, RegisterFault> {
         if let Some(fault) = not_worth_reading(customer) {
-            return customer.tenant.as_ref().map(|_| Reading::Unavailable(fault));
+            return Ok(customer.tenant.as_ref().map(|_| Reading::Unavailable(fault)));
         }
-        self.ask_tenant(customer, "the tenant", sum, |port, seen| async move { port.read(&*seen).await })
-            .await
+        let goes_on =
+            matches!(&customer.tenant, Some(TenantSource::Graph(at)) if at.refresh == Refresh::Delta);
+        if !goes_on {
+            let ask = |port: Box<dyn TenantPort>, seen: Arc<Watched>| async move { port.read(&*seen).await };
+            return Ok(self.ask_tenant(customer, "the tenant", sum, ask).await);
+        }
+        let kept = self.register.sync_state(&customer.name).await?;
+        let ask = move |port: Box<dyn TenantPort>, seen: Arc<Watched>| async move {
+            port.read_on(kept, now, &*seen).await
+        };
+        Ok(self.ask_tenant(customer, "the tenant", sum, ask).await)
     }
 
     /// Asks a customer's tenant, if it has one. `what` names in a fault what was asked for.

@@ -203,7 +203,7 @@ impl Reconciler {
         tree_revision: &Text,
         next: Next<'_>,
     ) -> Result<TurnOutcome, TurnFault> {
-        let Judged { plan, observation, unread, packed } = judged;
+        let Judged { plan, observation, unread, packed, sync_state } = judged;
         let customer = plan.name.clone();
         if may_write(&plan) {
             if let Some(measures) = &plan.consequences.measures
@@ -213,6 +213,9 @@ impl Reconciler {
             }
             if let Some(packed) = packed {
                 self.keep(&customer, packed).await;
+            }
+            if let Some(state) = sync_state {
+                self.register.record_sync_state(&customer, state).await?;
             }
             let before = RESTORABLE.before(observation.at);
             if outlived(&observation.register, before) {

@@ -15,7 +15,7 @@ use intake::model::dn::Dn;
 use intake::model::guid::Guid;
 use intake::model::reading::{Fault, FaultKind, Reading};
 use intake::model::register::{CustomerStatus, Event, PackedReadings, RegisterState};
-use intake::model::tenant::Tenant;
+use intake::model::tenant::{SyncState, Tenant};
 use intake::model::text::Text;
 use intake::plan::outcome::{CustomerPlan, CustomerState, FindingCode, Operation};
 use intake::policy::fleet::{Customer, DirectorySource, TenantSource};
@@ -147,6 +147,10 @@ impl RegisterReader for Port {
     }
 
     async fn readings(&self, _customer: &str) -> Result<Option<PackedReadings>, RegisterFault> {
+        Ok(None)
+    }
+
+    async fn sync_state(&self, _: &str) -> Result<Option<SyncState>, RegisterFault> {
         Ok(None)
     }
 }

@@ -11,6 +11,7 @@ use intake::policy::fleet::GraphEndpoints;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::graph_delta::DeltaRound;
 use super::graph_groups::FakeGroup;
 use super::{graph_assertion, graph_server};
 
@@ -64,6 +65,8 @@ pub(crate) enum Place {
     /// The machine's managed identity.
     Machine,
     Users,
+    /// What changed of the users.
+    Delta,
     Skus,
     Organization,
     /// Several requests that come together.
@@ -130,6 +133,12 @@ pub(crate) enum Fault {
     Missing(String),
     /// A property that was asked for does not come.
     Hidden(&'static str),
+    /// The page ends with these rows besides.
+    MoreRows(Vec<Value>),
+    /// A page that says neither where it goes on nor that it is the last.
+    NoEnd,
+    /// A last page that goes on all the same.
+    TwoEnds,
     /// The first row of the page is this in place of a user.
     BrokenRow(Value),
 }
@@ -139,6 +148,7 @@ pub(super) struct World {
     pub(super) tenants: BTreeMap<String, TenantState>,
     pub(super) tokens: HashMap<String, IssuedToken>,
     pub(super) cursors: HashMap<String, Cursor>,
+    pub(super) rounds: HashMap<String, DeltaRound>,
     pub(super) orders: Vec<Order>,
     pub(super) seen: Vec<Seen>,
     /// The tokens of the machine's identity: for whom each was issued.
@@ -202,6 +212,7 @@ impl GraphFake {
             tenants: BTreeMap::new(),
             tokens: HashMap::new(),
             cursors: HashMap::new(),
+            rounds: HashMap::new(),
             orders: Vec::new(),
             seen: Vec::new(),
             machine_tokens: HashMap::new(),
@@ -258,6 +269,11 @@ impl GraphFake {
     /// Makes all links to next pages too old.
     pub(crate) fn expire_page_tokens(&self) {
         self.lock().cursors.values_mut().for_each(|cursor| cursor.expired = true);
+    }
+
+    /// Makes all links to later rounds of changes too old.
+    pub(crate) fn expire_delta_links(&self) {
+        self.lock().rounds.values_mut().for_each(|round| round.expired = true);
     }
 
     /// Ends the life of all tokens.
@@ -443,6 +459,9 @@ impl Seen {
             path if path.ends_with("/oauth2/v2.0/token") => Some(Place::Token),
             "/metadata/identity/oauth2/token" | "/msi/token" => Some(Place::Machine),
             "/v1.0/users" => Some(Place::Users),
+            "/v1.0/users/delta" | "/v1.0/users/delta()" | "/v1.0/users/microsoft.graph.delta" => {
+                Some(Place::Delta)
+            }
             "/v1.0/subscribedSkus" => Some(Place::Skus),
             "/v1.0/organization" => Some(Place::Organization),
             "/v1.0/$batch" => Some(Place::Batch),
@@ -464,6 +483,10 @@ impl At {
 
     pub(crate) fn users() -> Self {
         Self { place: Place::Users, ..Self::token() }
+    }
+
+    pub(crate) fn delta() -> Self {
+        Self { place: Place::Delta, ..Self::token() }
     }
 
     pub(crate) fn skus() -> Self {

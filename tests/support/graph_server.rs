@@ -272,6 +272,7 @@ impl World {
             form_urlencoded::parse(seen.query.as_bytes()).into_owned().collect();
         match place {
             Place::Users => self.users(&domain, seen, &parameters),
+            Place::Delta => self.delta(&domain, &parameters),
             Place::Batch => self.batch(&domain, seen, body),
             Place::Groups => self.groups(&domain, seen, &parameters),
             Place::Members => self.members(&domain, seen, &parameters),
@@ -392,20 +393,10 @@ impl World {
                         return graph_error(400, "Request_BadRequest", "Invalid page size specified.").into();
                     }
                 },
-                "$select" => {
-                    select = value.split(',').map(|name| name.trim().to_owned()).collect();
-                    let known = |name: &String| {
-                        DEFAULT_PROPERTIES.contains(&name.as_str())
-                            || OTHER_PROPERTIES.contains(&name.as_str())
-                    };
-                    if let Some(unknown) = select.iter().find(|name| !known(name)) {
-                        let message = format!(
-                            "Parsing OData Select and Expand failed: Could not find a property named '{unknown}' \
-                             on type 'microsoft.graph.user'."
-                        );
-                        return graph_error(400, "BadRequest", &message).into();
-                    }
-                }
+                "$select" => match selection(value) {
+                    Ok(names) => select = names,
+                    Err(refused) => return refused,
+                },
                 "$skiptoken" => match self.cursors.get(value) {
                     Some(known) if known.domain == domain => cursor = Some((value.clone(), known.clone())),
                     _ => {
@@ -474,6 +465,24 @@ impl World {
     }
 }
 
+/// Reads the properties that are selected.
+pub(super) fn selection(value: &str) -> Result<Vec<String>, Outcome> {
+    let names: Vec<String> = value.split(',').map(|name| name.trim().to_owned()).collect();
+    let known = |name: &String| {
+        DEFAULT_PROPERTIES.contains(&name.as_str()) || OTHER_PROPERTIES.contains(&name.as_str())
+    };
+    match names.iter().find(|name| !known(name)) {
+        None => Ok(names),
+        Some(unknown) => {
+            let message = format!(
+                "Parsing OData Select and Expand failed: Could not find a property named '{unknown}' on type \
+                 'microsoft.graph.user'."
+            );
+            Err(graph_error(400, "BadRequest", &message).into())
+        }
+    }
+}
+
 /// Returns what was selected of a user: what has no value comes as null, lists come empty.
 pub(super) fn selected(user: &Value, select: &[String]) -> Value {
     let property = |name: &String| {
@@ -535,6 +544,9 @@ pub(super) fn broken(fault: &Fault, page: &Value) -> Option<Outcome> {
         | Fault::ForeignLink(_)
         | Fault::Missing(_)
         | Fault::Hidden(_)
+        | Fault::MoreRows(_)
+        | Fault::NoEnd
+        | Fault::TwoEnds
         | Fault::BrokenRow(_) => return None,
     };
     Some(outcome)

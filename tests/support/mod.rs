@@ -6,6 +6,7 @@ pub mod certificates;
 pub mod contoso;
 pub mod graph;
 mod graph_assertion;
+mod graph_delta;
 pub mod graph_groups;
 mod graph_server;
 pub mod intake;

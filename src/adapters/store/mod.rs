@@ -11,3 +11,4 @@ pub mod outbox;
 pub mod readings;
 pub mod register;
 pub mod schema;
+pub mod sync_states;

@@ -6,11 +6,12 @@ use sqlx::SqliteConnection;
 
 use crate::adapters::store::connection::{NO_CHAIN, Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
-use crate::adapters::store::{accounts, audit, bookkeeping, customers, outbox, readings};
+use crate::adapters::store::{accounts, audit, bookkeeping, customers, outbox, readings, sync_states};
 use crate::model::account::Account;
 use crate::model::register::{
     Commit, CustomerStatus, Event, Measures, NewDelivery, PackedReadings, RegisterState,
 };
+use crate::model::tenant::SyncState;
 use crate::model::text::Text;
 use crate::ports::register::{ChainCheck, Register, RegisterFault, RegisterReader};
 
@@ -64,6 +65,12 @@ impl RegisterReader for StoreReader {
         self.ask(None, |connection| Box::pin(async move { readings::read(connection, &customer).await }))
             .await
     }
+
+    async fn sync_state(&self, customer: &str) -> Result<Option<SyncState>, RegisterFault> {
+        let customer = customer.to_owned();
+        self.ask(None, |connection| Box::pin(async move { sync_states::read(connection, &customer).await }))
+            .await
+    }
 }
 
 #[async_trait]
@@ -98,6 +105,10 @@ impl RegisterReader for Store {
 
     async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault> {
         self.reader().readings(customer).await
+    }
+
+    async fn sync_state(&self, customer: &str) -> Result<Option<SyncState>, RegisterFault> {
+        self.reader().sync_state(customer).await
     }
 }
 
@@ -135,6 +146,14 @@ impl Register for Store {
         let customer = customer.to_owned();
         self.write(|connection| Box::pin(async move { readings::write(connection, &customer, packed).await }))
             .await
+    }
+
+    async fn record_sync_state(&self, customer: &str, state: SyncState) -> Result<(), RegisterFault> {
+        let customer = customer.to_owned();
+        self.write(|connection| {
+            Box::pin(async move { sync_states::write(connection, &customer, state).await })
+        })
+        .await
     }
 
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault> {
