@@ -17,6 +17,7 @@ from kiota_authentication_azure.azure_identity_authentication_provider import (
 )
 from msgraph import GraphRequestAdapter, GraphServiceClient
 from msgraph.generated.organization.organization_request_builder import OrganizationRequestBuilder
+from msgraph.generated.users.delta.delta_request_builder import DeltaRequestBuilder
 from msgraph.generated.users.users_request_builder import UsersRequestBuilder
 
 ROOT, TENANT, CLIENT_ID, SECRET = sys.argv[1:]
@@ -80,11 +81,21 @@ async def walk():
         page = await client.users.with_url(page.odata_next_link).get()
         people += [person(user) for user in page.value]
 
+    query = DeltaRequestBuilder.DeltaRequestBuilderGetQueryParameters(select=PROPERTIES)
+    page = await client.users.delta.get(RequestConfiguration(query_parameters=query))
+    followed = [user.id for user in page.value]
+    while page.odata_next_link:
+        page = await client.users.delta.with_url(page.odata_next_link).get()
+        followed += [user.id for user in page.value]
+    later = await client.users.delta.with_url(page.odata_delta_link).get()
+
     skus = await client.subscribed_skus.get()
     only_id = OrganizationRequestBuilder.OrganizationRequestBuilderGetQueryParameters(select=["id"])
     organizations = await client.organization.get(RequestConfiguration(query_parameters=only_id))
     return {
         "people": people,
+        "followed": followed,
+        "changedSince": [user.id for user in later.value],
         "skus": [
             {
                 "id": str(sku.sku_id),

@@ -15,6 +15,7 @@ use intake::model::register::{
     AccountEntry, AccountList, Commit, CustomerStatus, Delivery, Hold, Measures, NewEvent, PackedReadings,
     PinnedAccount, PinnedScope, Pins, Reports, ScopeKind, ScopeName, Sighting,
 };
+use intake::model::tenant::SyncState;
 use intake::model::text::Text;
 use intake::ports::outbox::Outbox;
 use intake::ports::register::{ChainCheck, Register, RegisterFault, RegisterReader as _};
@@ -66,6 +67,7 @@ laws! {
     bookkeeping_raises_no_revision
     measures_of_a_source_stay_until_it_is_measured_again
     readings_are_kept_whole_and_those_that_are_the_same_change_their_time
+    of_two_that_go_on_from_one_sync_state_the_first_counts
     only_accounts_that_were_removed_before_the_moment_are_forgotten
     twenty_thousand_accounts_come_back_equal
 }
@@ -602,6 +604,33 @@ async fn readings_are_kept_whole_and_those_that_are_the_same_change_their_time(
     // Another process wrote others meanwhile: theirs are not of this time.
     register.record_readings("contoso", same(first.digest, 4)).await.unwrap();
     assert_eq!(register.readings("contoso").await.unwrap(), Some(second));
+}
+
+async fn of_two_that_go_on_from_one_sync_state_the_first_counts(register: &dyn Register, _: &dyn Outbox) {
+    let state = |generation, position: &[u8], content: Option<&[u8]>| SyncState {
+        generation,
+        position: position.to_vec(),
+        content: content.map(<[u8]>::to_vec),
+    };
+    let keeps = async |state| register.record_sync_state("contoso", state).await.unwrap();
+    let kept = async || register.sync_state("contoso").await.unwrap();
+    assert_eq!(kept().await, None);
+    // Nothing to go on from: a place without content is none.
+    keeps(state(0, b"nowhere", None)).await;
+    assert_eq!(kept().await, None);
+    keeps(state(0, b"first", Some(b"\0all"))).await;
+    assert_eq!(kept().await, Some(state(1, b"first", Some(b"\0all"))));
+    keeps(state(1, b"moved", None)).await;
+    assert_eq!(kept().await, Some(state(2, b"moved", Some(b"\0all"))));
+    // Whoever was slower changes neither the place nor the content.
+    keeps(state(1, b"slower", None)).await;
+    keeps(state(1, b"slower", Some(b"others"))).await;
+    keeps(state(0, b"slowest", Some(b"others"))).await;
+    assert_eq!(kept().await, Some(state(2, b"moved", Some(b"\0all"))));
+    keeps(state(2, b"third", Some(b"others"))).await;
+    assert_eq!(kept().await, Some(state(3, b"third", Some(b"others"))));
+    assert_eq!(register.sync_state("fabrikam").await.unwrap(), None);
+    assert_eq!(register.load("contoso").await.unwrap().revision, 0, "bookkeeping");
 }
 
 async fn only_accounts_that_were_removed_before_the_moment_are_forgotten(

@@ -11,6 +11,8 @@ use intake::model::guid::Guid;
 use intake::model::register::{Commit, Measures, Sighting};
 use intake::ports::register::{ChainCheck, Register as _, RegisterFault, RegisterReader as _};
 
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
 use super::sample::{Folder, account, commit, event, raw, small, tamper, url};
 
 /// A fault with its causes, as a person sees it.
@@ -236,11 +238,18 @@ async fn a_store_of_an_earlier_version_is_not_migrated_by_reading() {
 #[tokio::test]
 async fn a_migration_that_fails_leaves_the_store_as_it_was() {
     let folder = closed().await;
+    let mut connection = raw(&folder.path()).await;
+    let version = sqlx::query("PRAGMA user_version").fetch_one(&mut connection).await.unwrap();
+    let version: i64 = version.get(0);
+    connection.close().await.unwrap();
     // Says that no step was taken; the first one then finds its tables there already.
     tamper(&folder.path(), "PRAGMA user_version = 0").await;
     let fault = Store::open(&folder.url()).await.unwrap_err();
     assert!(told(&fault).contains("already exists"), "{}", told(&fault));
-    tamper(&folder.path(), "PRAGMA user_version = 5").await;
+    let mut connection = raw(&folder.path()).await;
+    let restored = AssertSqlSafe(format!("PRAGMA user_version = {version}"));
+    sqlx::raw_sql(restored).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
     let store = folder.open().await;
     assert_eq!(store.load("contoso").await.unwrap().accounts, [account(1)]);
     assert_eq!(store.commit(small("contoso", 1)).await.unwrap(), 2);
@@ -252,7 +261,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_hol
     // What the later steps added.
     tamper(
         &folder.path(),
-        "DROP TABLE readings; \
+        "DROP TABLE sync_states; DROP TABLE readings; \
          ALTER TABLE statuses DROP COLUMN licensed_outside_scope; \
          ALTER TABLE statuses DROP COLUMN in_scope_without_license; \
          DROP INDEX events_by_time; DROP TABLE sightings; PRAGMA user_version = 1",

@@ -145,6 +145,8 @@ pub(crate) enum Fault {
 
 pub(super) struct World {
     pub(super) root: String,
+    /// Whether a proxy stands in front, which writes addresses in its own way.
+    pub(super) is_behind: bool,
     pub(super) tenants: BTreeMap<String, TenantState>,
     pub(super) tokens: HashMap<String, IssuedToken>,
     pub(super) cursors: HashMap<String, Cursor>,
@@ -209,6 +211,7 @@ impl GraphFake {
         let address = listener.local_addr().expect("an address");
         let world = Arc::new(Mutex::new(World {
             root: format!("http://{address}"),
+            is_behind: false,
             tenants: BTreeMap::new(),
             tokens: HashMap::new(),
             cursors: HashMap::new(),
@@ -229,6 +232,13 @@ impl GraphFake {
     /// Returns the address of the token service and of Graph.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Makes all links lead to another address, which a proxy in front of the server has.
+    pub(crate) fn answers_behind(&self, root: &str) {
+        let mut world = self.lock();
+        world.root = root.to_owned();
+        world.is_behind = true;
     }
 
     /// Returns both addresses as an adapter takes them.

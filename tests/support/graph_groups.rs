@@ -181,7 +181,7 @@ impl World {
                 "$filter" => asked.filter = Some(value.clone()),
                 "$skiptoken" => match self.cursors.get(value) {
                     Some(known) if known.domain == format!("{domain}{}", seen.path) => {
-                        if seen.query != format!("{}&$skiptoken={value}", known.query) {
+                        if !self.is_as_given(&seen.query, &format!("{}&$skiptoken={value}", known.query)) {
                             let message = "The link was not followed as it was given.";
                             return Err(Box::new(graph_error(400, "Request_BadRequest", message)));
                         }

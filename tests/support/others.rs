@@ -18,6 +18,12 @@ const FILES: [(&str, &str); 5] = [
     ("walk_tenant.py", include_str!("../others/walk_tenant.py")),
 ];
 
+/// What judges shapes, for whoever has Microsoft's description of Graph.
+const PRISM: [(&str, &str); 2] = [
+    ("package.json", include_str!("../others/prism/package.json")),
+    ("package-lock.json", include_str!("../others/prism/package-lock.json")),
+];
+
 /// Where they are.
 #[derive(Debug)]
 pub struct Others {
@@ -66,15 +72,33 @@ impl Others {
         let node = run(Command::new(folder.join("python/bin/python")).args(["-c", place]));
         let others = Self { folder, node: PathBuf::from(node) };
         if !is_installed {
-            run(Command::new(others.node())
-                .arg(others.node.join("lib/node_modules/npm/bin/npm-cli.js"))
-                .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
-                .current_dir(&others.folder));
+            others.install_packages(&others.folder);
             // As root, for the sake of Samba, the tests would leave files that their owner cannot remove.
             run(Command::new("chown").args(["-R", "--reference"]).args([build, &others.folder]));
             std::fs::write(stamp, versions).expect("written");
         }
         others
+    }
+
+    /// Stoplight's Prism, which judges requests and answers by a description of them; returns its
+    /// program. Installed anew each time: hardly anybody needs it.
+    pub fn prism(&self) -> PathBuf {
+        let folder = self.folder.join("prism");
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (name, text) in PRISM {
+            std::fs::write(folder.join(name), text).expect("written");
+        }
+        self.install_packages(&folder);
+        folder.join("node_modules/@stoplight/prism-cli/dist/index.js")
+    }
+
+    /// Installs the exact packages of a folder's lock file.
+    fn install_packages(&self, folder: &Path) {
+        run(Command::new(self.node())
+            .arg(self.node.join("lib/node_modules/npm/bin/npm-cli.js"))
+            .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
+            .current_dir(folder));
     }
 
     /// Node itself.

@@ -52,6 +52,11 @@ async fn microsofts_own_client_sees_the_tenant_that_intake_sees() {
             read.licences_of(user).iter().map(|licence| licence.sku.to_string()).collect();
         assert_eq!(row["skus"], json!(skus), "{id}");
     }
+    let mut followed: Vec<&str> =
+        walked["followed"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    followed.sort_unstable();
+    assert_eq!(followed, people(8), "by the changes it sees them, too");
+    assert_eq!(walked["changedSince"], json!([]));
     assert_eq!(walked["organizations"], json!([read.id.as_deref().expect("the tenant's id")]));
     let subscriptions = read.subscriptions.expect("subscriptions");
     assert_eq!(subscriptions.len(), 1);
