@@ -10,8 +10,7 @@
 )]
 
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use intake::adapters::directory_object::ATTRIBUTES;
 use intake::adapters::ldap_search::filter;
@@ -19,6 +18,7 @@ use intake::adapters::ldap_search::filter;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use support::measure::{Measured, measure, median};
 use support::slapd::{PASSWORD, READER, SUFFIX, Slapd, SlapdOptions};
 
 const USERS: u32 = 100_000;
@@ -30,16 +30,16 @@ fn main() {
     write_tree(tree.path(), &slapd.url());
     let (mut ours, mut theirs, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
-        let (time, peak) = time_plan(tree.path());
-        let search = time_ldapsearch(&slapd);
+        let (plan, search) = (plan(tree.path()), search(&slapd));
         println!(
-            "round {round}: intake plan {:.3} s ({peak} kB), ldapsearch {:.3} s",
-            time.as_secs_f64(),
-            search.as_secs_f64()
+            "round {round}: intake plan {:.3} s ({} kB), ldapsearch {:.3} s",
+            plan.time.as_secs_f64(),
+            plan.peak,
+            search.time.as_secs_f64()
         );
-        ours.push(time);
-        theirs.push(search);
-        peaks.push(peak);
+        ours.push(plan.time);
+        theirs.push(search.time);
+        peaks.push(plan.peak);
     }
     let (ours, theirs) = (median(ours), median(theirs));
     println!("users: {USERS}");
@@ -75,48 +75,21 @@ spec:
     std::fs::write(folder.join("policy.yaml"), policy).unwrap();
 }
 
-/// Runs `intake plan` and returns how long it took and its peak memory in kB.
-fn time_plan(tree: &Path) -> (Duration, u64) {
-    let started = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_intake"))
-        .args(["plan", "--state", "sqlite:none.db"])
-        .current_dir(tree)
-        .env("INTAKE_SECRET_BIG__LDAP", PASSWORD)
-        .stdout(Stdio::null())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
-    let status_file = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    // The mark only rises, and is gone with the process: the last look counts.
-    loop {
-        let status = std::fs::read_to_string(&status_file).unwrap_or_default();
-        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        if let Some(mark) = mark {
-            peak = mark.trim().trim_end_matches(" kB").parse().unwrap();
-        }
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success(), "the plan failed");
-            return (started.elapsed(), peak);
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
+/// Runs `intake plan`.
+fn plan(tree: &Path) -> Measured {
+    measure(
+        Command::new(env!("CARGO_BIN_EXE_intake"))
+            .args(["plan", "--state", "sqlite:none.db"])
+            .current_dir(tree)
+            .env("INTAKE_SECRET_BIG__LDAP", PASSWORD),
+    )
 }
 
-fn time_ldapsearch(slapd: &Slapd) -> Duration {
-    let started = Instant::now();
-    let status = Command::new("ldapsearch")
-        .args(["-x", "-LLL", "-H", &slapd.url(), "-D", READER, "-w", PASSWORD, "-b", SUFFIX])
-        .args(["-E", "pr=1000/noprompt", &filter()])
-        .args(ATTRIBUTES)
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success(), "ldapsearch failed");
-    started.elapsed()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
+fn search(slapd: &Slapd) -> Measured {
+    measure(
+        Command::new("ldapsearch")
+            .args(["-x", "-LLL", "-H", &slapd.url(), "-D", READER, "-w", PASSWORD, "-b", SUFFIX])
+            .args(["-E", "pr=1000/noprompt", &filter()])
+            .args(ATTRIBUTES),
+    )
 }

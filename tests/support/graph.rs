@@ -345,6 +345,12 @@ impl FakeTenant {
         self
     }
 
+    /// Adds users whom the tenant does not have yet.
+    pub(crate) fn people_at_once(&self, users: Vec<Value>) -> &Self {
+        self.with(|tenant| tenant.users.extend(users));
+        self
+    }
+
     /// Changes properties of a user.
     pub(crate) fn change(&self, id: &str, changes: Value) -> &Self {
         self.with(|tenant| {

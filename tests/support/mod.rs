@@ -13,6 +13,7 @@ pub mod intake;
 pub mod kerberos;
 pub mod ldap_proxy;
 pub mod ldif_text;
+pub mod measure;
 pub mod others;
 pub mod process;
 pub mod receiver;
