@@ -252,17 +252,18 @@ async fn read_users(
     builder: &mut TenantBuilder,
     progress: &dyn Progress,
 ) -> Result<(), Failed> {
-    while let Some(rows) = graph.next_page::<UserRow>(pages).await? {
+    let put = |rows: Vec<UserRow>, page| {
         for (index, row) in rows.into_iter().enumerate() {
             let name = row.name();
             let user = user(row, Absent::Hidden, builder).map_err(|fault| {
-                astray(format!("user {} of page {} ({}) {fault}", index + 1, pages.read, inert(&name)))
+                astray(format!("user {} of page {page} ({}) {fault}", index + 1, inert(&name)))
             })?;
             builder.user(user);
         }
         progress.read(builder.users());
-    }
-    Ok(())
+        Ok(())
+    };
+    graph.each_page(pages, put).await
 }
 
 fn text(id: Guid) -> Text {

@@ -182,12 +182,14 @@ impl Round {
         pages: &mut Pages,
         progress: &dyn Progress,
     ) -> Result<Url, Failed> {
-        while let Some(changes) = graph.next_page::<UserChange>(pages).await? {
+        let put = |changes: Vec<UserChange>, page| {
             for (index, change) in changes.into_iter().enumerate() {
-                self.put(change, pages.read, index + 1)?;
+                self.put(change, page, index + 1)?;
             }
             progress.read(self.users.len());
-        }
+            Ok(())
+        };
+        graph.each_page(pages, put).await?;
         pages.delta.take().ok_or_else(|| {
             astray(format!("page {} leads nowhere, and nothing says that it is the last one", pages.read))
         })

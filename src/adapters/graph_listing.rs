@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::adapters::graph_application::Application;
@@ -103,21 +104,51 @@ impl Graph<'_> {
         Ok(all)
     }
 
-    /// Reads the next page; `None` after the last one, which is the one without a link.
+    /// Reads the rows of the next page; `None` after the last one, which is the one without a link.
     ///
     /// # Errors
     /// A page that did not come, cannot be read, or leads astray.
-    pub(crate) async fn next_page<R: DeserializeOwned + Send>(
+    pub(crate) async fn next_page<R: DeserializeOwned>(
         &self,
         pages: &mut Pages,
     ) -> Result<Option<Vec<R>>, Failed> {
+        self.next(pages).await?.map(|page| page.rows()).transpose()
+    }
+
+    /// Reads a listing to its end, and hands over the rows of every page with its number. A page is taken
+    /// apart while the next one is on its way.
+    ///
+    /// # Errors
+    /// As [`next_page`](Self::next_page), and what `put` says.
+    pub(crate) async fn each_page<R: DeserializeOwned + Send + 'static>(
+        &self,
+        pages: &mut Pages,
+        mut put: impl FnMut(Vec<R>, usize) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
+        let mut before: Option<TakenApart<R>> = None;
+        loop {
+            let page = self.next(pages).await;
+            // Also where the next page did not come: what arrived before it counts first.
+            if let Some(TakenApart { rows, number }) = before.take() {
+                let rows =
+                    rows.await.map_err(|error| astray(format!("taking page {number} apart: {error}")))?;
+                put(rows?, number)?;
+            }
+            let Some(page) = page? else { return Ok(()) };
+            let rows = AbortOnDropHandle::new(tokio::task::spawn_blocking(move || page.rows()));
+            before = Some(TakenApart { rows, number: pages.read });
+        }
+    }
+
+    /// Reads the next page; `None` after the last one.
+    async fn next(&self, pages: &mut Pages) -> Result<Option<Page>, Failed> {
         let Some(url) = pages.next.take() else {
             return Ok(None);
         };
         if pages.read == MAX_PAGES {
             return Err(astray(format!("the listing has more than {MAX_PAGES} pages")));
         }
-        let (rows, links) = self.page(&url).await?;
+        let (page, links) = self.page(&url).await?;
         pages.read += 1;
         if links.next.is_some() && links.delta.is_some() {
             return Err(astray(format!("page {} is the last one and leads to another", pages.read)));
@@ -130,7 +161,7 @@ impl Graph<'_> {
             }
             pages.next = Some(next);
         }
-        Ok(Some(rows))
+        Ok(Some(page))
     }
 
     /// Returns the address that a page leads to, as it is: what it holds is the service's own affair.
@@ -144,7 +175,7 @@ impl Graph<'_> {
     }
 
     /// Reads one page. Its headers are sent with every one: a link to the next page carries none.
-    async fn page<R: DeserializeOwned + Send>(&self, url: &Url) -> Result<(Vec<R>, Links), Failed> {
+    async fn page(&self, url: &Url) -> Result<(Page, Links), Failed> {
         self.ask(&Request::get(url.clone()), &read_page).await
     }
 
@@ -208,29 +239,56 @@ struct Links {
     delta: Option<String>,
 }
 
-/// Takes a page of a listing apart: its rows, and where it leads.
-fn read_page<R: DeserializeOwned>(answer: &Answer, token: &Token) -> Result<(Vec<R>, Links), Failed> {
+/// A page that is being taken apart on another thread.
+struct TakenApart<R> {
+    rows: AbortOnDropHandle<Result<Vec<R>, Failed>>,
+    number: usize,
+}
+
+/// A page that is whole, its rows not taken apart yet.
+struct Page {
+    body: Vec<u8>,
+    token: Token,
+}
+
+/// Looks whether an answer is a whole page of a listing, and where it leads.
+fn read_page(answer: &Answer, token: &Token) -> Result<(Page, Links), Failed> {
     let mut listing = Listing::default();
-    let mut rows = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(&answer.body);
-    let result = read_listing(&mut deserializer, &mut listing, &mut |row| {
-        rows.push(row);
-        Ok(())
-    })
-    .and_then(|()| deserializer.end());
+    let result = read_listing(&mut deserializer, &mut listing, &mut |_: IgnoredAny| Ok(()))
+        .and_then(|()| deserializer.end());
     match result {
         Ok(()) if !listing.has_value => Err(answer.unusable("there is no `value`")),
-        Ok(()) => Ok((rows, Links { next: listing.next_link, delta: listing.delta_link })),
-        Err(error) if error.is_data() && listing.in_row => {
-            let what = format!("object {} of a page cannot be read: {error}", listing.rows);
-            let mut failed = astray(quoted(&what, &[token.secret()]));
-            failed.status = Some(answer.status);
-            Err(failed)
-        }
+        Ok(()) => Ok((
+            Page { body: answer.body.clone(), token: token.clone() },
+            Links { next: listing.next_link, delta: listing.delta_link },
+        )),
+        // The page is whole, and what stands in it is none of ours: the same would come again.
+        Err(error) if error.is_data() && listing.in_row => Err(broken_row(&listing, &error, token)),
         Err(error) => {
             let why = format!("that is no page of a listing: {error}");
             Err(answer.unusable(&quoted(&why, &[token.secret()])))
         }
+    }
+}
+
+fn broken_row(listing: &Listing, error: &serde_json::Error, token: &Token) -> Failed {
+    let what = format!("object {} of a page cannot be read: {error}", listing.rows);
+    astray(quoted(&what, &[token.secret()]))
+}
+
+impl Page {
+    /// Takes the page apart.
+    fn rows<R: DeserializeOwned>(&self) -> Result<Vec<R>, Failed> {
+        let mut listing = Listing::default();
+        let mut rows = Vec::new();
+        let mut deserializer = serde_json::Deserializer::from_slice(&self.body);
+        read_listing(&mut deserializer, &mut listing, &mut |row| {
+            rows.push(row);
+            Ok(())
+        })
+        .map_err(|error| broken_row(&listing, &error, &self.token))?;
+        Ok(rows)
     }
 }
 
