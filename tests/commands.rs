@@ -10,6 +10,7 @@ mod exit_codes;
 mod findings;
 mod fleet;
 mod isolation;
+mod notifications;
 mod refresh;
 mod streams;
 mod tenant_only;

@@ -35,3 +35,5 @@ pub mod store;
 pub mod tenant_group_object;
 pub mod tenant_object;
 pub mod webhook;
+pub mod webhook_signature;
+pub mod webhook_slack;

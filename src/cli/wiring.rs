@@ -15,7 +15,8 @@ use crate::adapters::folder_watch::FolderWatch;
 use crate::adapters::http::HttpClient;
 use crate::adapters::store::address::Address;
 use crate::adapters::store::connection;
-use crate::adapters::webhook::WebhookDestination;
+use crate::adapters::webhook::{Form, WebhookDestination};
+use crate::adapters::webhook_signature::SigningKey;
 use crate::cli::exit::Failure;
 use crate::cli::sources::AdapterSources;
 use crate::config::operator::{self, Notification, Occasion, OperatorFault};
@@ -25,7 +26,7 @@ use crate::model::duration::Seconds;
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::Text;
 use crate::policy::check::{TreeFile, check};
-use crate::policy::fleet::{Customer, DirectoryLocation, Fleet, TenantSource};
+use crate::policy::fleet::{Customer, DirectoryLocation, Fleet, SecretRef, TenantSource};
 use crate::policy::limits::FleetLimit;
 use crate::policy::problem::Problem;
 use crate::policy::schema;
@@ -151,7 +152,7 @@ impl Operator {
             let name = destination_name(&notification.url);
             match self.webhook(notification) {
                 Ok(webhook) => drop(destinations.insert(name, Arc::new(webhook))),
-                Err(fault) => tracing::error!(destination = %name, "no notifications: {}", fault.what),
+                Err(fault) => tracing::error!(destination = %name, "no notifications: {}", fault.with_hint()),
             }
         }
         destinations
@@ -161,9 +162,17 @@ impl Operator {
         let refused = |what: String| Fault::new(FaultKind::Refused, what);
         let url =
             notification.url.parse().map_err(|error| refused(format!("its address is no URL: {error}")))?;
-        let token = notification.token_from.as_ref().map(|from| self.secrets.resolve(Owner::Operator, from));
-        let token = token.transpose().map_err(|fault| refused(Failure::of("its token", &fault).what))?;
-        Ok(WebhookDestination::new(HttpClient::new()?, url, token))
+        let secret = |what: &str, from: Option<&SecretRef>| {
+            let secret = from.map(|from| self.secrets.resolve(Owner::Operator, from)).transpose();
+            secret.map_err(|fault| refused(Failure::of(what, &fault).what))
+        };
+        let token = secret("its token", notification.token_from.as_ref())?;
+        let form = if notification.is_for_people { Form::Slack } else { Form::CloudEvents };
+        let webhook = WebhookDestination::new(HttpClient::new()?, url, token).told_in(form);
+        match secret("its signing key", notification.signing_key_from.as_ref())? {
+            Some(key) => Ok(webhook.signed(SigningKey::read(&key)?)),
+            None => Ok(webhook),
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::operator_document::{
-    ConnectionSpec, LATER_KEYS, LimitsSpec, NotifySpec, OccasionWord, OperatorSpec, PermitWord, SecretsSpec,
+    ConnectionSpec, FormWord, LATER_KEYS, LimitsSpec, NotifySpec, OccasionWord, OperatorSpec, PermitWord,
+    SecretsSpec,
 };
 use crate::model::guid::Guid;
 use crate::model::text::Text;
@@ -61,6 +62,10 @@ pub struct Notification {
     pub url: String,
     /// Its bearer token.
     pub token_from: Option<SecretRef>,
+    /// The key that signs what is sent.
+    pub signing_key_from: Option<SecretRef>,
+    /// Whether it takes messages for people in place of events.
+    pub is_for_people: bool,
     /// Of what.
     pub on: BTreeSet<Occasion>,
 }
@@ -271,6 +276,8 @@ fn build_notification(spec: &NotifySpec) -> Notification {
     Notification {
         url: spec.webhook.url.value.0.clone(),
         token_from: spec.webhook.token_from.as_ref().and_then(|secret| secret.reference()),
+        signing_key_from: spec.webhook.signing_key_from.as_ref().and_then(|secret| secret.reference()),
+        is_for_people: spec.webhook.form == Some(FormWord::Slack),
         on,
     }
 }

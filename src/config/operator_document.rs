@@ -124,6 +124,20 @@ record! {
     "url" => url: Placed<WebhookUrl>,
     /// Where its bearer token is kept.
     "tokenFrom" => token_from: Option<Secret>,
+    /// Where the key is kept that signs what is sent: `whsec_` and base64, as Standard Webhooks has it.
+    "signingKeyFrom" => signing_key_from: Option<Secret>,
+    /// In which form it is told.
+    #[schemars(extend("default" = "cloudEvents"))]
+    "form" => form: Option<FormWord>,
+}
+
+words! {
+    /// In which form somebody is told.
+    pub enum FormWord = "form";
+    /// CloudEvents in JSON, for programs.
+    "cloudEvents" => CloudEvents,
+    /// Messages for people, as Slack's incoming webhooks and those like them take them.
+    "slack" => Slack,
 }
 
 words! {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::model::register::{CustomerStatus, NewDelivery};
 use crate::model::text::Text;
-use crate::plan::outcome::{Action, CustomerPlan, CustomerState, Operation};
+use crate::plan::outcome::{Action, CustomerPlan, CustomerState, Operation, Severity, Summary};
 
 /// When a destination wants to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,6 +133,7 @@ fn event(notice: Notice, id: &str, plan: &CustomerPlan, stamp: &Stamp) -> Value 
     let told = |operation: &&Operation| (operation.action == Action::Hold) == (notice == Notice::Held);
     let operations: Vec<&Operation> = plan.operations.iter().filter(told).collect();
     let mut data = json!({
+        "message": in_words(notice, plan),
         "summary": plan.summary,
         "revision": stamp.tree_revision.as_str(),
         "registerRevision": plan.register_revision.saturating_add(1),
@@ -143,6 +144,16 @@ fn event(notice: Notice, id: &str, plan: &CustomerPlan, stamp: &Stamp) -> Value 
         data["approval"] = json!(approval);
     }
     cloud_event(notice, id, &plan.name, stamp.at, data)
+}
+
+/// Says what happened, and of what is held why, and what to type or commit.
+fn in_words(notice: Notice, plan: &CustomerPlan) -> String {
+    if notice == Notice::Held {
+        let errors = plan.findings.iter().filter(|finding| finding.severity == Severity::Error);
+        return errors.map(|finding| finding.message.as_str()).collect::<Vec<_>>().join("; ");
+    }
+    let Summary { add, update, remove, .. } = plan.summary;
+    format!("{add} added, {update} updated, {remove} removed")
 }
 
 fn cloud_event(notice: Notice, id: &str, customer: &Text, at: Timestamp, data: Value) -> Value {
