@@ -14,6 +14,7 @@ use crate::cli::selection::{approve, choose};
 use crate::cli::session::Session;
 use crate::cli::wiring::{self, CheckedTree, Operator, Store, SystemClock};
 use crate::daemon::signals::listen_to_stop;
+use crate::daemon::turns::Went;
 use crate::model::digest::Digest;
 use crate::model::text::Text;
 use crate::plan::outcome::{Plan, Summary};
@@ -65,7 +66,7 @@ async fn apply(
     };
     approve(&mut jobs, &arguments.approve);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let judge = Judge::new(session.observer(&arguments.tree.tree, operator, register)).keeping_readings();
+    let judge = Judge::new(session.observer(&arguments.tree.tree, operator, register));
     let reconciler = Reconciler::open(
         judge,
         store.register.clone(),
@@ -110,6 +111,7 @@ async fn apply(
         let shown = judged.plan.digest;
         match write(&reconciler, session, &job, judged, &run, &revision).await {
             Ok(outcome) => {
+                Went::of(&outcome).log_applied(job.name(), None);
                 if outcome.plan.digest != shown {
                     let why = why(&outcome.plan, &outcome.unread);
                     session.complain(&Failure::new(format!("{}: not as shown: {why}", job.name())));

@@ -14,6 +14,7 @@ use crate::cli::session::Session;
 use crate::cli::wiring::{self, CheckedTree, FolderTree, Operator, Store, SystemClock};
 use crate::daemon::controller::{Controller, Pace};
 use crate::daemon::signals::listen;
+use crate::daemon::turns::Went;
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::Summary;
 use crate::plan::report::of_these;
@@ -50,8 +51,7 @@ async fn reconcile(
 ) -> Result<Exit, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let reconciler = Reconciler::open(
-        Judge::new(session.observer(&arguments.tree.tree, &operator, store.register.clone()))
-            .keeping_readings(),
+        Judge::new(session.observer(&arguments.tree.tree, &operator, store.register.clone())),
         store.register.clone(),
         clock.clone(),
         operator.subscriptions.clone(),
@@ -105,6 +105,9 @@ async fn once(
         let progress = bar.customer();
         let outcome = reconciler.turn(&job, &tree.fleet.revision, &progress, &|_| None, stop).await;
         bar.customer_done();
+        if let Ok(outcome) = &outcome {
+            Went::of(outcome).log_applied(job.name(), None);
+        }
         (job.name().clone(), outcome)
     };
     let mut turns: Vec<(Text, Result<TurnOutcome, TurnFault>)> = futures_util::stream::iter(jobs)
@@ -145,6 +148,7 @@ fn tell(session: &mut Session, outcomes: &[TurnOutcome]) -> Result<(), Failure> 
                     "state": outcome.plan.state,
                     "summary": outcome.plan.summary,
                     "wrote": outcome.wrote.is_some(),
+                    "head": outcome.wrote.map(|wrote| json!({"events": wrote.head.events, "hash": wrote.head.hash})),
                     "message": why(&outcome.plan, &outcome.unread),
                 })
             })

@@ -240,7 +240,7 @@ impl Loop {
             Ok((Ok(went), wait)) => {
                 self.failures.remove(&name);
                 self.tell(&name, &went, wait);
-                if went.wrote {
+                if went.wrote.is_some() {
                     self.wrote.notify_one();
                 }
                 wait
@@ -269,11 +269,7 @@ impl Loop {
         let state = went.state.code();
         let before = self.states.insert(name.clone(), went.state);
         let again_in_seconds = wait.as_secs();
-        if went.wrote {
-            let summary = went.summary;
-            tracing::info!(%customer, state, added = summary.add, updated = summary.update,
-                removed = summary.remove, held = summary.hold, again_in_seconds, "applied");
-        }
+        went.log_applied(name, Some(again_in_seconds));
         let told = self.messages.insert(name.clone(), went.message.clone()).unwrap_or_default();
         if went.state == CustomerState::Ready && !went.message.is_empty() && told != went.message {
             tracing::warn!(%customer, "{}", inert(&went.message));
@@ -601,7 +597,7 @@ mod tests {
             let went = Went {
                 state: CustomerState::Ready,
                 summary: Summary::default(),
-                wrote: false,
+                wrote: None,
                 failures: 0,
                 retry_after: None,
                 message: String::new(),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::account::AccountState;
 use crate::model::duration::Seconds;
-use crate::model::register::{Commit, CustomerStatus, PackedReadings, RegisterState};
+use crate::model::register::{Commit, Committed, CustomerStatus, PackedReadings, RegisterState};
 use crate::model::text::Text;
 use crate::plan::diff::RESTORABLE;
 use crate::plan::fleet_limit::keep;
@@ -43,8 +43,9 @@ pub struct Reconciler {
 pub struct TurnOutcome {
     /// The plan that was carried out, as far as its state allows.
     pub plan: CustomerPlan,
-    /// The register's new revision, if accounts, events or deliveries were written.
-    pub wrote: Option<u64>,
+    /// The register's new revision and the end of the audit record, if accounts, events or deliveries
+    /// were written.
+    pub wrote: Option<Committed>,
     /// What could not be read.
     pub unread: Unread,
     /// How many turns in a row could not read the customer, this one included.
@@ -55,7 +56,8 @@ pub struct TurnOutcome {
 pub type Next<'a> = &'a (dyn Fn(&TurnOutcome) -> Option<Duration> + Send + Sync);
 
 impl Reconciler {
-    /// Makes one. `new_run` makes the id of a turn.
+    /// Makes one. `new_run` makes the id of a turn. The judge keeps and digests readings from now on:
+    /// what is written says what it was decided from.
     ///
     /// # Errors
     /// The register's, while what is known of earlier turns is read.
@@ -70,7 +72,7 @@ impl Reconciler {
         let statuses =
             register.statuses().await?.into_iter().map(|status| (status.customer.clone(), status)).collect();
         Ok(Self {
-            judge,
+            judge: judge.for_writing(),
             register,
             clock,
             subscriptions,
@@ -155,7 +157,7 @@ impl Reconciler {
         judged: &mut Judged,
         run: &Text,
         tree_revision: &Text,
-    ) -> Result<Option<u64>, TurnFault> {
+    ) -> Result<Option<Committed>, TurnFault> {
         if judged.plan.removals().next().is_none() {
             return self.write(judged, run, tree_revision).await;
         }
@@ -172,22 +174,23 @@ impl Reconciler {
         judged: &Judged,
         run: &Text,
         tree_revision: &Text,
-    ) -> Result<Option<u64>, TurnFault> {
+    ) -> Result<Option<Committed>, TurnFault> {
         let stamp =
             Stamp { run: run.clone(), tree_revision: tree_revision.clone(), at: judged.observation.at };
-        match commit_of(&judged.plan, &judged.observation.register, &stamp, &self.subscriptions) {
+        let register = &judged.observation.register;
+        match commit_of(&judged.plan, register, &judged.readings, &stamp, &self.subscriptions) {
             Some(commit) => Ok(Some(self.commit(commit).await?)),
             None => Ok(None),
         }
     }
 
     /// Commits in a task of its own: whoever stops waiting does not stop the transaction.
-    async fn commit(&self, commit: Commit) -> Result<u64, TurnFault> {
+    async fn commit(&self, commit: Commit) -> Result<Committed, TurnFault> {
         let register = self.register.clone();
         let customer = commit.customer.clone();
         let committing = tokio::spawn(async move { register.commit(commit).await });
         match committing.await {
-            Ok(revision) => Ok(revision?),
+            Ok(committed) => Ok(committed?),
             Err(error) => Err(TurnFault::Register(RegisterFault::Unavailable {
                 what: format!("the register failed while writing `{customer}`"),
                 source: Box::new(error),
@@ -199,11 +202,11 @@ impl Reconciler {
     async fn close(
         &self,
         judged: Judged,
-        wrote: Option<u64>,
+        wrote: Option<Committed>,
         tree_revision: &Text,
         next: Next<'_>,
     ) -> Result<TurnOutcome, TurnFault> {
-        let Judged { plan, observation, unread, packed } = judged;
+        let Judged { plan, observation, unread, packed, readings: _ } = judged;
         let customer = plan.name.clone();
         if may_write(&plan) {
             if let Some(measures) = &plan.consequences.measures
@@ -364,6 +367,10 @@ mod tests {
         reconciler.turn(job, &Text::from("tree-1"), &progress, &next, stop).await
     }
 
+    fn revision(outcome: &TurnOutcome) -> Option<u64> {
+        outcome.wrote.map(|wrote| wrote.revision)
+    }
+
     fn listed(name: &str) -> Job {
         Job::Listed(Arc::new(customer(name)))
     }
@@ -376,7 +383,7 @@ mod tests {
         })
         .await;
         let outcome = run(&reconciler, &listed("contoso"), &CancellationToken::new()).await.expect("a turn");
-        assert_eq!(outcome.wrote, Some(1));
+        assert_eq!(revision(&outcome), Some(1));
         assert_eq!(register.state("contoso").accounts.len(), 1);
         let status = register.status("contoso").expect("a status");
         assert_eq!(status.state, "ready");
@@ -393,7 +400,7 @@ mod tests {
         .await;
         register.interfere(2);
         let outcome = run(&reconciler, &listed("contoso"), &CancellationToken::new()).await.expect("a turn");
-        assert_eq!(outcome.wrote, Some(3), "two foreign writes, then ours");
+        assert_eq!(revision(&outcome), Some(3), "two foreign writes, then ours");
 
         register.interfere(3);
         let fault = run(&reconciler, &listed("contoso"), &CancellationToken::new()).await;
@@ -469,7 +476,7 @@ mod tests {
         };
         let (stale, outcome) = tokio::join!(run(&reconciler, &contoso, &stop), other);
         assert!(matches!(stale, Err(TurnFault::Stopped)), "{stale:?}");
-        assert_eq!(outcome.expect("its turn came").expect("a turn").wrote, Some(1));
+        assert_eq!(revision(&outcome.expect("its turn came").expect("a turn")), Some(1));
     }
 
     #[tokio::test]
@@ -507,7 +514,7 @@ mod tests {
         for expected in 1..=2 {
             let outcome =
                 run(&reconciler, &listed("contoso"), &CancellationToken::new()).await.expect("a turn");
-            assert_eq!((outcome.failures, outcome.wrote), (expected, None));
+            assert_eq!((outcome.failures, revision(&outcome)), (expected, None));
         }
         let status = register.status("contoso").expect("a status");
         assert_eq!((status.state.as_str(), status.failures), ("unreadable", 2));
