@@ -85,7 +85,7 @@ impl Turns for Counted {
         Ok(Went {
             state: CustomerState::Ready,
             summary: Summary::default(),
-            wrote: None,
+            wrote: false,
             failures: 0,
             retry_after: None,
             message: String::new(),

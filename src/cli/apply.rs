@@ -14,7 +14,6 @@ use crate::cli::selection::{approve, choose};
 use crate::cli::session::Session;
 use crate::cli::wiring::{self, CheckedTree, Operator, Store, SystemClock};
 use crate::daemon::signals::listen_to_stop;
-use crate::daemon::turns::Went;
 use crate::model::digest::Digest;
 use crate::model::text::Text;
 use crate::plan::outcome::{Plan, Summary};
@@ -111,7 +110,6 @@ async fn apply(
         let shown = judged.plan.digest;
         match write(&reconciler, session, &job, judged, &run, &revision).await {
             Ok(outcome) => {
-                Went::of(&outcome).log_applied(job.name(), None);
                 if outcome.plan.digest != shown {
                     let why = why(&outcome.plan, &outcome.unread);
                     session.complain(&Failure::new(format!("{}: not as shown: {why}", job.name())));

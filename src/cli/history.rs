@@ -31,7 +31,7 @@ pub async fn run(session: &mut Session, arguments: &HistoryArguments) -> Result<
             return Err(Failure::new("`--format jsonl` is for events: `--verify` and `--at` show none")
                 .hint("`--format json` gives their result for programs"));
         }
-        expect_store(session, &operator)?;
+        expect_store(session, &operator, if arguments.verify { "verify" } else { "rebuild" })?;
     }
     if arguments.verify {
         return history_verify::run(session, &*register, &chosen, &arguments.heads).await;
@@ -44,12 +44,11 @@ pub async fn run(session: &mut Session, arguments: &HistoryArguments) -> Result<
         Format::Text => list(session, &*register, &wanted).await?,
         Format::Json => {
             let mut forms: Vec<Value> = Vec::new();
-            wanted
-                .each_page(&*register, &wanted.listing(), |events| {
-                    forms.extend(events.iter().map(form));
-                    Ok(())
-                })
-                .await?;
+            each_page(&*register, &wanted.listing(), |events| {
+                forms.extend(wanted.kept(events).iter().map(form));
+                Ok(())
+            })
+            .await?;
             session.out.json(&json!({"events": forms}))?;
         }
         Format::Jsonl => export(session, &*register, &wanted).await?,
@@ -58,12 +57,12 @@ pub async fn run(session: &mut Session, arguments: &HistoryArguments) -> Result<
 }
 
 /// A record that nobody looked at is neither whole nor empty.
-fn expect_store(session: &Session, operator: &Operator) -> Result<(), Failure> {
+fn expect_store(session: &Session, operator: &Operator, what_for: &str) -> Result<(), Failure> {
     let state = session.state(operator);
     if store_is_there(state) {
         return Ok(());
     }
-    Err(Failure::new(format!("there is nothing to verify: there is no store at {}", inert(state)))
+    Err(Failure::new(format!("there is nothing to {what_for}: there is no store at {}", inert(state)))
         .hint("look at `--state`, and at `state` of the operator's file"))
 }
 
@@ -109,7 +108,7 @@ impl Wanted {
     async fn find(&self, register: &dyn RegisterReader, word: &str) -> Result<Meant, Failure> {
         let mut meant = Meant::new(word);
         let everything = EventQuery::all(self.only());
-        self.each_page(register, &everything, |events| {
+        each_page(register, &everything, |events| {
             events.iter().for_each(|event| meant.note(event));
             Ok(())
         })
@@ -136,35 +135,37 @@ impl Wanted {
             && self.account.as_ref().is_none_or(|meant| meant.is_about(event))
     }
 
-    /// Reads page by page, so that a record of many years needs no more memory than a short one.
-    async fn each_page(
-        &self,
-        register: &dyn RegisterReader,
-        query: &EventQuery,
-        mut each: impl FnMut(Vec<Event>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let mut after = None;
-        loop {
-            let page = register.event_page(query, after).await?;
-            let mut events = page.events;
-            events.retain(|event| self.includes(event));
-            each(events)?;
-            after = page.next;
-            if after.is_none() {
-                return Ok(());
-            }
+    fn kept(&self, mut events: Vec<Event>) -> Vec<Event> {
+        events.retain(|event| self.includes(event));
+        events
+    }
+}
+
+/// Reads page by page, so that a record of many years needs no more memory than a short one.
+async fn each_page(
+    register: &dyn RegisterReader,
+    query: &EventQuery,
+    mut each: impl FnMut(Vec<Event>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let page = register.event_page(query, after).await?;
+        each(page.events)?;
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
         }
     }
 }
 
 async fn list(session: &mut Session, register: &dyn RegisterReader, wanted: &Wanted) -> Result<(), Failure> {
     let mut is_empty = true;
-    wanted
-        .each_page(register, &wanted.listing(), |events| {
-            is_empty &= events.is_empty();
-            session.out.text(&events.iter().map(line).collect::<String>())
-        })
-        .await?;
+    each_page(register, &wanted.listing(), |events| {
+        let events = wanted.kept(events);
+        is_empty &= events.is_empty();
+        session.out.text(&events.iter().map(line).collect::<String>())
+    })
+    .await?;
     if is_empty {
         session.out.text("No events.\n")?;
     }
@@ -180,14 +181,12 @@ async fn export(
 ) -> Result<(), Failure> {
     for customer in &wanted.customers {
         let query = EventQuery { customer: Some(customer.clone()), ..wanted.period.clone() };
-        wanted
-            .each_page(register, &query, |events| {
-                let lines: Result<String, _> = events.iter().map(|event| json_line(&form(event))).collect();
-                session
-                    .out
-                    .text(&lines.map_err(|error| Failure::of("cannot write an event as JSON", &error))?)
-            })
-            .await?;
+        each_page(register, &query, |events| {
+            let events = wanted.kept(events);
+            let lines: Result<String, _> = events.iter().map(|event| json_line(&form(event))).collect();
+            session.out.text(&lines.map_err(|error| Failure::of("cannot write an event as JSON", &error))?)
+        })
+        .await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::arguments::{Command, Common, LogFormat};
 use crate::cli::progress::Bar;
-use crate::daemon::turns::APPLIED;
+use crate::reconcile::turn::APPLIED;
 
 /// Starts the log, once a process. A controller tells what it does; other commands have results
 /// to tell it.

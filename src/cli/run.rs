@@ -14,7 +14,6 @@ use crate::cli::session::Session;
 use crate::cli::wiring::{self, CheckedTree, FolderTree, Operator, Store, SystemClock};
 use crate::daemon::controller::{Controller, Pace};
 use crate::daemon::signals::listen;
-use crate::daemon::turns::Went;
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::Summary;
 use crate::plan::report::of_these;
@@ -105,9 +104,6 @@ async fn once(
         let progress = bar.customer();
         let outcome = reconciler.turn(&job, &tree.fleet.revision, &progress, &|_| None, stop).await;
         bar.customer_done();
-        if let Ok(outcome) = &outcome {
-            Went::of(outcome).log_applied(job.name(), None);
-        }
         (job.name().clone(), outcome)
     };
     let mut turns: Vec<(Text, Result<TurnOutcome, TurnFault>)> = futures_util::stream::iter(jobs)

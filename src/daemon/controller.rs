@@ -240,7 +240,7 @@ impl Loop {
             Ok((Ok(went), wait)) => {
                 self.failures.remove(&name);
                 self.tell(&name, &went, wait);
-                if went.wrote.is_some() {
+                if went.wrote {
                     self.wrote.notify_one();
                 }
                 wait
@@ -263,13 +263,13 @@ impl Loop {
         self.schedule.finished(&name, wait, now);
     }
 
-    /// Logs what somebody should know: changes, and each change of a customer's state once.
+    /// Logs what somebody should know: each change of a customer's state once. That a turn wrote is
+    /// logged by the turn, as soon as it did.
     fn tell(&mut self, name: &Text, went: &Went, wait: Duration) {
         let customer = inert(name);
         let state = went.state.code();
         let before = self.states.insert(name.clone(), went.state);
         let again_in_seconds = wait.as_secs();
-        went.log_applied(name, Some(again_in_seconds));
         let told = self.messages.insert(name.clone(), went.message.clone()).unwrap_or_default();
         if went.state == CustomerState::Ready && !went.message.is_empty() && told != went.message {
             tracing::warn!(%customer, "{}", inert(&went.message));
@@ -597,7 +597,7 @@ mod tests {
             let went = Went {
                 state: CustomerState::Ready,
                 summary: Summary::default(),
-                wrote: None,
+                wrote: false,
                 failures: 0,
                 retry_after: None,
                 message: String::new(),

@@ -6,16 +6,12 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::event::ChainHead;
-use crate::model::text::{Text, inert};
+use crate::model::text::Text;
 use crate::plan::outcome::{CustomerState, Summary};
 use crate::ports::register::RegisterFault;
 use crate::ports::source::{Progress, Unwatched};
 use crate::reconcile::judge::{Job, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
-
-/// Under which name of the log it is told that a turn wrote, by whatever command.
-pub const APPLIED: &str = "intake::applied";
 
 /// Carries out turns for the controller.
 #[async_trait]
@@ -39,8 +35,8 @@ pub struct Went {
     pub state: CustomerState,
     /// What was planned.
     pub summary: Summary,
-    /// Where the audit record ends, if accounts, events or deliveries were written.
-    pub wrote: Option<ChainHead>,
+    /// Whether accounts, events or deliveries were written.
+    pub wrote: bool,
     /// How many turns in a row could not read the customer.
     pub failures: u32,
     /// How long a source asked to be left alone.
@@ -55,21 +51,11 @@ impl Went {
         Self {
             state: outcome.plan.state,
             summary: outcome.plan.summary,
-            wrote: outcome.wrote.map(|wrote| wrote.head),
+            wrote: outcome.wrote.is_some(),
             failures: outcome.failures,
             retry_after: outcome.unread.retry_after,
             message: why(&outcome.plan, &outcome.unread),
         }
-    }
-
-    /// Logs what was written, if anything was, with the end of the customer's audit record: who keeps
-    /// the log elsewhere can prove by it that nothing was cut off.
-    pub fn log_applied(&self, customer: &Text, again_in_seconds: Option<u64>) {
-        let Some(head) = self.wrote else { return };
-        let summary = self.summary;
-        tracing::info!(target: APPLIED, customer = %inert(customer), state = self.state.code(),
-            added = summary.add, updated = summary.update, removed = summary.remove, held = summary.hold,
-            events = head.events, head = head.hash.map(tracing::field::display), again_in_seconds, "applied");
     }
 }
 

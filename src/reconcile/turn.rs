@@ -9,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::account::AccountState;
 use crate::model::duration::Seconds;
+use crate::model::event::ChainHead;
 use crate::model::register::{Commit, Committed, CustomerStatus, PackedReadings, RegisterState};
-use crate::model::text::Text;
+use crate::model::text::{Text, inert};
 use crate::plan::diff::RESTORABLE;
 use crate::plan::fleet_limit::keep;
-use crate::plan::outcome::{CustomerPlan, CustomerState, Finding, FindingCode, Severity};
+use crate::plan::outcome::{CustomerPlan, CustomerState, Finding, FindingCode, Severity, Summary};
 use crate::policy::limits::FleetLimit;
 use crate::ports::clock::Clock;
 use crate::ports::register::{Register, RegisterFault};
@@ -24,6 +25,9 @@ use crate::reconcile::notice::{Stamp, Subscription, state_deliveries};
 
 /// How often a turn is planned anew because somebody else wrote meanwhile.
 const TRIES: u32 = 3;
+
+/// Under which name of the log it is told that a turn wrote.
+pub const APPLIED: &str = "intake::applied";
 
 /// Carries out turns.
 pub struct Reconciler {
@@ -178,10 +182,11 @@ impl Reconciler {
         let stamp =
             Stamp { run: run.clone(), tree_revision: tree_revision.clone(), at: judged.observation.at };
         let register = &judged.observation.register;
-        match commit_of(&judged.plan, register, &judged.readings, &stamp, &self.subscriptions) {
-            Some(commit) => Ok(Some(self.commit(commit).await?)),
-            None => Ok(None),
-        }
+        let commit = commit_of(&judged.plan, register, &judged.readings, &stamp, &self.subscriptions);
+        let Some(commit) = commit else { return Ok(None) };
+        let committed = self.commit(commit).await?;
+        log_applied(&judged.plan, committed.head);
+        Ok(Some(committed))
     }
 
     /// Commits in a task of its own: whoever stops waiting does not stop the transaction.
@@ -248,6 +253,15 @@ impl Reconciler {
     fn previous(&self, customer: &Text) -> Option<CustomerStatus> {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).get(customer).cloned()
     }
+}
+
+/// Logs what was written, and where the customer's audit record ends now: who keeps the log elsewhere can
+/// prove by it that nothing was cut off. At once, so that no way to stop comes between.
+fn log_applied(plan: &CustomerPlan, head: ChainHead) {
+    let Summary { add, update, remove, hold, .. } = plan.summary;
+    tracing::info!(target: APPLIED, customer = %inert(&plan.name), state = plan.state.code(), added = add,
+        updated = update, removed = remove, held = hold, events = head.events,
+        head = head.hash.map(tracing::field::display), "applied");
 }
 
 fn outlived(register: &RegisterState, before: Timestamp) -> bool {
