@@ -280,3 +280,302 @@ fn unordered(digester: &mut Digester, records: impl Iterator<Item = Digest>) {
 fn flag(digester: &mut Digester, is_so: bool) {
     digester.field([u8::from(is_so)]);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::model::directory::{ContainerIndex, DirectoryBuilder, Origin};
+    use crate::model::dn::Dn;
+    use crate::model::guid::Guid;
+    use crate::model::reading::{Fault, FaultKind, Shortfall};
+    use crate::model::register::RegisterState;
+    use crate::model::standing::Expiry;
+    use crate::model::tenant::{LicenceSetIndex, TenantBuilder};
+
+    fn dn(text: &str) -> Dn {
+        Dn::parse(text).expect("a DN")
+    }
+
+    /// Three people and two groups, one in the other, in this order or the other way round.
+    fn directory(reversed: bool) -> Directory {
+        let base = dn("DC=contoso,DC=test");
+        let mut builder = DirectoryBuilder::new(Text::from("main"), base.clone(), base);
+        builder.origin(Origin::Server(Text::from(if reversed { "dc2" } else { "dc1" })));
+        builder.well_known("cn=users", dn("OU=People,DC=contoso,DC=test"));
+        // A child spells the name of its OU as it likes.
+        let name = |number: u128| match number {
+            2 => dn("CN=2,ou=STAFF,DC=contoso,DC=test"),
+            number => dn(&format!("CN={number},OU=Staff,DC=contoso,DC=test")),
+        };
+        let group = |number: u128| {
+            let mut group = Group::numbered(dn(&format!("CN={number},DC=contoso,DC=test")), number);
+            group.foreign = vec![Text::from("S-1-5-21-9-9-9-1"), Text::from("S-1-5-21-9-9-9-2")];
+            group
+        };
+        let mut steps: Vec<Box<dyn Fn(&mut DirectoryBuilder)>> = Vec::new();
+        for number in 1..=3 {
+            let person = Person {
+                addresses: Addresses::new(Some(Text::from("a@x")), [Text::from("b@x"), Text::from("c@x")]),
+                ..Person::numbered(number)
+            };
+            let step = move |builder: &mut DirectoryBuilder| builder.person(&name(number), person.clone());
+            steps.push(Box::new(move |builder| step(builder).expect("added")));
+        }
+        let mut members = vec!["CN=1,OU=Staff,DC=contoso,DC=test", "CN=3,OU=Staff,DC=contoso,DC=test"];
+        members.extend(["CN=11,DC=contoso,DC=test", "CN=Gone,DC=contoso,DC=test", "CN=x,DC=other"]);
+        if reversed {
+            members.reverse();
+        }
+        for (number, members) in [(10, members), (11, Vec::new())] {
+            steps.push(Box::new(move |builder| {
+                builder.group(group(number), members.iter().copied()).expect("added");
+            }));
+        }
+        steps.push(Box::new(|builder| {
+            let staff = dn("OU=Staff,DC=contoso,DC=test");
+            builder.container(&staff, Some(Guid::from_u128(20)), true).expect("added");
+            let elsewhere = dn("OU=Elsewhere,DC=contoso,DC=test");
+            builder.container(&elsewhere, Some(Guid::from_u128(21)), true).expect("added");
+        }));
+        steps.push(Box::new(|builder| {
+            let record = Unidentified {
+                dn: Text::from("CN=X,DC=contoso,DC=test"),
+                sam_account_name: None,
+                user_principal_name: None,
+                reason: "no objectGUID".into(),
+            };
+            builder.unidentified(&dn("CN=X,DC=contoso,DC=test"), record).expect("added");
+        }));
+        if reversed {
+            steps.reverse();
+        }
+        steps.iter().for_each(|step| step(&mut builder));
+        builder.finish()
+    }
+
+    /// Two users with different licences, and what the tenant owns.
+    fn tenant(reversed: bool) -> Tenant {
+        let mut builder = TenantBuilder::new();
+        let licence = |number: u128| Licence {
+            sku: Guid::from_u128(number),
+            disabled_plans: vec![Guid::from_u128(number + 1), Guid::from_u128(number + 2)],
+            effective: true,
+        };
+        let mut sets = [vec![licence(100), licence(200)], vec![licence(300)]];
+        if reversed {
+            sets.reverse();
+            // Held by nobody any more.
+            builder.licence_set(vec![licence(400)]);
+        }
+        let indexes = sets.map(|set| builder.licence_set(set));
+        let index = |number: usize| if reversed { indexes[1 - number] } else { indexes[number] };
+        let user = |number: u128, licences: LicenceSetIndex| TenantUser {
+            id: Guid::from_u128(number),
+            user_principal_name: Text::from(format!("{number}@contoso.test")),
+            display_name: None,
+            mail: None,
+            mobile: None,
+            addresses: Addresses::default(),
+            anchor: Anchor::None,
+            on_premises_sid: None,
+            enabled: true,
+            is_guest: false,
+            licences,
+        };
+        let mut users = [user(1, index(0)), user(2, index(1))];
+        let mut plans = [Guid::from_u128(101), Guid::from_u128(102)].map(|id| (id, Text::from("PLAN")));
+        let mut groups = [1_u128, 2].map(|number| TenantGroup {
+            id: Guid::from_u128(number),
+            display_name: Text::from("Team"),
+            is_security: true,
+            holds_roles: false,
+            hides_members: false,
+            users: vec![Guid::from_u128(1), Guid::from_u128(2)],
+            groups: vec![NestedGroup { id: Guid::from_u128(9), display_name: None, members: Some(3) }],
+        });
+        if reversed {
+            users.reverse();
+            plans.reverse();
+            groups.reverse();
+            groups[0].users.reverse();
+        }
+        let subscription = |number: u128| Subscription {
+            sku: Guid::from_u128(number),
+            part_number: Text::from("SPE_E3"),
+            usable: true,
+            plans: plans.to_vec(),
+        };
+        let mut owned = vec![subscription(100), subscription(300)];
+        if reversed {
+            owned.reverse();
+        }
+        builder.subscriptions(owned);
+        builder.groups(Reading::Complete(groups.to_vec()));
+        users.into_iter().for_each(|user| drop(builder.user(user)));
+        builder.finish()
+    }
+
+    #[test]
+    fn the_order_and_the_server_change_no_digest() {
+        assert_eq!(of_directory(&directory(false)), of_directory(&directory(true)));
+        assert_eq!(of_tenant(&tenant(false)), of_tenant(&tenant(true)));
+    }
+
+    /// The container that nobody lies in.
+    fn elsewhere(directory: &Directory) -> ContainerIndex {
+        let is_elsewhere = |container: &Container| container.dn.key() == "ou=elsewhere,dc=contoso,dc=test";
+        let found = directory.containers.iter().zip(0..).find(|(container, _)| is_elsewhere(container));
+        ContainerIndex(found.expect("a container").1)
+    }
+
+    fn position(directory: &Directory, number: u128) -> usize {
+        directory.people.iter().position(|person| person.guid == Guid::from_u128(number)).expect("somebody")
+    }
+
+    #[test]
+    fn whatever_else_changes_in_a_directory_changes_its_digest() {
+        let person: [fn(&mut Person); 17] = [
+            |it| it.guid = Guid::from_u128(99),
+            |it| it.sid = "S-1-5-21-1-2-3-1000".parse().ok(),
+            |it| it.rdn = Text::from("CN=else"),
+            |it| it.sam_account_name = Text::from("else"),
+            |it| it.user_principal_name = Some(Text::default()),
+            |it| it.display_name = Text::from("else"),
+            |it| it.mail = Some(Text::from("else")),
+            |it| it.mobile = Some(Text::from("else")),
+            |it| it.addresses = Addresses::new(Some(Text::from("a@x")), [Text::from("b@x")]),
+            |it| it.addresses = Addresses::new(None, [Text::from("b@x"), Text::from("c@x")]),
+            |it| it.consistency_guid = Some([0; 16]),
+            |it| it.primary_group = Some(513),
+            |it| it.enabled = false,
+            |it| it.standing.expires = Expiry::from_file_time(132_223_104_000_000_000),
+            |it| it.standing.is_locked = true,
+            |it| it.standing.has_admin_count = true,
+            |it| it.invalid = Some("broken".into()),
+        ];
+        let group: [fn(&mut Group); 9] = [
+            |it| it.guid = Guid::from_u128(99),
+            |it| it.sid = "S-1-5-21-1-2-3-1000".parse().ok(),
+            |it| it.dn = dn("CN=else,DC=contoso,DC=test"),
+            |it| it.cn = Text::from("else"),
+            |it| it.sam_account_name = Some(Text::from("else")),
+            |it| it.is_security = false,
+            |it| it.is_critical = true,
+            |it| it.members.push(Member::Other),
+            |it| it.foreign.clear(),
+        ];
+        let whole: [fn(&mut Directory); 10] = [
+            |it| it.base = dn("DC=else"),
+            |it| it.naming_context = dn("DC=else"),
+            |it| it.domain_sid = "S-1-5-21-1-2-3".parse().ok(),
+            |it| it.well_known.clear(),
+            |it| it.containers.iter_mut().for_each(|container| container.guid = None),
+            |it| it.containers.iter_mut().for_each(|container| container.is_organizational_unit = false),
+            |it| it.people.push(it.people[0].clone()),
+            |it| drop(it.unidentified.pop()),
+            |it| it.unidentified[0].reason = "else".into(),
+            |it| it.groups[0].unseen.clear(),
+        ];
+        let mut digests = vec![of_directory(&directory(false))];
+        let mut add = |change: &dyn Fn(&mut Directory)| {
+            let mut changed = directory(false);
+            change(&mut changed);
+            digests.push(of_directory(&changed));
+        };
+        person.iter().for_each(|change| add(&|it| change(&mut it.people[0])));
+        group.iter().for_each(|change| add(&|it| change(&mut it.groups[1])));
+        whole.iter().for_each(|change| add(change));
+        // Somebody lies elsewhere, and somebody else is the member.
+        add(&|it| it.people[0].container = elsewhere(it));
+        add(&|it| {
+            let other = u32::try_from(position(it, 2)).unwrap_or_default();
+            it.groups[0].members[0] = Member::Person(other);
+        });
+        let different: BTreeSet<&Digest> = digests.iter().collect();
+        assert_eq!(different.len(), digests.len(), "{digests:#?}");
+    }
+
+    #[test]
+    fn whatever_changes_in_a_tenant_changes_its_digest() {
+        let user: [fn(&mut TenantUser); 13] = [
+            |it| it.id = Guid::from_u128(99),
+            |it| it.user_principal_name = Text::from("else"),
+            |it| it.display_name = Some(Text::from("else")),
+            |it| it.mail = Some(Text::from("else")),
+            |it| it.mobile = Some(Text::from("else")),
+            |it| it.addresses = Addresses::new(Some(Text::from("else")), []),
+            |it| it.anchor = Anchor::Other,
+            |it| it.anchor = Anchor::Octets([0; 16]),
+            |it| it.on_premises_sid = "S-1-5-21-1-2-3-1000".parse().ok(),
+            |it| it.enabled = false,
+            |it| it.is_guest = true,
+            |it| it.licences = LicenceSetIndex(1),
+            |it| it.licences = LicenceSetIndex(77),
+        ];
+        let group: [fn(&mut TenantGroup); 7] = [
+            |it| it.id = Guid::from_u128(99),
+            |it| it.display_name = Text::from("else"),
+            |it| it.is_security = false,
+            |it| it.holds_roles = true,
+            |it| it.hides_members = true,
+            |it| drop(it.users.pop()),
+            |it| it.groups[0].members = None,
+        ];
+        let owned: [fn(&mut Subscription); 4] = [
+            |it| it.sku = Guid::from_u128(99),
+            |it| it.part_number = Text::from("else"),
+            |it| it.usable = false,
+            |it| drop(it.plans.pop()),
+        ];
+        let whole: [fn(&mut Tenant); 7] = [
+            |it| it.id = Some(Text::from("else")),
+            |it| it.subscriptions = None,
+            |it| it.subscriptions = Some(Vec::new()),
+            |it| it.groups = None,
+            |it| it.groups = Some(Reading::Complete(Vec::new())),
+            |it| it.groups = Some(Reading::Incomplete(Shortfall { what: "cut".to_owned(), read: 1 })),
+            |it| it.licence_sets[0].0[0].effective = false,
+        ];
+        let mut digests = vec![of_tenant(&tenant(false))];
+        let mut add = |change: &dyn Fn(&mut Tenant)| {
+            let mut changed = tenant(false);
+            change(&mut changed);
+            digests.push(of_tenant(&changed));
+        };
+        user.iter().for_each(|change| add(&|it| change(&mut it.users[0])));
+        owned.iter().for_each(|change| add(&|it| change(&mut it.subscriptions.as_mut().expect("some")[0])));
+        whole.iter().for_each(|change| add(change));
+        for change in group {
+            add(&|it| {
+                let Some(Reading::Complete(groups)) = &mut it.groups else { panic!("groups") };
+                change(&mut groups[0]);
+            });
+        }
+        let different: BTreeSet<&Digest> = digests.iter().collect();
+        assert_eq!(different.len(), digests.len(), "{digests:#?}");
+    }
+
+    #[test]
+    fn a_source_that_is_not_whole_has_no_digest() {
+        let away = || Fault::new(FaultKind::Transient, "away");
+        let observation = Observation {
+            at: Timestamp::UNIX_EPOCH,
+            directories: vec![
+                (Text::from("main"), Reading::Complete(directory(false))),
+                (Text::from("branch"), Reading::Unavailable(away())),
+            ],
+            tenant: Some(Reading::Incomplete(Shortfall { what: "cut".to_owned(), read: 1 })),
+            register: RegisterState::default(),
+            confirmation: None,
+        };
+        let digests = ReadingDigests::of(&observation);
+        assert_eq!(digests.directories.keys().collect::<Vec<_>>(), ["main"]);
+        assert_eq!(digests.tenant, None);
+        let whole = Observation { tenant: Some(Reading::Complete(tenant(false))), ..observation };
+        assert_eq!(ReadingDigests::of(&whole).tenant, Some(of_tenant(&tenant(false))));
+    }
+}
