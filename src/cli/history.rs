@@ -98,14 +98,19 @@ impl Wanted {
             account: None,
         };
         if let Some(word) = &arguments.account {
-            wanted.account = Some(wanted.find(register, word).await?);
+            wanted.account = Some(wanted.find(session, register, word).await?);
         }
         Ok(wanted)
     }
 
     /// Looks through all events of all kinds and times for an account: it may have had the name for a
     /// day only.
-    async fn find(&self, register: &dyn RegisterReader, word: &str) -> Result<Meant, Failure> {
+    async fn find(
+        &self,
+        session: &Session,
+        register: &dyn RegisterReader,
+        word: &str,
+    ) -> Result<Meant, Failure> {
         let mut meant = Meant::new(word);
         let everything = EventQuery::all(self.only());
         each_page(register, &everything, |events| {
@@ -113,6 +118,13 @@ impl Wanted {
             Ok(())
         })
         .await?;
+        if meant.is_nobody() {
+            let word = inert(word);
+            session.note(&format!(
+                "no account is or was called `{word}`: give the whole userPrincipalName, sAMAccountName or mail \
+                 address, or an id"
+            ));
+        }
         Ok(meant)
     }
 

@@ -35,7 +35,10 @@ pub async fn run(
             }
         }
     }
-    accounts::show(session, &all)?;
+    // That nobody was there is not known of whom nothing could be told.
+    if exit == Exit::Done || !all.is_empty() || session.is_json() {
+        accounts::show(session, &all)?;
+    }
     Ok(exit)
 }
 

@@ -300,6 +300,9 @@ mod tests {
         Dn::parse(text).expect("a DN")
     }
 
+    /// Adds one object.
+    type Step = Box<dyn Fn(&mut DirectoryBuilder)>;
+
     /// Three people and two groups, one in the other, in this order or the other way round.
     fn directory(reversed: bool) -> Directory {
         let base = dn("DC=contoso,DC=test");
@@ -316,7 +319,7 @@ mod tests {
             group.foreign = vec![Text::from("S-1-5-21-9-9-9-1"), Text::from("S-1-5-21-9-9-9-2")];
             group
         };
-        let mut steps: Vec<Box<dyn Fn(&mut DirectoryBuilder)>> = Vec::new();
+        let mut steps: Vec<Step> = Vec::new();
         for number in 1..=3 {
             let person = Person {
                 addresses: Addresses::new(Some(Text::from("a@x")), [Text::from("b@x"), Text::from("c@x")]),
@@ -415,7 +418,9 @@ mod tests {
         }
         builder.subscriptions(owned);
         builder.groups(Reading::Complete(groups.to_vec()));
-        users.into_iter().for_each(|user| drop(builder.user(user)));
+        for user in users {
+            builder.user(user);
+        }
         builder.finish()
     }
 
@@ -522,7 +527,7 @@ mod tests {
             |it| it.is_security = false,
             |it| it.holds_roles = true,
             |it| it.hides_members = true,
-            |it| drop(it.users.pop()),
+            |it| it.users.clear(),
             |it| it.groups[0].members = None,
         ];
         let owned: [fn(&mut Subscription); 4] = [

@@ -41,6 +41,11 @@ impl Meant {
         }
     }
 
+    /// Whether no account that was noted is meant.
+    pub fn is_nobody(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
     /// Whether an event is about an account that is meant: what happened to it, removals of it that were
     /// held or approved, and entries of policies that were pinned to it.
     pub fn is_about(&self, event: &Event) -> bool {

@@ -89,7 +89,9 @@ fn an_account_is_found_by_every_name_that_it_had_and_by_its_ids() {
     assert_eq!(told(&here, &["--account", "person2"]).len(), 3);
     assert_eq!(told(&here, &["--account", &id("tenantUserId")]).len(), 3, "the same id in both tenants");
     assert_eq!(told(&here, &["--account", "nobody"]), []);
-    assert_eq!(here.run(&["history", "--account", "nobody"]).expect(0).stdout, "No events.\n");
+    let nobody = here.run(&["history", "--account", "nobody"]).expect(0);
+    assert_eq!(nobody.stdout, "No events.\n");
+    assert!(nobody.stderr.contains("no account is or was called `nobody`"), "{nobody:?}");
     assert_eq!(told(&here, &[]).len(), all.len());
 }
 
