@@ -181,3 +181,130 @@ impl Shown {
 fn as_stored(moment: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(moment.as_microsecond()).unwrap_or(moment)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::digest::Digest;
+    use crate::reconcile::fakes::{key, moment, profile};
+
+    /// An account as an event of the first version shows it.
+    fn shown(state: &str) -> Value {
+        let profile = profile(1);
+        json!({
+            "directoryId": Guid::from_u128(1), "tenantUserId": profile.tenant_user_id,
+            "samAccountName": "user1", "userPrincipalName": "user1@contoso.test", "displayName": "User 1",
+            "email": "user1@contoso.test", "mobilePhone": null, "sources": ["activeDirectory", "microsoft365"],
+            "passwordSync": true, "state": state,
+        })
+    }
+
+    fn event(sequence: u64, kind: &str, details: Value) -> Event {
+        Event {
+            customer: Text::from("contoso"),
+            sequence,
+            at: moment(&format!("2026-11-0{sequence}T00:00:00Z")),
+            run: Text::from(format!("run-{sequence}")),
+            tree_revision: Text::from(format!("tree-{sequence}")),
+            kind: Text::from(kind),
+            account: Some((AccountType::EndUser, Guid::from_u128(1))),
+            subject: Text::default(),
+            details,
+            readings: None,
+            previous: None,
+            hash: Digest::of(b""),
+        }
+    }
+
+    fn added() -> Event {
+        event(1, "account.added", json!({"policy": "staff", "before": null, "after": shown("active")}))
+    }
+
+    /// Follows events, and returns the one account as it is at the end of their day.
+    fn account_after(events: &[Event]) -> Result<Option<Account>, String> {
+        let mut replay = Replay::default();
+        for event in events {
+            replay.follow(event).map_err(|fault| fault.to_string())?;
+        }
+        let accounts = replay.accounts(events.last().map_or(Timestamp::UNIX_EPOCH, |event| event.at));
+        assert!(accounts.len() < 2, "{accounts:?}");
+        Ok(accounts.into_iter().next())
+    }
+
+    #[test]
+    fn events_of_the_first_version_tell_all_but_the_directory() {
+        let mut pending = shown("pendingRemoval");
+        pending["until"] = json!("2026-11-09T00:00:00.123456789Z");
+        let pended = json!({"policy": "staff", "reason": "unlicensed", "after": pending});
+        let mut renamed = pending.clone();
+        renamed["displayName"] = json!("User Z");
+        let events = [
+            added(),
+            event(2, "account.pended", pended),
+            event(3, "account.updated", json!({"policy": "other", "after": renamed})),
+        ];
+        let account = account_after(&events).expect("followed").expect("an account");
+        let expected = Account {
+            key: key(1),
+            profile: Profile { display_name: Text::from("User Z"), ..profile(1) },
+            state: AccountState::PendingRemoval {
+                since: moment("2026-11-02T00:00:00Z"),
+                until: moment("2026-11-09T00:00:00.123456Z"),
+                reason: Verdict::Unlicensed,
+            },
+            provenance: Arc::new(Provenance {
+                directory: None,
+                policy: Text::from("other"),
+                tree_revision: Text::from("tree-3"),
+                run: Text::from("run-3"),
+            }),
+            imported_at: moment("2026-11-01T00:00:00Z"),
+            removal_began_at: Some(moment("2026-11-02T00:00:00Z")),
+        };
+        assert_eq!(account, expected);
+    }
+
+    #[test]
+    fn a_removed_account_is_told_of_for_30_days_and_not_a_moment_longer() {
+        let removed = json!({"policy": "staff", "reason": "not-in-scope", "after": shown("removed")});
+        let events = [added(), event(2, "account.removed", removed)];
+        let count = |at: &str| {
+            let mut replay = Replay::default();
+            events.iter().for_each(|event| replay.follow(event).expect("followed"));
+            replay.accounts(moment(at)).len()
+        };
+        assert_eq!(count("2026-12-02T00:00:00Z"), 1);
+        assert_eq!(count("2026-12-02T00:00:00.000001Z"), 0);
+    }
+
+    #[test]
+    fn an_event_that_cannot_follow_is_named_and_nothing_is_guessed() {
+        let orphan = || json!({"policy": "staff", "after": shown("orphaned")});
+        for (event, expected) in [
+            (event(2, "account.vanished", orphan()), "`account.vanished` is no kind of event"),
+            (event(2, "source.pinned", orphan()), "of a kind that is about no account"),
+            (event(2, "account.orphaned", json!({"policy": "staff"})), "missing field `after`"),
+            (event(2, "account.returned", orphan()), "none that follows"),
+            (
+                event(2, "account.removed", json!({"policy": "staff", "after": shown("removed")})),
+                "does not say why",
+            ),
+            (
+                event(
+                    2,
+                    "account.pended",
+                    json!({"policy": "p", "reason": "guest", "after": shown("pendingRemoval")}),
+                ),
+                "does not say until when",
+            ),
+        ] {
+            let fault = account_after(&[added(), event]).expect_err(expected);
+            assert!(fault.starts_with("event 2 of `contoso` cannot be followed: "), "{fault}");
+            assert!(fault.contains(expected), "{expected}: {fault}");
+        }
+        let fault = account_after(&[event(1, "account.orphaned", orphan())]).expect_err("nobody");
+        assert!(fault.contains("never added"), "{fault}");
+    }
+}
