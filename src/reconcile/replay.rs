@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::model::account::{
     Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
@@ -43,6 +44,8 @@ struct Details {
     reason: Option<Verdict>,
     #[serde(default)]
     approved: bool,
+    /// Whether the register knew the account: one that it had forgotten it knew no more.
+    before: Option<IgnoredAny>,
     after: Shown,
 }
 
@@ -77,7 +80,7 @@ impl Replay {
         let details = Details::deserialize(&event.details)
             .map_err(|error| unfollowable(format!("its details are broken: {error}")))?;
         let key = details.after.key(account_type, id);
-        let before = self.accounts.get(&key);
+        let before = details.before.and_then(|_| self.accounts.get(&key));
         let account =
             details.account(key, kind, before, event).map_err(|what| unfollowable(what.to_owned()))?;
         self.accounts.insert(key, account);
@@ -237,13 +240,13 @@ mod tests {
     fn events_of_the_first_version_tell_all_but_the_directory() {
         let mut pending = shown("pendingRemoval");
         pending["until"] = json!("2026-11-09T00:00:00.123456789Z");
-        let pended = json!({"policy": "staff", "reason": "unlicensed", "after": pending});
+        let pended = json!({"policy": "staff", "reason": "unlicensed", "before": {}, "after": pending});
         let mut renamed = pending.clone();
         renamed["displayName"] = json!("User Z");
         let events = [
             added(),
             event(2, "account.pended", pended),
-            event(3, "account.updated", json!({"policy": "other", "after": renamed})),
+            event(3, "account.updated", json!({"policy": "other", "before": {}, "after": renamed})),
         ];
         let account = account_after(&events).expect("followed").expect("an account");
         let expected = Account {
@@ -267,8 +270,26 @@ mod tests {
     }
 
     #[test]
+    fn an_account_that_was_forgotten_begins_anew() {
+        let removed = json!({"policy": "staff", "reason": "guest", "before": {}, "after": shown("removed")});
+        let again = |before: Value| {
+            let details = json!({"policy": "staff", "before": before, "after": shown("active")});
+            let events =
+                [added(), event(2, "account.removed", removed.clone()), event(3, "account.added", details)];
+            account_after(&events).expect("followed").expect("an account")
+        };
+        let (forgotten, kept) = (again(Value::Null), again(shown("removed")));
+        assert_eq!(forgotten.removal_began_at, None);
+        assert_eq!(kept.removal_began_at, Some(moment("2026-11-02T00:00:00Z")));
+        for account in [forgotten, kept] {
+            assert_eq!(account.imported_at, moment("2026-11-03T00:00:00Z"));
+        }
+    }
+
+    #[test]
     fn a_removed_account_is_told_of_for_30_days_and_not_a_moment_longer() {
-        let removed = json!({"policy": "staff", "reason": "not-in-scope", "after": shown("removed")});
+        let removed =
+            json!({"policy": "staff", "reason": "not-in-scope", "before": {}, "after": shown("removed")});
         let events = [added(), event(2, "account.removed", removed)];
         let count = |at: &str| {
             let mut replay = Replay::default();
@@ -281,7 +302,7 @@ mod tests {
 
     #[test]
     fn an_event_that_cannot_follow_is_named_and_nothing_is_guessed() {
-        let orphan = || json!({"policy": "staff", "after": shown("orphaned")});
+        let orphan = || json!({"policy": "staff", "before": {}, "after": shown("orphaned")});
         for (event, expected) in [
             (event(2, "account.vanished", orphan()), "`account.vanished` is no kind of event"),
             (event(2, "source.pinned", orphan()), "of a kind that is about no account"),

@@ -21,7 +21,7 @@ struct Story {
 
 fn stories() -> impl Strategy<Value = Story> {
     // Hours, and now and then weeks: graces end, and removed accounts are forgotten.
-    let waits = prop_oneof![3 => 600_i64..90_000, 1 => 864_000_i64..2_000_000];
+    let waits = prop_oneof![2 => 600_i64..90_000, 1 => 864_000_i64..3_500_000];
     let turns = proptest::collection::vec((worlds(), waits, mostly(50)), 2..9);
     (turns, mostly(30)).prop_map(|(turns, tenant_only)| Story { turns, tenant_only })
 }
