@@ -1,7 +1,8 @@
 //! How long a plan takes, and how much memory: 1 % of the people changed, from 10,000 to 1,000,000.
 //!
 //! `cargo bench --bench planner` prints a line a size. Time is of the planner alone, on one
-//! thread; memory is the peak of the whole process, its inputs included.
+//! thread; memory is the peak of the whole process, its inputs included. Beside it: how long a turn
+//! that writes takes to digest its readings, and any turn to find out that they are those it kept.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -17,6 +18,7 @@ use intake::model::addresses::Addresses;
 use intake::model::directory::{ContainerIndex, Directory, DirectoryBuilder, Person};
 use intake::model::dn::Dn;
 use intake::model::duration::Seconds;
+use intake::model::event::ReadingDigests;
 use intake::model::guid::Guid;
 use intake::model::observation::Observation;
 use intake::model::reading::Reading;
@@ -29,17 +31,18 @@ use intake::policy::fleet::{
     Customer, DirectoryLocation, DirectorySource, Import, Imports, LicenceRule, MatchKey, OuName,
     RemovalLimits, Scope, Selection, TenantSource,
 };
+use intake::reconcile::readings::pack;
 use jiff::Timestamp;
 
 const SIZES: [u32; 3] = [10_000, 100_000, 1_000_000];
 
 fn main() {
     println!(
-        "{:>10} {:>10} {:>12} {:>12} {:>12} {:>8}",
-        "people", "seconds", "µs a person", "inputs MB", "peak MB", "changes"
+        "{:>10} {:>10} {:>12} {:>12} {:>12} {:>8} {:>10} {:>10}",
+        "people", "seconds", "µs a person", "inputs MB", "peak MB", "changes", "digests s", "kept s"
     );
     for size in SIZES {
-        let (customer, observation) = (customer(), observation(size));
+        let (customer, mut observation) = (customer(), observation(size));
         let inputs = peak_megabytes();
         let start = Instant::now();
         let plan = plan_customer(&customer, &observation);
@@ -48,9 +51,16 @@ fn main() {
         let expected = size / 300 * 3 + (size % 300).min(3);
         assert_eq!(changes, u64::from(expected), "a third of 1 % each is added, renamed and removed");
         let micros = seconds * 1e6 / f64::from(size);
+        let peak = peak_megabytes();
+        let start = Instant::now();
+        assert!(ReadingDigests::of(&observation).tenant.is_some());
+        let digests = start.elapsed().as_secs_f64();
+        observation.register.readings = pack(&observation).map(|packed| packed.digest);
+        let start = Instant::now();
+        assert!(pack(&observation).is_none_or(|packed| packed.content.is_none()), "it is what was kept");
+        let kept = start.elapsed().as_secs_f64();
         println!(
-            "{size:>10} {seconds:>10.3} {micros:>12.3} {inputs:>12.0} {:>12.0} {changes:>8}",
-            peak_megabytes()
+            "{size:>10} {seconds:>10.3} {micros:>12.3} {inputs:>12.0} {peak:>12.0} {changes:>8} {digests:>10.3} {kept:>10.3}"
         );
     }
 }

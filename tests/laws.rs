@@ -10,6 +10,7 @@ use intake::model::addresses::Addresses;
 use intake::model::directory::{ContainerIndex, Directory, DirectoryBuilder, Group, Person};
 use intake::model::dn::Dn;
 use intake::model::duration::Seconds;
+use intake::model::event::ReadingDigests;
 use intake::model::guid::Guid;
 use intake::model::observation::Observation;
 use intake::model::reading::{Fault, FaultKind, Reading, Shortfall};
@@ -30,6 +31,8 @@ use intake::reconcile::apply::commit_of;
 use intake::reconcile::notice::Stamp;
 use jiff::Timestamp;
 use proptest::prelude::*;
+
+mod over_time;
 
 const NOW: i64 = 1_800_000_000;
 
@@ -451,7 +454,7 @@ impl User {
 /// The register after a plan was applied.
 fn applied(plan: &CustomerPlan, register: &RegisterState) -> RegisterState {
     let stamp = Stamp { run: Text::from("run"), tree_revision: Text::from("tree"), at: moment(0) };
-    let Some(commit) = commit_of(plan, register, &stamp, &[]) else {
+    let Some(commit) = commit_of(plan, register, &ReadingDigests::default(), &stamp, &[]) else {
         return register.clone();
     };
     let mut accounts: BTreeMap<AccountKey, Account> =

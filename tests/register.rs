@@ -4,5 +4,5 @@
 mod contract;
 mod damage;
 mod faults;
-mod sample;
+pub(crate) mod sample;
 mod sharing;

@@ -1,11 +1,9 @@
 //! `accounts`: the register, for people and programs.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::selection::named;
+use crate::cli::selection::registered;
 use crate::cli::session::Session;
 use crate::model::account::{Account, AccountState};
 use crate::model::text::Text;
@@ -18,20 +16,26 @@ use crate::plan::outcome::AccountView;
 pub async fn run(session: &mut Session) -> Result<Exit, Failure> {
     let operator = session.operator()?;
     let register = session.reader(&operator).await?;
-    let known = register.customers().await?;
-    let chosen = named(&known.iter().collect::<BTreeSet<_>>(), &session.common.customers)?;
+    let chosen = registered(&*register, &session.common.customers).await?;
     let mut accounts = register.accounts(None).await?;
     accounts.retain(|(customer, _)| chosen.contains(customer) || session.common.customers.is_empty());
+    show(session, &accounts)?;
+    Ok(Exit::Done)
+}
+
+/// Shows accounts, each with its customer's name.
+///
+/// # Errors
+/// If they cannot be written.
+pub fn show(session: &mut Session, accounts: &[(Text, Account)]) -> Result<(), Failure> {
     if session.is_json() {
         let accounts: Vec<Value> =
             accounts.iter().map(|(customer, account)| form(customer, account)).collect();
-        session.out.json(&json!({"accounts": accounts}))?;
-        return Ok(Exit::Done);
+        return session.out.json(&json!({"accounts": accounts}));
     }
     let rows: Vec<[String; 7]> = accounts.iter().map(|(customer, account)| row(customer, account)).collect();
     let titles = ["CUSTOMER", "TYPE", "STATE", "NAME", "DISPLAY NAME", "EMAIL", "POLICY"];
-    session.out.table(titles, &rows, "No accounts.")?;
-    Ok(Exit::Done)
+    session.out.table(titles, &rows, "No accounts.")
 }
 
 fn form(customer: &Text, account: &Account) -> Value {

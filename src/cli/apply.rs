@@ -65,7 +65,7 @@ async fn apply(
     };
     approve(&mut jobs, &arguments.approve);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let judge = Judge::new(session.observer(&arguments.tree.tree, operator, register)).keeping_readings();
+    let judge = Judge::new(session.observer(&arguments.tree.tree, operator, register));
     let reconciler = Reconciler::open(
         judge,
         store.register.clone(),

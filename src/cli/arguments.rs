@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::when::When;
 use crate::model::digest::Digest;
 use crate::model::duration::Seconds;
+use crate::model::event::EventKind;
 
 /// GitOps for account imports: policies in, accounts out, and nobody removed by accident.
 #[derive(Debug, Parser)]
@@ -36,8 +39,8 @@ pub struct Common {
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// How the log is written to stderr
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub log_format: Format,
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
     /// Tells more; twice: everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
@@ -173,9 +176,34 @@ pub struct HistoryArguments {
     /// Where the tree is.
     #[command(flatten)]
     pub tree: TreeArgument,
+    /// Only what is about this account: a userPrincipalName, sAMAccountName or mail address that it has or
+    /// ever had, or its objectGUID or tenant user id
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+    /// Only events of this kind; may be given several times
+    #[arg(long = "kind", value_name = "KIND", value_parser = kinds())]
+    pub kinds: Vec<EventKind>,
+    /// Only what was written then or later: a date (UTC) or a time with its zone
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<When>,
+    /// Only what was written until then: a date means the whole day
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<When>,
+    /// The register as it was then, in place of events
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["account", "kinds", "since", "until", "verify"])]
+    pub at: Option<When>,
     /// Checks that nothing in the record was changed, removed or reordered
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["account", "kinds", "since", "until"])]
     pub verify: bool,
+    /// Checks besides that the record still holds a head that was noted earlier; may be given several times
+    #[arg(long = "head", value_name = "HASH", requires = "verify")]
+    pub heads: Vec<Digest>,
+}
+
+/// Reads a kind of event; of another word, clap names the nearest one.
+fn kinds() -> impl TypedValueParser<Value = EventKind> {
+    PossibleValuesParser::new(EventKind::ALL.map(EventKind::code))
+        .try_map(|code| EventKind::from_code(&code).ok_or("no kind of event"))
 }
 
 /// What `schema` takes.
@@ -189,6 +217,17 @@ pub struct SchemaArguments {
 /// How something is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For programs, one object a line (`history` only)
+    Jsonl,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
     /// For people
     Text,
     /// For programs

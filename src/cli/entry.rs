@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 
-use crate::cli::arguments::{Arguments, Command};
+use crate::cli::arguments::{Arguments, Command, Format};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Colours, Output};
 use crate::cli::progress::Bar;
@@ -55,6 +55,10 @@ fn start(session: &mut Session, command: &Command) -> Result<Exit, Failure> {
 }
 
 async fn dispatch(session: &mut Session, command: &Command) -> Result<Exit, Failure> {
+    if session.common.format == Format::Jsonl && !matches!(command, Command::History(_)) {
+        return Err(Failure::new("`--format jsonl` is for the events of `history`")
+            .hint("`--format json` gives the results of other commands"));
+    }
     match command {
         Command::Validate(arguments) => validate::run(session, arguments),
         Command::Plan(arguments) => plan::run(session, arguments).await,

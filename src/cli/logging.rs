@@ -9,13 +9,16 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::cli::arguments::{Command, Common, Format};
+use crate::cli::arguments::{Command, Common, LogFormat};
 use crate::cli::progress::Bar;
+use crate::reconcile::turn::APPLIED;
 
 /// Starts the log, once a process. A controller tells what it does; other commands have results
 /// to tell it.
 pub fn start(common: &Common, command: &Command, coloured: bool, bar: &Bar) {
     let controller = matches!(command, Command::Run(arguments) if !arguments.once);
+    // Where each record ends belongs into the log of whoever writes, also of one that tells nothing else.
+    let applied = if common.quiet { LevelFilter::ERROR } else { LevelFilter::INFO };
     let usual = if controller { LevelFilter::INFO } else { LevelFilter::WARN };
     let ours = match (common.quiet, common.verbose) {
         (true, _) => LevelFilter::ERROR,
@@ -26,12 +29,15 @@ pub fn start(common: &Common, command: &Command, coloured: bool, bar: &Bar) {
     // Libraries tell their own troubles only to who asks for everything: what matters to a person
     // comes back as an error and is told once.
     let theirs = if common.verbose > 1 { LevelFilter::DEBUG } else { LevelFilter::ERROR };
-    let filter = Targets::new().with_target("intake", ours).with_default(theirs.min(ours));
+    let filter = Targets::new()
+        .with_target("intake", ours)
+        .with_target(APPLIED, applied.max(ours))
+        .with_default(theirs.min(ours));
     let writer = Beside { bar: bar.clone() };
     let registry = tracing_subscriber::registry();
     // A second start, as tests do, changes nothing.
     let _ = match common.log_format {
-        Format::Text => {
+        LogFormat::Text => {
             let layer = tracing_subscriber::fmt::layer()
                 .with_writer(writer)
                 .with_ansi(coloured)
@@ -39,7 +45,7 @@ pub fn start(common: &Common, command: &Command, coloured: bool, bar: &Bar) {
                 .with_filter(filter);
             registry.with(layer).try_init()
         }
-        Format::Json => {
+        LogFormat::Json => {
             let layer = tracing_subscriber::fmt::layer()
                 .json()
                 .flatten_event(true)

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
-use serde_json::ser::{Formatter, PrettyFormatter};
+use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 use crate::cli::arguments::Colour;
 use crate::cli::exit::Failure;
@@ -136,17 +136,28 @@ pub fn counted(count: usize, word: &str) -> String {
 /// # Errors
 /// If the value has no JSON form.
 pub fn json_text(value: &impl Serialize) -> serde_json::Result<String> {
+    formatted(value, PrettyFormatter::new())
+}
+
+/// Returns a value as JSON on one line, likewise.
+///
+/// # Errors
+/// As [`json_text`].
+pub fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
+    formatted(value, CompactFormatter)
+}
+
+fn formatted(value: &impl Serialize, layout: impl Formatter) -> serde_json::Result<String> {
     let mut bytes = Vec::new();
-    let formatter = InertJson(PrettyFormatter::new());
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))?;
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, InertJson(layout)))?;
     bytes.push(b'\n');
     String::from_utf8(bytes).map_err(serde::ser::Error::custom)
 }
 
-/// Writes JSON in lines, with escapes in place of active characters.
-struct InertJson(PrettyFormatter<'static>);
+/// Writes JSON in some layout, with escapes in place of active characters.
+struct InertJson<F>(F);
 
-impl Formatter for InertJson {
+impl<F: Formatter> Formatter for InertJson<F> {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         // Nearly every text has nothing to escape.
         if let Cow::Borrowed(_) = inert(fragment) {

@@ -50,8 +50,7 @@ async fn reconcile(
 ) -> Result<Exit, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let reconciler = Reconciler::open(
-        Judge::new(session.observer(&arguments.tree.tree, &operator, store.register.clone()))
-            .keeping_readings(),
+        Judge::new(session.observer(&arguments.tree.tree, &operator, store.register.clone())),
         store.register.clone(),
         clock.clone(),
         operator.subscriptions.clone(),
@@ -145,6 +144,7 @@ fn tell(session: &mut Session, outcomes: &[TurnOutcome]) -> Result<(), Failure> 
                     "state": outcome.plan.state,
                     "summary": outcome.plan.summary,
                     "wrote": outcome.wrote.is_some(),
+                    "head": outcome.wrote.map(|wrote| json!({"events": wrote.head.events, "hash": wrote.head.hash})),
                     "message": why(&outcome.plan, &outcome.unread),
                 })
             })

@@ -7,6 +7,7 @@ use crate::cli::exit::Failure;
 use crate::model::digest::Digest;
 use crate::model::text::Text;
 use crate::policy::fleet::{Customer, Fleet};
+use crate::ports::register::RegisterReader;
 use crate::reconcile::judge::Job;
 
 /// How many customers are named to somebody who named none.
@@ -36,6 +37,16 @@ pub fn named<'a>(all: &BTreeSet<&'a Text>, names: &[String]) -> Result<BTreeSet<
         return Ok(all.clone());
     }
     names.iter().map(|name| find(all, name)).collect()
+}
+
+/// Returns those of the register's customers that are meant.
+///
+/// # Errors
+/// As [`choose`], and the register's.
+pub async fn registered(register: &dyn RegisterReader, names: &[String]) -> Result<BTreeSet<Text>, Failure> {
+    let known = register.customers().await?;
+    let chosen = named(&known.iter().collect(), names)?;
+    Ok(chosen.into_iter().cloned().collect())
 }
 
 /// Returns the one customer of the tree that a command is about.

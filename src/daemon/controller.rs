@@ -263,17 +263,13 @@ impl Loop {
         self.schedule.finished(&name, wait, now);
     }
 
-    /// Logs what somebody should know: changes, and each change of a customer's state once.
+    /// Logs what somebody should know: each change of a customer's state once. That a turn wrote is
+    /// logged by the turn, as soon as it did.
     fn tell(&mut self, name: &Text, went: &Went, wait: Duration) {
         let customer = inert(name);
         let state = went.state.code();
         let before = self.states.insert(name.clone(), went.state);
         let again_in_seconds = wait.as_secs();
-        if went.wrote {
-            let summary = went.summary;
-            tracing::info!(%customer, state, added = summary.add, updated = summary.update,
-                removed = summary.remove, held = summary.hold, again_in_seconds, "applied");
-        }
         let told = self.messages.insert(name.clone(), went.message.clone()).unwrap_or_default();
         if went.state == CustomerState::Ready && !went.message.is_empty() && told != went.message {
             tracing::warn!(%customer, "{}", inert(&went.message));

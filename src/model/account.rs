@@ -1,5 +1,7 @@
 //! An imported account, as the register holds it.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::guid::Guid;
-use crate::model::text::Text;
+use crate::model::text::{Text, fold};
 
 /// In which role an account is managed.
 #[derive(
@@ -258,6 +260,26 @@ impl Account {
     /// Returns which directories the account counts in, in the words of the contract.
     pub fn sources(&self) -> Vec<&'static str> {
         sources(self.key.source, self.profile.tenant_user_id.is_some())
+    }
+
+    /// Compares as lists of accounts are ordered: by name, then id.
+    pub fn cmp_listed(&self, other: &Self) -> Ordering {
+        self.listed_name()
+            .cmp(&other.listed_name())
+            .then_with(|| self.key.id.cmp(&other.key.id))
+            .then_with(|| self.key.cmp(&other.key))
+    }
+
+    /// Returns the name by which an account is listed, folded: the first that it has.
+    fn listed_name(&self) -> Cow<'_, str> {
+        let profile = &self.profile;
+        fold(if !profile.sam_account_name.is_empty() {
+            &profile.sam_account_name
+        } else if let Some(name) = &profile.user_principal_name {
+            name
+        } else {
+            &profile.display_name
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::model::account::{Account, AccountType};
 use crate::model::digest::Digest;
+use crate::model::event::{ChainHead, NewEvent, ReadingDigests};
 use crate::model::guid::Guid;
 use crate::model::text::Text;
 
@@ -180,6 +181,8 @@ pub struct Commit {
     pub accounts: Vec<Account>,
     /// What was decided and done, for the audit record.
     pub events: Vec<NewEvent>,
+    /// What it was decided from; every event carries it.
+    pub readings: ReadingDigests,
     /// What must happen outside.
     pub deliveries: Vec<NewDelivery>,
     /// The pins as they are from now on.
@@ -188,43 +191,13 @@ pub struct Commit {
     pub holds: Vec<Hold>,
 }
 
-/// An entry of the audit record, before it is chained.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEvent {
-    /// What happened: `account.added`, `account.updated`, `account.pended`, `account.returned`,
-    /// `account.removed`, `account.orphaned`, `hold.recorded`, `hold.approved`, `source.pinned`.
-    pub kind: &'static str,
-    /// Whom it happened to: account type and id.
-    pub account: Option<(AccountType, Guid)>,
-    /// A name for people, as it was then.
-    pub subject: Text,
-    /// The details, as a JSON object: before, after, reason, policy.
-    pub details: serde_json::Value,
-}
-
-/// An entry of the audit record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// The customer's name.
-    pub customer: Text,
-    /// Its number within the customer, from 1 without a gap.
-    pub sequence: u64,
-    /// When it was written.
-    pub at: Timestamp,
-    /// The turn that wrote it.
-    pub run: Text,
-    /// The tree's revision.
-    pub tree_revision: Text,
-    /// What happened, as in [`NewEvent::kind`].
-    pub kind: Text,
-    /// Whom it happened to.
-    pub account: Option<(AccountType, Guid)>,
-    /// A name for people, as it was then.
-    pub subject: Text,
-    /// The details, as a JSON object.
-    pub details: serde_json::Value,
-    /// Over this event and the hash before it: a changed or missing event breaks the chain.
-    pub hash: Digest,
+/// What a commit left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The register's new revision of the customer.
+    pub revision: u64,
+    /// Where the customer's audit record ends now.
+    pub head: ChainHead,
 }
 
 /// Something that must happen outside, written with what it tells of.

@@ -5,8 +5,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::model::account::Account;
+use crate::model::digest::Digest;
+use crate::model::event::{ChainHead, Event, EventPage, EventQuery};
 use crate::model::register::{
-    Commit, CustomerStatus, Event, Measures, NewDelivery, PackedReadings, RegisterState,
+    Commit, Committed, CustomerStatus, Measures, NewDelivery, PackedReadings, RegisterState,
 };
 use crate::model::tenant::SyncState;
 use crate::model::text::Text;
@@ -20,10 +22,29 @@ pub trait RegisterReader: Send + Sync {
     async fn load(&self, customer: &str) -> Result<RegisterState, RegisterFault>;
     /// Returns the accounts of one customer, or of all: by customer, then name, then id.
     async fn accounts(&self, customer: Option<&str>) -> Result<Vec<(Text, Account)>, RegisterFault>;
-    /// Returns the audit record in the order in which it was written, of one customer or of all.
-    async fn events(&self, customer: Option<&str>) -> Result<Vec<Event>, RegisterFault>;
+    /// Returns a page of the audit record: of one customer in the order of its chain, of all in the
+    /// order in which it was written. `after` is what the page before said; `None` for the first one.
+    /// What is written meanwhile comes at the end.
+    async fn event_page(&self, query: &EventQuery, after: Option<i64>) -> Result<EventPage, RegisterFault>;
+    /// Returns the audit record, of one customer or of all, whole and at once: a record of many years
+    /// is better asked for in pages.
+    async fn events(&self, customer: Option<&str>) -> Result<Vec<Event>, RegisterFault> {
+        let query = EventQuery::all(customer);
+        let (mut events, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.event_page(&query, after).await?;
+            events.extend(page.events);
+            after = page.next;
+            if after.is_none() {
+                return Ok(events);
+            }
+        }
+    }
     /// Checks the hash chain of one customer's audit record.
     async fn verify(&self, customer: &str) -> Result<ChainCheck, RegisterFault>;
+    /// Returns the number of the event of one customer that has this hash, if there is one. Says
+    /// nothing about the chain before it: [`verify`](Self::verify) does.
+    async fn sequence_of(&self, customer: &str, hash: Digest) -> Result<Option<u64>, RegisterFault>;
     /// Counts the removals that began after a moment, over all customers; the end of a grace began
     /// with the grace.
     async fn removals_since(&self, since: Timestamp) -> Result<u64, RegisterFault>;
@@ -39,12 +60,12 @@ pub trait RegisterReader: Send + Sync {
 #[async_trait]
 pub trait Register: RegisterReader {
     /// Writes accounts, events, deliveries, pins and holds of one customer in one transaction, and
-    /// raises its revision by one; returns the new revision.
+    /// raises its revision by one; returns the new revision, and where the audit record ends now.
     ///
     /// # Errors
     /// [`RegisterFault::Stale`] if the register's revision is not the expected one: nothing is
     /// written, and the turn must be planned anew.
-    async fn commit(&self, commit: Commit) -> Result<u64, RegisterFault>;
+    async fn commit(&self, commit: Commit) -> Result<Committed, RegisterFault>;
     /// Records how a turn went, and with it what tells of a change for the worse or the better, in
     /// one transaction. Bookkeeping: raises no revision, writes no event.
     async fn record_status(
@@ -67,11 +88,8 @@ pub trait Register: RegisterReader {
 /// What came of checking a customer's audit record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChainCheck {
-    /// Every event follows from the one before it.
-    Whole {
-        /// How many events there are.
-        events: u64,
-    },
+    /// Every event follows from the one before it, up to where the register says that the chain ends.
+    Whole(ChainHead),
     /// The chain breaks.
     Broken {
         /// At which event's number.

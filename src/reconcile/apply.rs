@@ -9,22 +9,23 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::model::account::{Account, AccountKey, AccountState, Profile, Provenance};
-use crate::model::register::{
-    Commit, Hold, NewDelivery, NewEvent, PinnedAccount, Pins, RegisterState, ScopeKind,
-};
+use crate::model::event::{EventKind, NewEvent, ReadingDigests};
+use crate::model::register::{Commit, Hold, NewDelivery, PinnedAccount, Pins, RegisterState, ScopeKind};
 use crate::model::text::Text;
 use crate::plan::outcome::{AccountView, Action, CustomerPlan, Operation};
 use crate::reconcile::notice::{Notice, Stamp, Subscription, deliveries};
 
 /// Returns what carrying out a plan writes, in one transaction; `None` when there is nothing to
-/// write, or the plan's state forbids it. `register` is what the plan was computed from.
+/// write, or the plan's state forbids it. `register` is what the plan was computed from, `readings` are
+/// the digests of the rest.
 pub fn commit_of(
     plan: &CustomerPlan,
     register: &RegisterState,
+    readings: &ReadingDigests,
     stamp: &Stamp,
     subscriptions: &[Subscription],
 ) -> Option<Commit> {
-    if !may_write(plan) {
+    if !is_to_write(plan, register) {
         return None;
     }
     let known: HashMap<&AccountKey, &Account> =
@@ -61,10 +62,20 @@ pub fn commit_of(
         at: stamp.at,
         accounts,
         events,
+        readings: readings.clone(),
         deliveries: sent,
         pins: plan.consequences.pins.clone(),
         holds: plan.consequences.holds.clone(),
     })
+}
+
+/// Whether carrying out a plan may write something. Where not, no digest of a reading is needed, and in
+/// nearly every turn there is nothing to write.
+pub fn is_to_write(plan: &CustomerPlan, register: &RegisterState) -> bool {
+    may_write(plan)
+        && (plan.operations.iter().any(|operation| operation.action != Action::Hold)
+            || plan.consequences.pins != register.pins
+            || plan.consequences.holds != register.holds)
 }
 
 /// Whether a plan in this state may be carried out. Of a customer that is invalid, held or unreadable
@@ -145,25 +156,26 @@ fn pending(operation: &Operation, at: Timestamp) -> Option<AccountState> {
 
 fn account_event(operation: &Operation, before: Option<&Account>, after: &Account) -> NewEvent {
     let kind = match operation.action {
-        Action::Add => "account.added",
-        Action::Return => "account.returned",
-        Action::Pend => "account.pended",
-        Action::Remove => "account.removed",
+        Action::Add => EventKind::AccountAdded,
+        Action::Return => EventKind::AccountReturned,
+        Action::Pend => EventKind::AccountPended,
+        Action::Remove => EventKind::AccountRemoved,
         Action::Update | Action::Hold => match (before.map(|account| &account.state), &after.state) {
-            (Some(AccountState::Orphaned { .. }), AccountState::Orphaned { .. }) => "account.updated",
-            (_, AccountState::Orphaned { .. }) => "account.orphaned",
-            _ => "account.updated",
+            (Some(AccountState::Orphaned { .. }), AccountState::Orphaned { .. }) => EventKind::AccountUpdated,
+            (_, AccountState::Orphaned { .. }) => EventKind::AccountOrphaned,
+            _ => EventKind::AccountUpdated,
         },
     };
     let mut details = Map::new();
     details.insert("policy".to_owned(), json!(operation.policy.as_str()));
+    details.insert("directory".to_owned(), json!(operation.directory));
     if let Some(reason) = operation.reason {
         details.insert("reason".to_owned(), json!(reason));
     }
     if let Some(key) = operation.matched_by {
         details.insert("matchedBy".to_owned(), json!(key));
     }
-    if let AccountState::Removed { approved: true, .. } = after.state {
+    if operation.approved {
         details.insert("approved".to_owned(), json!(true));
     }
     if !operation.changes.is_empty() {
@@ -225,7 +237,7 @@ fn hold_events(plan: &CustomerPlan, held_anew: &[&Hold], used_now: &[&Hold], eve
         // What is held now is described only under its own digest.
         let held = if plan.approval == Some(hold.approval) { by_action(Action::Hold) } else { Vec::new() };
         events.push(NewEvent {
-            kind: "hold.recorded",
+            kind: EventKind::HoldRecorded,
             account: None,
             subject: plan.name.clone(),
             details: json!({"approval": hold.approval, "removals": held}),
@@ -234,7 +246,7 @@ fn hold_events(plan: &CustomerPlan, held_anew: &[&Hold], used_now: &[&Hold], eve
     for hold in used_now {
         let let_go: Vec<&Operation> = plan.operations.iter().filter(|operation| operation.approved).collect();
         events.push(NewEvent {
-            kind: "hold.approved",
+            kind: EventKind::HoldApproved,
             account: None,
             subject: plan.name.clone(),
             details: json!({"approval": hold.approval, "removals": let_go}),
@@ -271,7 +283,7 @@ fn pin_events(before: &Pins, after: &Pins, events: &mut Vec<NewEvent>) {
 
 fn pinned(subject: &Text, what: &str, before: Option<Value>, after: Option<Value>) -> NewEvent {
     NewEvent {
-        kind: "source.pinned",
+        kind: EventKind::SourcePinned,
         account: None,
         subject: subject.clone(),
         details: json!({"pin": what, "before": before, "after": after}),
@@ -319,15 +331,28 @@ mod tests {
         RegisterState { revision: 7, accounts, ..RegisterState::default() }
     }
 
+    fn readings() -> ReadingDigests {
+        ReadingDigests { directories: BTreeMap::new(), tenant: Some(Digest::of(b"tenant")) }
+    }
+
+    fn committed(
+        plan: &CustomerPlan,
+        register: &RegisterState,
+        subscriptions: &[Subscription],
+    ) -> Option<Commit> {
+        commit_of(plan, register, &readings(), &stamp(), subscriptions)
+    }
+
     fn kinds(commit: &Commit) -> Vec<&'static str> {
-        commit.events.iter().map(|event| event.kind).collect()
+        commit.events.iter().map(|event| event.kind.code()).collect()
     }
 
     #[test]
     fn an_add_is_a_new_active_account_with_an_event_and_a_delivery() {
         let plan = plan("contoso", 7, vec![operation(Action::Add, 1)]);
-        let commit = commit_of(&plan, &register(vec![]), &stamp(), &everything()).expect("a commit");
+        let commit = committed(&plan, &register(vec![]), &everything()).expect("a commit");
         assert_eq!(commit.expected_revision, 7);
+        assert_eq!(commit.readings, readings());
         let written = &commit.accounts[0];
         assert_eq!(written.state, AccountState::Active);
         assert_eq!(written.imported_at, moment(NOW));
@@ -349,10 +374,10 @@ mod tests {
 
     #[test]
     fn nothing_to_do_writes_nothing_and_so_does_a_suspended_customer() {
-        assert!(commit_of(&plan("contoso", 7, vec![]), &register(vec![]), &stamp(), &everything()).is_none());
+        assert!(committed(&plan("contoso", 7, vec![]), &register(vec![]), &everything()).is_none());
         let mut plan = plan("contoso", 7, vec![operation(Action::Add, 1)]);
         plan.consequences.suspended = true;
-        assert!(commit_of(&plan, &register(vec![]), &stamp(), &everything()).is_none());
+        assert!(committed(&plan, &register(vec![]), &everything()).is_none());
     }
 
     #[test]
@@ -365,7 +390,7 @@ mod tests {
         back.profile.display_name = Text::from("New Name");
         back.profile.email = Some(Text::from("from-the-directory@contoso.test"));
         let plan = plan("contoso", 7, vec![back]);
-        let commit = commit_of(&plan, &register(vec![removed.clone()]), &stamp(), &[]).expect("a commit");
+        let commit = committed(&plan, &register(vec![removed.clone()]), &[]).expect("a commit");
         let written = &commit.accounts[0];
         assert_eq!(written.state, AccountState::Active);
         assert_eq!(written.imported_at, removed.imported_at);
@@ -385,7 +410,7 @@ mod tests {
             let mut update = operation(Action::Update, 1);
             update.changes = changes;
             let plan = plan("contoso", 7, vec![update]);
-            let commit = commit_of(&plan, &register(vec![known]), &stamp(), &[]).expect("a commit");
+            let commit = committed(&plan, &register(vec![known]), &[]).expect("a commit");
             (commit.accounts[0].state.clone(), kinds(&commit)[0])
         };
         let orphaned = AccountState::Orphaned { since: moment(NOW) };
@@ -412,8 +437,7 @@ mod tests {
             used_at: Some(moment(NOW)),
             bases: BTreeMap::new(),
         }];
-        let commit =
-            commit_of(&plan, &register(vec![account(1), account(2)]), &stamp(), &[]).expect("a commit");
+        let commit = committed(&plan, &register(vec![account(1), account(2)]), &[]).expect("a commit");
         assert_eq!(
             commit.accounts[0].state,
             AccountState::PendingRemoval {
@@ -446,7 +470,7 @@ mod tests {
             bases: BTreeMap::new(),
         }];
         let mut known = register(vec![account(1)]);
-        let commit = commit_of(&plan, &known, &stamp(), &everything()).expect("a commit");
+        let commit = committed(&plan, &known, &everything()).expect("a commit");
         assert!(commit.accounts.is_empty());
         assert_eq!(kinds(&commit), ["hold.recorded"]);
         assert_eq!(commit.deliveries[0].body["type"], "dev.intake.customer.held");
@@ -454,7 +478,7 @@ mod tests {
         assert_eq!(commit.deliveries.len(), 1);
 
         known.holds = plan.consequences.holds.clone();
-        assert!(commit_of(&plan, &known, &stamp(), &everything()).is_none());
+        assert!(committed(&plan, &known, &everything()).is_none());
     }
 
     #[test]
@@ -463,10 +487,10 @@ mod tests {
         plan.consequences.pins.tenant = Some(Text::from("tenant-id"));
         plan.consequences.pins.domains.insert(Text::from("main"), Text::from("S-1-5-21-1-2-3"));
         let mut known = register(vec![]);
-        let commit = commit_of(&plan, &known, &stamp(), &everything()).expect("a commit");
+        let commit = committed(&plan, &known, &everything()).expect("a commit");
         assert_eq!(kinds(&commit), ["source.pinned", "source.pinned"]);
         assert!(commit.deliveries.is_empty());
         known.pins = plan.consequences.pins.clone();
-        assert!(commit_of(&plan, &known, &stamp(), &everything()).is_none());
+        assert!(committed(&plan, &known, &everything()).is_none());
     }
 }

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 
 use crate::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source};
 use crate::model::digest::Digest;
+use crate::model::event::{ChainHead, EventPage, EventQuery};
 use crate::model::guid::Guid;
 use crate::model::observation::Observation;
 use crate::model::register::{
-    Commit, CustomerStatus, Event, Measures, NewDelivery, PackedReadings, RegisterState,
+    Commit, Committed, CustomerStatus, Measures, NewDelivery, PackedReadings, RegisterState,
 };
 use crate::model::tenant::SyncState;
 use crate::model::text::Text;
@@ -123,12 +124,16 @@ impl RegisterReader for FakeRegister {
             .collect())
     }
 
-    async fn events(&self, _customer: Option<&str>) -> Result<Vec<Event>, RegisterFault> {
-        Ok(Vec::new())
+    async fn event_page(&self, _query: &EventQuery, _after: Option<i64>) -> Result<EventPage, RegisterFault> {
+        Ok(EventPage::default())
     }
 
     async fn verify(&self, _customer: &str) -> Result<ChainCheck, RegisterFault> {
-        Ok(ChainCheck::Whole { events: 0 })
+        Ok(ChainCheck::Whole(ChainHead::default()))
+    }
+
+    async fn sequence_of(&self, _customer: &str, _hash: Digest) -> Result<Option<u64>, RegisterFault> {
+        Ok(None)
     }
 
     async fn removals_since(&self, since: Timestamp) -> Result<u64, RegisterFault> {
@@ -157,7 +162,7 @@ impl RegisterReader for FakeRegister {
 
 #[async_trait]
 impl Register for FakeRegister {
-    async fn commit(&self, commit: Commit) -> Result<u64, RegisterFault> {
+    async fn commit(&self, commit: Commit) -> Result<Committed, RegisterFault> {
         let mut inner = self.inner();
         let interfered = inner.interferences > 0;
         inner.interferences = inner.interferences.saturating_sub(1);
@@ -179,7 +184,7 @@ impl Register for FakeRegister {
         }
         state.pins = commit.pins;
         state.holds = commit.holds;
-        Ok(state.revision)
+        Ok(Committed { revision: state.revision, head: ChainHead::default() })
     }
 
     async fn record_status(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::event::ReadingDigests;
 use crate::model::observation::Observation;
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::register::{PackedReadings, RegisterState};
@@ -13,6 +14,7 @@ use crate::plan::planner::{plan_absent, plan_customer};
 use crate::policy::fleet::Customer;
 use crate::ports::register::RegisterFault;
 use crate::ports::source::Progress;
+use crate::reconcile::apply::is_to_write;
 use crate::reconcile::observe::{Observer, panic_text};
 use crate::reconcile::readings::pack;
 
@@ -53,6 +55,8 @@ pub struct Judged {
     pub packed: Option<PackedReadings>,
     /// What the tenant's next reading goes on from, if there is anything to keep.
     pub sync_state: Option<SyncState>,
+    /// The digests of the readings that the plan was computed from, if it is to be written.
+    pub readings: ReadingDigests,
 }
 
 impl Judged {
@@ -113,26 +117,26 @@ pub(crate) struct Rules {
 pub struct Judge {
     observer: Observer,
     rules: Rules,
-    keeps_readings: bool,
+    for_writing: bool,
 }
 
 impl Judge {
     /// Makes one that plans by the rules of the contract.
     pub fn new(observer: Observer) -> Self {
         let rules = Rules { listed: plan_customer, absent: plan_absent };
-        Self { observer, rules, keeps_readings: false }
+        Self { observer, rules, for_writing: false }
     }
 
-    /// Packs complete readings besides, for whoever writes.
+    /// Packs complete readings besides, and digests those of a plan that is to be written.
     #[must_use]
-    pub fn keeping_readings(self) -> Self {
-        Self { keeps_readings: true, ..self }
+    pub fn for_writing(self) -> Self {
+        Self { for_writing: true, ..self }
     }
 
     /// Makes one that plans by other rules.
     #[cfg(test)]
     pub(crate) fn with_rules(observer: Observer, rules: Rules) -> Self {
-        Self { observer, rules, keeps_readings: false }
+        Self { observer, rules, for_writing: false }
     }
 
     /// Reads a customer and plans it. Writes nothing. Dropping the future ends the reads.
@@ -157,7 +161,7 @@ impl Judge {
                 if let Some(Reading::Complete(tenant)) = &mut judged.observation.tenant {
                     judged.sync_state = tenant.sync_state.take();
                 }
-                if self.keeps_readings { pack_aside(job, judged).await } else { Ok(judged) }
+                if self.for_writing { pack_aside(job, judged).await } else { Ok(judged) }
             }
             Job::Absent { .. } => Ok(judged),
         }
@@ -191,17 +195,23 @@ impl Judge {
                 }
             };
             let unread = Unread::of(&observation);
-            Judged { plan, observation, unread, packed: None, sync_state: None }
+            let readings = ReadingDigests::default();
+            Judged { plan, observation, unread, packed: None, sync_state: None, readings }
         });
         planning.await.map_err(|error| fault_of(job, error))
     }
 }
 
-/// Packs readings on a thread where a million people hold nobody up.
+/// Packs and digests readings on a thread where a million people hold nobody up. At the end of judging:
+/// what the sources were asked once more is part of what was decided from.
 async fn pack_aside(job: &Job, judged: Judged) -> Result<Judged, TurnFault> {
     let packing = tokio::task::spawn_blocking(move || {
         let packed = pack(&judged.observation);
-        Judged { packed, ..judged }
+        let readings = match is_to_write(&judged.plan, &judged.observation.register) {
+            true => ReadingDigests::of(&judged.observation),
+            false => ReadingDigests::default(),
+        };
+        Judged { packed, readings, ..judged }
     });
     packing.await.map_err(|error| fault_of(job, error))
 }

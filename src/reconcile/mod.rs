@@ -5,7 +5,9 @@ pub mod deliver;
 #[cfg(test)]
 pub mod fakes;
 pub mod judge;
+pub mod meant;
 pub mod notice;
 pub mod observe;
 pub mod readings;
+pub mod replay;
 pub mod turn;

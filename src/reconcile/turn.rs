@@ -9,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::account::AccountState;
 use crate::model::duration::Seconds;
-use crate::model::register::{Commit, CustomerStatus, PackedReadings, RegisterState};
-use crate::model::text::Text;
+use crate::model::event::ChainHead;
+use crate::model::register::{Commit, Committed, CustomerStatus, PackedReadings, RegisterState};
+use crate::model::text::{Text, inert};
 use crate::plan::diff::RESTORABLE;
 use crate::plan::fleet_limit::keep;
-use crate::plan::outcome::{CustomerPlan, CustomerState, Finding, FindingCode, Severity};
+use crate::plan::outcome::{CustomerPlan, CustomerState, Finding, FindingCode, Severity, Summary};
 use crate::policy::limits::FleetLimit;
 use crate::ports::clock::Clock;
 use crate::ports::register::{Register, RegisterFault};
@@ -24,6 +25,9 @@ use crate::reconcile::notice::{Stamp, Subscription, state_deliveries};
 
 /// How often a turn is planned anew because somebody else wrote meanwhile.
 const TRIES: u32 = 3;
+
+/// Under which name of the log it is told that a turn wrote.
+pub const APPLIED: &str = "intake::applied";
 
 /// Carries out turns.
 pub struct Reconciler {
@@ -43,8 +47,9 @@ pub struct Reconciler {
 pub struct TurnOutcome {
     /// The plan that was carried out, as far as its state allows.
     pub plan: CustomerPlan,
-    /// The register's new revision, if accounts, events or deliveries were written.
-    pub wrote: Option<u64>,
+    /// The register's new revision and the end of the audit record, if accounts, events or deliveries
+    /// were written.
+    pub wrote: Option<Committed>,
     /// What could not be read.
     pub unread: Unread,
     /// How many turns in a row could not read the customer, this one included.
@@ -55,7 +60,8 @@ pub struct TurnOutcome {
 pub type Next<'a> = &'a (dyn Fn(&TurnOutcome) -> Option<Duration> + Send + Sync);
 
 impl Reconciler {
-    /// Makes one. `new_run` makes the id of a turn.
+    /// Makes one. `new_run` makes the id of a turn. The judge keeps and digests readings from now on:
+    /// what is written says what it was decided from.
     ///
     /// # Errors
     /// The register's, while what is known of earlier turns is read.
@@ -70,7 +76,7 @@ impl Reconciler {
         let statuses =
             register.statuses().await?.into_iter().map(|status| (status.customer.clone(), status)).collect();
         Ok(Self {
-            judge,
+            judge: judge.for_writing(),
             register,
             clock,
             subscriptions,
@@ -155,7 +161,7 @@ impl Reconciler {
         judged: &mut Judged,
         run: &Text,
         tree_revision: &Text,
-    ) -> Result<Option<u64>, TurnFault> {
+    ) -> Result<Option<Committed>, TurnFault> {
         if judged.plan.removals().next().is_none() {
             return self.write(judged, run, tree_revision).await;
         }
@@ -172,22 +178,24 @@ impl Reconciler {
         judged: &Judged,
         run: &Text,
         tree_revision: &Text,
-    ) -> Result<Option<u64>, TurnFault> {
+    ) -> Result<Option<Committed>, TurnFault> {
         let stamp =
             Stamp { run: run.clone(), tree_revision: tree_revision.clone(), at: judged.observation.at };
-        match commit_of(&judged.plan, &judged.observation.register, &stamp, &self.subscriptions) {
-            Some(commit) => Ok(Some(self.commit(commit).await?)),
-            None => Ok(None),
-        }
+        let register = &judged.observation.register;
+        let commit = commit_of(&judged.plan, register, &judged.readings, &stamp, &self.subscriptions);
+        let Some(commit) = commit else { return Ok(None) };
+        let committed = self.commit(commit).await?;
+        log_applied(&judged.plan, committed.head);
+        Ok(Some(committed))
     }
 
     /// Commits in a task of its own: whoever stops waiting does not stop the transaction.
-    async fn commit(&self, commit: Commit) -> Result<u64, TurnFault> {
+    async fn commit(&self, commit: Commit) -> Result<Committed, TurnFault> {
         let register = self.register.clone();
         let customer = commit.customer.clone();
         let committing = tokio::spawn(async move { register.commit(commit).await });
         match committing.await {
-            Ok(revision) => Ok(revision?),
+            Ok(committed) => Ok(committed?),
             Err(error) => Err(TurnFault::Register(RegisterFault::Unavailable {
                 what: format!("the register failed while writing `{customer}`"),
                 source: Box::new(error),
@@ -199,11 +207,11 @@ impl Reconciler {
     async fn close(
         &self,
         judged: Judged,
-        wrote: Option<u64>,
+        wrote: Option<Committed>,
         tree_revision: &Text,
         next: Next<'_>,
     ) -> Result<TurnOutcome, TurnFault> {
-        let Judged { plan, observation, unread, packed, sync_state } = judged;
+        let Judged { plan, observation, unread, packed, sync_state, readings: _ } = judged;
         let customer = plan.name.clone();
         if may_write(&plan) {
             if let Some(measures) = &plan.consequences.measures
@@ -248,6 +256,15 @@ impl Reconciler {
     fn previous(&self, customer: &Text) -> Option<CustomerStatus> {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).get(customer).cloned()
     }
+}
+
+/// Logs what was written, and where the customer's audit record ends now: who keeps the log elsewhere can
+/// prove by it that nothing was cut off. At once, so that no way to stop comes between.
+fn log_applied(plan: &CustomerPlan, head: ChainHead) {
+    let Summary { add, update, remove, hold, .. } = plan.summary;
+    tracing::info!(target: APPLIED, customer = %inert(&plan.name), state = plan.state.code(), added = add,
+        updated = update, removed = remove, held = hold, events = head.events,
+        head = head.hash.map(tracing::field::display), "applied");
 }
 
 fn outlived(register: &RegisterState, before: Timestamp) -> bool {
@@ -367,6 +384,10 @@ mod tests {
         reconciler.turn(job, &Text::from("tree-1"), &progress, &next, stop).await
     }
 
+    fn revision(outcome: &TurnOutcome) -> Option<u64> {
+        outcome.wrote.map(|wrote| wrote.revision)
+    }
+
     fn listed(name: &str) -> Job {
         Job::Listed(Arc::new(customer(name)))
     }
@@ -379,7 +400,7 @@ mod tests {
         })
         .await;
         let outcome = run(&reconciler, &listed("contoso"), &CancellationToken::new()).await.expect("a turn");
-        assert_eq!(outcome.wrote, Some(1));
+        assert_eq!(revision(&outcome), Some(1));
         assert_eq!(register.state("contoso").accounts.len(), 1);
         let status = register.status("contoso").expect("a status");
         assert_eq!(status.state, "ready");
@@ -396,7 +417,7 @@ mod tests {
         .await;
         register.interfere(2);
         let outcome = run(&reconciler, &listed("contoso"), &CancellationToken::new()).await.expect("a turn");
-        assert_eq!(outcome.wrote, Some(3), "two foreign writes, then ours");
+        assert_eq!(revision(&outcome), Some(3), "two foreign writes, then ours");
 
         register.interfere(3);
         let fault = run(&reconciler, &listed("contoso"), &CancellationToken::new()).await;
@@ -472,7 +493,7 @@ mod tests {
         };
         let (stale, outcome) = tokio::join!(run(&reconciler, &contoso, &stop), other);
         assert!(matches!(stale, Err(TurnFault::Stopped)), "{stale:?}");
-        assert_eq!(outcome.expect("its turn came").expect("a turn").wrote, Some(1));
+        assert_eq!(revision(&outcome.expect("its turn came").expect("a turn")), Some(1));
     }
 
     #[tokio::test]
@@ -510,7 +531,7 @@ mod tests {
         for expected in 1..=2 {
             let outcome =
                 run(&reconciler, &listed("contoso"), &CancellationToken::new()).await.expect("a turn");
-            assert_eq!((outcome.failures, outcome.wrote), (expected, None));
+            assert_eq!((outcome.failures, revision(&outcome)), (expected, None));
         }
         let status = register.status("contoso").expect("a status");
         assert_eq!((status.state.as_str(), status.failures), ("unreadable", 2));

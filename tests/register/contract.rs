@@ -10,9 +10,10 @@ use intake::model::account::{
     Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
 };
 use intake::model::digest::Digest;
+use intake::model::event::{ChainHead, Event, EventKind, EventQuery, NewEvent, ReadingDigests};
 use intake::model::guid::Guid;
 use intake::model::register::{
-    AccountEntry, AccountList, Commit, CustomerStatus, Delivery, Hold, Measures, NewEvent, PackedReadings,
+    AccountEntry, AccountList, Commit, CustomerStatus, Delivery, Hold, Measures, PackedReadings,
     PinnedAccount, PinnedScope, Pins, Reports, ScopeKind, ScopeName, Sighting,
 };
 use intake::model::tenant::SyncState;
@@ -23,7 +24,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::sample::{Folder, account, at, commit, days, delivery, event, hold, small};
+use super::sample::{Folder, account, at, commit, days, delivery, event, hold, readings, small, whole};
 
 /// Runs every law over every store.
 macro_rules! laws {
@@ -59,6 +60,8 @@ laws! {
     customers_do_not_touch_each_other
     accounts_are_listed_by_customer_then_name_then_id
     events_are_numbered_without_a_gap_and_chained
+    events_carry_what_they_were_decided_from_and_the_commit_says_where_the_record_ends
+    the_record_is_asked_for_in_pages_and_by_time
     a_delivery_with_a_known_key_is_the_same_delivery
     deliveries_of_one_destination_and_customer_arrive_in_order
     a_delivery_that_was_given_up_no_longer_blocks_those_behind_it
@@ -80,7 +83,7 @@ async fn an_unknown_customer_is_empty_and_at_revision_0(register: &dyn Register,
     assert!(register.accounts(None).await.unwrap().is_empty());
     assert!(register.events(None).await.unwrap().is_empty());
     assert!(register.statuses().await.unwrap().is_empty());
-    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 0 });
+    assert_eq!(whole(&register.verify("contoso").await.unwrap()), Some(0));
     assert!(outbox.due(at(100), 10).await.unwrap().is_empty());
 }
 
@@ -116,7 +119,7 @@ fn full() -> Commit {
         events: vec![
             event("Jane"),
             NewEvent {
-                kind: "source.pinned",
+                kind: EventKind::SourcePinned,
                 account: None,
                 subject: "".into(),
                 details: json!({"tenant": "t", "nested": [1, 2.5, null, "\u{0}\u{202e}"]}),
@@ -165,7 +168,7 @@ fn full() -> Commit {
 
 async fn a_commit_is_read_back_as_it_was_written(register: &dyn Register, outbox: &dyn Outbox) {
     let full = full();
-    assert_eq!(register.commit(full.clone()).await.unwrap(), 1);
+    assert_eq!(register.commit(full.clone()).await.unwrap().revision, 1);
 
     let state = register.load("contoso").await.unwrap();
     assert_eq!(state.revision, 1);
@@ -179,7 +182,7 @@ async fn a_commit_is_read_back_as_it_was_written(register: &dyn Register, outbox
     for ((event, written), sequence) in events.iter().zip(&full.events).zip(1..) {
         assert_eq!((event.customer.as_str(), event.sequence, event.at), ("contoso", sequence, at(10)));
         assert_eq!((event.run.as_str(), event.tree_revision.as_str()), ("run-1", "tree-1"));
-        assert_eq!((event.kind.as_str(), &event.subject), (written.kind, &written.subject));
+        assert_eq!((event.kind.as_str(), &event.subject), (written.kind.code(), &written.subject));
         assert_eq!((event.account, &event.details), (written.account, &written.details));
     }
     assert_ne!(events[0].hash, events[1].hash);
@@ -193,7 +196,7 @@ async fn a_commit_is_read_back_as_it_was_written(register: &dyn Register, outbox
 }
 
 async fn a_commit_that_expects_another_revision_writes_nothing(register: &dyn Register, outbox: &dyn Outbox) {
-    assert_eq!(register.commit(small("contoso", 0)).await.unwrap(), 1);
+    assert_eq!(register.commit(small("contoso", 0)).await.unwrap().revision, 1);
     for expected in [0, 2, u64::MAX] {
         let late = Commit { expected_revision: expected, ..full() };
         match register.commit(late).await {
@@ -209,7 +212,7 @@ async fn a_commit_that_expects_another_revision_writes_nothing(register: &dyn Re
     assert_eq!(register.load("contoso").await.unwrap().accounts, [account(1)]);
     assert_eq!(register.events(None).await.unwrap().len(), 1);
     assert_eq!(outbox.due(at(100), 10).await.unwrap().len(), 1);
-    assert_eq!(register.commit(small("contoso", 1)).await.unwrap(), 2);
+    assert_eq!(register.commit(small("contoso", 1)).await.unwrap().revision, 2);
 }
 
 async fn a_commit_that_fails_at_its_end_leaves_nothing_of_its_beginning(
@@ -234,8 +237,8 @@ async fn a_commit_that_fails_at_its_end_leaves_nothing_of_its_beginning(
     assert_eq!((state.pins, state.holds), (Pins::default(), Vec::new()));
     assert_eq!(register.events(None).await.unwrap().len(), 1);
     assert_eq!(outbox.due(at(100), 10).await.unwrap().len(), 1);
-    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 1 });
-    assert_eq!(register.commit(small("contoso", 1)).await.unwrap(), 2);
+    assert_eq!(whole(&register.verify("contoso").await.unwrap()), Some(1));
+    assert_eq!(register.commit(small("contoso", 1)).await.unwrap().revision, 2);
 }
 
 async fn an_account_is_written_whole_by_its_key(register: &dyn Register, _: &dyn Outbox) {
@@ -261,10 +264,10 @@ async fn an_account_is_written_whole_by_its_key(register: &dyn Register, _: &dyn
 }
 
 async fn a_commit_of_nothing_raises_the_revision(register: &dyn Register, _: &dyn Outbox) {
-    assert_eq!(register.commit(commit("contoso", 0)).await.unwrap(), 1);
-    assert_eq!(register.commit(small("contoso", 1)).await.unwrap(), 2);
-    assert_eq!(register.commit(commit("contoso", 2)).await.unwrap(), 3);
-    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 1 });
+    assert_eq!(register.commit(commit("contoso", 0)).await.unwrap().revision, 1);
+    assert_eq!(register.commit(small("contoso", 1)).await.unwrap().revision, 2);
+    assert_eq!(register.commit(commit("contoso", 2)).await.unwrap().revision, 3);
+    assert_eq!(whole(&register.verify("contoso").await.unwrap()), Some(1));
     assert_eq!(register.load("contoso").await.unwrap().accounts.len(), 1);
 }
 
@@ -293,7 +296,7 @@ async fn of_many_writers_on_one_revision_exactly_one_wins(register: &dyn Registe
     }
     let state = register.load("contoso").await.unwrap();
     assert_eq!((state.revision, state.accounts.len()), (5, 5));
-    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 5 });
+    assert_eq!(whole(&register.verify("contoso").await.unwrap()), Some(5));
     assert_eq!(drain(outbox, at(100)).await.len(), 5);
 }
 
@@ -318,7 +321,7 @@ async fn a_commit_whose_caller_goes_away_is_written_all_the_same(
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
-    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 20 });
+    assert_eq!(whole(&register.verify("contoso").await.unwrap()), Some(20));
     assert_eq!(drain(outbox, at(100)).await.len(), 20);
 }
 
@@ -336,7 +339,7 @@ async fn customers_do_not_touch_each_other(register: &dyn Register, _: &dyn Outb
     assert_eq!((fabrikam.revision, fabrikam.accounts.len(), fabrikam.holds.len()), (2, 2, 0));
     assert_eq!(register.customers().await.unwrap(), ["contoso", "fabrikam"]);
     for customer in ["contoso", "fabrikam"] {
-        assert_eq!(register.verify(customer).await.unwrap(), ChainCheck::Whole { events: 2 });
+        assert_eq!(whole(&register.verify(customer).await.unwrap()), Some(2));
         assert_eq!(register.events(Some(customer)).await.unwrap().len(), 2);
         let listed = register.accounts(Some(customer)).await.unwrap();
         assert!(!listed.is_empty() && listed.iter().all(|(name, _)| name == customer));
@@ -377,6 +380,74 @@ async fn accounts_are_listed_by_customer_then_name_then_id(register: &dyn Regist
     assert_eq!(order, expected);
 }
 
+async fn events_carry_what_they_were_decided_from_and_the_commit_says_where_the_record_ends(
+    register: &dyn Register,
+    _: &dyn Outbox,
+) {
+    let first = register.commit(commit("contoso", 0)).await.unwrap();
+    assert_eq!((first.revision, first.head), (1, ChainHead::default()), "nothing was decided yet");
+    let none = Commit { readings: ReadingDigests::default(), ..small("contoso", 1) };
+    let second = register.commit(none).await.unwrap();
+    let three = Commit { events: vec![event("a"), event("b"), event("c")], ..commit("contoso", 2) };
+    let third = register.commit(three).await.unwrap();
+    let events = register.events(Some("contoso")).await.unwrap();
+    let from: Vec<_> = events.iter().map(|event| event.readings.clone()).collect();
+    let (nothing, all) = (Some(ReadingDigests::default()), Some(readings()));
+    assert_eq!(from, [nothing, all.clone(), all.clone(), all]);
+    let hashes: Vec<Option<Digest>> = events.iter().map(|event| Some(event.hash)).collect();
+    let previous: Vec<Option<Digest>> = events.iter().map(|event| event.previous).collect();
+    assert_eq!((previous[0], &previous[1..]), (None, &hashes[..3]));
+    assert_eq!(second.head, ChainHead { events: 1, hash: hashes[0] });
+    assert_eq!(third.head, ChainHead { events: 4, hash: hashes[3] });
+    // What writes no event leaves the end where it is.
+    assert_eq!(register.commit(commit("contoso", 3)).await.unwrap().head, third.head);
+    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole(third.head));
+    for (sequence, event) in (1..).zip(&events) {
+        assert_eq!(register.sequence_of("contoso", event.hash).await.unwrap(), Some(sequence));
+        assert_eq!(register.sequence_of("fabrikam", event.hash).await.unwrap(), None);
+    }
+    assert_eq!(register.sequence_of("contoso", Digest::of(b"another")).await.unwrap(), None);
+}
+
+/// More events than a page holds, of two customers by turns, a second apart.
+async fn the_record_is_asked_for_in_pages_and_by_time(register: &dyn Register, _: &dyn Outbox) {
+    for revision in 0..3 {
+        for (customer, second) in [("contoso", 0), ("fabrikam", 1)] {
+            let events = (0..450).map(|number| event(&format!("{number}"))).collect();
+            let at = at(2 * i64::try_from(revision).unwrap() + second);
+            register.commit(Commit { at, events, ..commit(customer, revision) }).await.unwrap();
+        }
+    }
+    let ask = async |query: EventQuery| {
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let page = register.event_page(&query, after).await.unwrap();
+            pages.push(page.events);
+            after = page.next;
+            if after.is_none() {
+                return pages;
+            }
+        }
+    };
+    let sizes = |pages: &[Vec<Event>]| -> Vec<usize> { pages.iter().map(Vec::len).collect() };
+    let all = ask(EventQuery::all(None)).await;
+    assert_eq!(sizes(&all), [1_000, 1_000, 700]);
+    let all = all.concat();
+    assert_eq!(all, register.events(None).await.unwrap());
+    let one = ask(EventQuery::all(Some("fabrikam"))).await;
+    assert_eq!(sizes(&one), [1_000, 350]);
+    let numbers: Vec<u64> = one.concat().iter().map(|event| event.sequence).collect();
+    assert_eq!(numbers, (1..=1_350).collect::<Vec<u64>>());
+    // Both ends count.
+    let between = EventQuery { since: at(1), until: at(3), ..EventQuery::all(None) };
+    let found = ask(between.clone()).await.concat();
+    assert_eq!(found, all[450..1_800]);
+    let of_one = EventQuery { customer: Some("fabrikam".into()), ..between };
+    assert_eq!(ask(of_one).await.concat().len(), 900);
+    let later = EventQuery { since: at(6), ..EventQuery::all(None) };
+    assert_eq!(ask(later).await, [Vec::new()]);
+}
+
 async fn events_are_numbered_without_a_gap_and_chained(register: &dyn Register, _: &dyn Outbox) {
     for revision in 0..3 {
         for customer in ["contoso", "fabrikam"] {
@@ -384,7 +455,7 @@ async fn events_are_numbered_without_a_gap_and_chained(register: &dyn Register, 
             register.commit(Commit { events, ..commit(customer, revision) }).await.unwrap();
         }
     }
-    let numbers = |events: Vec<intake::model::register::Event>| -> Vec<(String, u64)> {
+    let numbers = |events: Vec<Event>| -> Vec<(String, u64)> {
         events.into_iter().map(|event| (event.customer.to_string(), event.sequence)).collect()
     };
     let pairs = |list: &[(&str, u64)]| -> Vec<(String, u64)> {
@@ -418,7 +489,7 @@ async fn events_are_numbered_without_a_gap_and_chained(register: &dyn Register, 
             ("fabrikam", 6),
         ])
     );
-    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 6 });
+    assert_eq!(whole(&register.verify("contoso").await.unwrap()), Some(6));
     let all = register.events(None).await.unwrap();
     let mut hashes: Vec<_> = all.iter().map(|event| event.hash).collect();
     hashes.sort_unstable();
@@ -545,7 +616,7 @@ async fn bookkeeping_raises_no_revision(register: &dyn Register, _: &dyn Outbox)
     let state = register.load("contoso").await.unwrap();
     assert_eq!((state.revision, state.measures), (0, measures));
     assert!(register.customers().await.unwrap().is_empty(), "only a commit makes a customer known");
-    assert_eq!(register.commit(small("contoso", 0)).await.unwrap(), 1);
+    assert_eq!(register.commit(small("contoso", 0)).await.unwrap().revision, 1);
 }
 
 async fn measures_of_a_source_stay_until_it_is_measured_again(register: &dyn Register, _: &dyn Outbox) {
@@ -650,7 +721,7 @@ async fn only_accounts_that_were_removed_before_the_moment_are_forgotten(
     assert_eq!(register.forget_removed("contoso", at(2)).await.unwrap(), 1);
     let state = register.load("contoso").await.unwrap();
     assert_eq!((state.revision, &state.accounts[..]), (1, &accounts[1..]));
-    assert_eq!(register.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 1 });
+    assert_eq!(whole(&register.verify("contoso").await.unwrap()), Some(1));
     assert_eq!(register.load("fabrikam").await.unwrap().accounts, accounts);
     assert_eq!(register.forget_removed("contoso", at(2)).await.unwrap(), 0);
 }
@@ -781,7 +852,7 @@ proptest! {
             assert_eq!(store.load(&customer).await.unwrap().accounts, accounts);
             assert_eq!(store.customers().await.unwrap(), std::slice::from_ref(&customer));
             assert_eq!(store.events(Some(&customer)).await.unwrap()[0].subject, subject);
-            assert_eq!(store.verify(&customer).await.unwrap(), ChainCheck::Whole { events: 1 });
+            assert_eq!(whole(&store.verify(&customer).await.unwrap()), Some(1));
             assert_eq!(store.due(at(10), 1).await.unwrap()[0].key, customer);
         });
     }

@@ -13,7 +13,7 @@ use intake::ports::register::{ChainCheck, Register as _, RegisterFault, Register
 
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::sample::{Folder, account, commit, event, raw, small, tamper, url};
+use super::sample::{Folder, account, commit, event, raw, small, tamper, url, whole};
 
 /// A fault with its causes, as a person sees it.
 fn told(fault: &RegisterFault) -> String {
@@ -64,7 +64,7 @@ async fn reading_makes_no_file_and_leaves_none_behind() {
     let folder = Folder::new();
     let reader = Store::open_reading(&folder.url()).await.unwrap();
     assert_eq!(reader.load("contoso").await.unwrap().revision, 0);
-    assert_eq!(reader.verify("contoso").await.unwrap(), ChainCheck::Whole { events: 0 });
+    assert_eq!(whole(&reader.verify("contoso").await.unwrap()), Some(0));
     assert!(folder.files().is_empty());
 
     // The very same reader sees what is written later, also while the writer is there.
@@ -91,7 +91,7 @@ async fn a_store_that_somebody_emptied_is_not_taken_for_a_new_one() {
     assert_eq!(fs::metadata(folder.path()).unwrap().len(), 0);
     assert_eq!(folder.files(), ["intake.db"]);
     fs::remove_file(folder.path()).unwrap();
-    assert_eq!(folder.open().await.commit(small("contoso", 0)).await.unwrap(), 1);
+    assert_eq!(folder.open().await.commit(small("contoso", 0)).await.unwrap().revision, 1);
 }
 
 #[tokio::test]
@@ -252,7 +252,7 @@ async fn a_migration_that_fails_leaves_the_store_as_it_was() {
     connection.close().await.unwrap();
     let store = folder.open().await;
     assert_eq!(store.load("contoso").await.unwrap().accounts, [account(1)]);
-    assert_eq!(store.commit(small("contoso", 1)).await.unwrap(), 2);
+    assert_eq!(store.commit(small("contoso", 1)).await.unwrap().revision, 2);
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_hol
     // What the later steps added.
     tamper(
         &folder.path(),
-        "DROP TABLE sync_states; DROP TABLE readings; \
+        "DROP TABLE sync_states; ALTER TABLE events DROP COLUMN readings; DROP TABLE readings; \
          ALTER TABLE statuses DROP COLUMN licensed_outside_scope; \
          ALTER TABLE statuses DROP COLUMN in_scope_without_license; \
          DROP INDEX events_by_time; DROP TABLE sightings; PRAGMA user_version = 1",
@@ -273,6 +273,47 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_hol
     let measures = Measures { sightings: BTreeMap::from([("main".into(), seen)]), ..Measures::default() };
     store.record_measures("contoso", &measures).await.unwrap();
     assert_eq!(store.load("contoso").await.unwrap().measures, measures);
+}
+
+/// The hashes were computed by hand, by the formula of the versions that recorded no readings.
+const OLD_EVENTS: &str = r#"
+    DELETE FROM events;
+    INSERT INTO events (id, customer, sequence, at, run, tree_revision, kind, account_type, account_id, subject,
+        details, hash)
+    VALUES
+        (1, 'contoso', 1, 1793491210000000, 'run-1', 'tree-1', 'account.added', 'EndUser',
+         '00000000-0000-0000-0000-000000000007', 'Jane', '{"after":{"displayName":"Jane"},"before":null}',
+         'sha256:a2aaea56406b5e3fe5c597f0f6787589d330e989f52dde408da207d3b740c185'),
+        (2, 'contoso', 2, 1793491210000001, 'run-1', 'tree-1', 'source.pinned', NULL, NULL, 'tenant',
+         '{"after":"t","before":null,"pin":"tenant"}',
+         'sha256:c123a8bd65750a6d29c9e5f14b75f5729ecfa88f1ee2faaa2856382fcbf63867');
+    UPDATE customers SET events = 2,
+        last_hash = 'sha256:c123a8bd65750a6d29c9e5f14b75f5729ecfa88f1ee2faaa2856382fcbf63867';
+    ALTER TABLE events DROP COLUMN readings;
+    PRAGMA user_version = 5"#;
+
+#[tokio::test]
+async fn events_of_a_version_that_recorded_no_readings_stay_whole_and_new_ones_follow_them() {
+    let folder = closed().await;
+    tamper(&folder.path(), "DROP TRIGGER events_are_not_deleted").await;
+    tamper(&folder.path(), OLD_EVENTS).await;
+    let store = folder.open().await;
+    assert_eq!(whole(&store.verify("contoso").await.unwrap()), Some(2));
+    store.commit(small("contoso", 1)).await.unwrap();
+    assert_eq!(whole(&store.verify("contoso").await.unwrap()), Some(3));
+    let events = store.events(Some("contoso")).await.unwrap();
+    let from: Vec<bool> = events.iter().map(|event| event.readings.is_some()).collect();
+    assert_eq!(from, [false, false, true]);
+    store.close().await;
+    // An old event is no place for readings that nobody recorded.
+    tamper(&folder.path(), "DROP TRIGGER events_are_not_changed").await;
+    tamper(
+        &folder.path(),
+        "UPDATE events SET readings = '{\"directories\":{},\"tenant\":null}' WHERE id = 1",
+    )
+    .await;
+    let broken = ChainCheck::Broken { sequence: 1, what: "changed".into() };
+    assert_eq!(store.verify("contoso").await.unwrap(), broken);
 }
 
 #[tokio::test]
@@ -314,14 +355,19 @@ async fn the_audit_record_refuses_to_be_changed() {
 
 #[tokio::test]
 async fn whoever_changes_the_audit_record_behind_its_back_breaks_the_chain() {
-    let broken = |sequence, what: &str| ChainCheck::Broken { sequence, what: what.into() };
+    let broken = |sequence: u64, what: &str| Err((sequence, what.to_owned()));
     for (sql, expected) in [
-        ("SELECT 1", ChainCheck::Whole { events: 5 }),
+        ("SELECT 1", Ok(5)),
         ("UPDATE events SET subject = 'x' WHERE sequence = 3 AND customer = 'contoso'", broken(3, "changed")),
         ("UPDATE events SET details = details || ' ' WHERE sequence = 1", broken(1, "changed")),
         ("UPDATE events SET at = at + 1 WHERE sequence = 5", broken(5, "changed")),
         ("UPDATE events SET account_type = NULL, account_id = NULL WHERE sequence = 2", broken(2, "changed")),
         ("UPDATE events SET hash = 'sha256:00' WHERE sequence = 4", broken(4, "changed")),
+        ("UPDATE events SET readings = NULL WHERE sequence = 2", broken(2, "changed")),
+        (
+            "UPDATE events SET readings = '{\"directories\":{},\"tenant\":null}' WHERE sequence = 3",
+            broken(3, "changed"),
+        ),
         ("DELETE FROM events WHERE sequence = 2", broken(2, "missing")),
         ("DELETE FROM events WHERE sequence = 1", broken(1, "missing")),
         ("DELETE FROM events WHERE sequence = 5", broken(5, "missing: the register counts 5 events")),
@@ -338,7 +384,7 @@ async fn whoever_changes_the_audit_record_behind_its_back_breaks_the_chain() {
         ),
         (
             "INSERT INTO events SELECT NULL, customer, 6, at, run, tree_revision, kind, account_type, account_id,
-             subject, details, hash FROM events WHERE sequence = 5",
+             subject, details, hash, readings FROM events WHERE sequence = 5",
             broken(6, "added: the register counts 5 events"),
         ),
         (
@@ -354,6 +400,10 @@ async fn whoever_changes_the_audit_record_behind_its_back_breaks_the_chain() {
         store.close().await;
         tamper(&folder.path(), "DROP TRIGGER events_are_not_changed; DROP TRIGGER events_are_not_deleted").await;
         tamper(&folder.path(), sql).await;
-        assert_eq!(store.verify("contoso").await.unwrap(), expected, "{sql}");
+        let found = match store.verify("contoso").await.unwrap() {
+            ChainCheck::Whole(head) => Ok(head.events),
+            ChainCheck::Broken { sequence, what } => Err((sequence, what)),
+        };
+        assert_eq!(found, expected, "{sql}");
     }
 }

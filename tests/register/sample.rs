@@ -7,8 +7,10 @@ use std::sync::Arc;
 use intake::adapters::store::connection::Store;
 use intake::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source};
 use intake::model::digest::Digest;
+use intake::model::event::{EventKind, NewEvent, ReadingDigests};
 use intake::model::guid::Guid;
-use intake::model::register::{Commit, Hold, NewDelivery, NewEvent, Pins};
+use intake::model::register::{Commit, Hold, NewDelivery, Pins};
+use intake::ports::register::ChainCheck;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -106,7 +108,7 @@ pub(crate) fn account(number: u128) -> Account {
 
 pub(crate) fn event(subject: &str) -> NewEvent {
     NewEvent {
-        kind: "account.added",
+        kind: EventKind::AccountAdded,
         account: Some((AccountType::EndUser, Guid::from_u128(7))),
         subject: subject.into(),
         details: json!({"reason": null, "after": {"displayName": subject}}),
@@ -126,6 +128,22 @@ pub(crate) fn hold(seed: &str) -> Hold {
     }
 }
 
+/// What every commit was decided from.
+pub(crate) fn readings() -> ReadingDigests {
+    ReadingDigests {
+        directories: BTreeMap::from([("main".into(), Digest::of(b"main"))]),
+        tenant: Some(Digest::of(b"tenant")),
+    }
+}
+
+/// How many events a chain has that is whole.
+pub(crate) fn whole(check: &ChainCheck) -> Option<u64> {
+    match check {
+        ChainCheck::Whole(head) => Some(head.events),
+        ChainCheck::Broken { .. } => None,
+    }
+}
+
 /// A commit of nothing.
 pub(crate) fn commit(customer: &str, expected_revision: u64) -> Commit {
     Commit {
@@ -136,6 +154,7 @@ pub(crate) fn commit(customer: &str, expected_revision: u64) -> Commit {
         at: at(10),
         accounts: Vec::new(),
         events: Vec::new(),
+        readings: readings(),
         deliveries: Vec::new(),
         pins: Pins::default(),
         holds: Vec::new(),

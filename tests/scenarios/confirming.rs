@@ -10,11 +10,13 @@ use jiff::Timestamp;
 
 use intake::model::account::Account;
 use intake::model::confirmation::{PeopleNow, PersonNow};
+use intake::model::digest::Digest;
 use intake::model::directory::{Directory, Origin};
 use intake::model::dn::Dn;
+use intake::model::event::{ChainHead, EventPage, EventQuery};
 use intake::model::guid::Guid;
 use intake::model::reading::{Fault, FaultKind, Reading};
-use intake::model::register::{CustomerStatus, Event, PackedReadings, RegisterState};
+use intake::model::register::{CustomerStatus, PackedReadings, RegisterState};
 use intake::model::tenant::{SyncState, Tenant};
 use intake::model::text::Text;
 use intake::plan::outcome::{CustomerPlan, CustomerState, FindingCode, Operation};
@@ -130,12 +132,16 @@ impl RegisterReader for Port {
         Ok(Vec::new())
     }
 
-    async fn events(&self, _customer: Option<&str>) -> Result<Vec<Event>, RegisterFault> {
-        Ok(Vec::new())
+    async fn event_page(&self, _query: &EventQuery, _after: Option<i64>) -> Result<EventPage, RegisterFault> {
+        Ok(EventPage::default())
     }
 
     async fn verify(&self, _customer: &str) -> Result<ChainCheck, RegisterFault> {
-        Ok(ChainCheck::Whole { events: 0 })
+        Ok(ChainCheck::Whole(ChainHead::default()))
+    }
+
+    async fn sequence_of(&self, _customer: &str, _hash: Digest) -> Result<Option<u64>, RegisterFault> {
+        Ok(None)
     }
 
     async fn removals_since(&self, _since: Timestamp) -> Result<u64, RegisterFault> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use intake::model::account::{Account, AccountType, Provenance};
 use intake::model::digest::Digest;
 use intake::model::directory::Directory;
+use intake::model::event::ReadingDigests;
 use intake::model::observation::Observation;
 use intake::model::reading::Reading;
 use intake::model::register::Commit;
@@ -40,7 +41,7 @@ impl Stage {
     pub(super) fn commit(&self, plan: &CustomerPlan) -> Option<Commit> {
         let at = self.observation.at;
         let stamp = Stamp { run: Text::from("run"), tree_revision: Text::from("tree"), at };
-        commit_of(plan, &self.observation.register, &stamp, &[])
+        commit_of(plan, &self.observation.register, &ReadingDigests::default(), &stamp, &[])
     }
 
     /// Plans and writes, as a turn does.

@@ -1,7 +1,5 @@
 //! Accounts as rows.
 
-use std::borrow::Cow;
-
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
@@ -15,7 +13,7 @@ use crate::model::account::{
     Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
 };
 use crate::model::guid::Guid;
-use crate::model::text::{Text, fold, inert};
+use crate::model::text::{Text, inert};
 
 const WRITE: &str = "
     INSERT INTO accounts (
@@ -138,11 +136,7 @@ pub(super) async fn listed(
     }
     // Here and not by the database, whose idea of an order depends on its collation.
     accounts.sort_by(|(left_customer, left), (right_customer, right)| {
-        left_customer
-            .cmp(right_customer)
-            .then_with(|| name(left).cmp(&name(right)))
-            .then_with(|| left.key.id.cmp(&right.key.id))
-            .then_with(|| left.key.cmp(&right.key))
+        left_customer.cmp(right_customer).then_with(|| left.cmp_listed(right))
     });
     Ok(accounts)
 }
@@ -155,18 +149,6 @@ pub(super) async fn forget_removed(
 ) -> Result<u64, Mishap> {
     let done = sqlx::query(FORGET).bind(customer).bind(before.as_microsecond()).execute(connection).await?;
     Ok(done.rows_affected())
-}
-
-/// The name by which accounts are listed: the first that an account has.
-fn name(account: &Account) -> Cow<'_, str> {
-    let profile = &account.profile;
-    fold(if !profile.sam_account_name.is_empty() {
-        &profile.sam_account_name
-    } else if let Some(name) = &profile.user_principal_name {
-        name
-    } else {
-        &profile.display_name
-    })
 }
 
 /// Provenances read so far: thousands of accounts share one.

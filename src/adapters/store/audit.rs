@@ -2,7 +2,7 @@
 //!
 //! The chain finds out who changes, drops, inserts or swaps events. It does not find out who
 //! computes the whole chain anew from the change on, the customer's head included: that takes a
-//! hash kept elsewhere.
+//! hash kept elsewhere, which is why the log tells it.
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
@@ -10,24 +10,25 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::accounts::{account_type, guid, moment, strange};
-use crate::adapters::store::connection::NO_CHAIN;
 use crate::adapters::store::fault::Mishap;
 use crate::model::digest::{Digest, Digester};
-use crate::model::register::{Commit, Event};
+use crate::model::event::{ChainHead, Event, EventPage, EventQuery, ReadingDigests};
+use crate::model::register::Commit;
 use crate::model::text::Text;
 use crate::ports::register::ChainCheck;
 
 const APPEND: &str = "
     INSERT INTO events (
-        customer, sequence, at, run, tree_revision, kind, account_type, account_id, subject, details, hash)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+        customer, sequence, at, run, tree_revision, kind, account_type, account_id, subject, details, hash,
+        readings)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 /// The columns in the order in which [`Link::read`] reads them.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT customer, sequence, at, run, tree_revision, kind, account_type, account_id, subject,
-                    details, hash
+                    details, hash, readings
              FROM events ",
             $rest
         )
@@ -35,8 +36,34 @@ macro_rules! select {
 }
 
 const OF_CUSTOMER: &str = select!("WHERE customer = $1 ORDER BY sequence");
-const OF_ALL: &str = select!("ORDER BY id");
 const AFTER: &str = select!("WHERE customer = $1 AND sequence > $2 ORDER BY sequence");
+
+/// A page: the columns of [`Link::read`], the place in the order, and the hash of the event before.
+macro_rules! page {
+    ($place:literal, $which:literal) => {
+        concat!(
+            "SELECT customer, sequence, at, run, tree_revision, kind, account_type, account_id, subject,
+                    details, hash, readings, ",
+            $place,
+            ", (SELECT before.hash FROM events AS before
+                WHERE before.customer = events.customer AND before.sequence = events.sequence - 1)
+             FROM events WHERE ",
+            $which,
+            $place,
+            " > $1 AND at BETWEEN $2 AND $3 ORDER BY ",
+            $place,
+            " LIMIT $4"
+        )
+    };
+}
+
+const PAGE_OF_CUSTOMER: &str = page!("sequence", "customer = $5 AND ");
+const PAGE_OF_ALL: &str = page!("id", "");
+
+/// How many events a page holds: some megabytes at the most, whatever the record holds.
+const PAGE: usize = 1_000;
+
+const SEQUENCE_OF: &str = "SELECT sequence FROM events WHERE customer = $1 AND hash = $2";
 
 const HEAD: &str = "SELECT events, last_hash FROM customers WHERE name = $1";
 
@@ -61,13 +88,27 @@ pub(super) struct Link {
     account: Option<(String, String)>,
     subject: String,
     details: String,
+    /// What it was decided from; none in an event of a version that did not record it.
+    readings: Option<String>,
     hash: String,
 }
 
+impl Head {
+    /// Returns the head as callers are told of it.
+    pub(super) fn told(&self) -> Result<ChainHead, Mishap> {
+        Ok(ChainHead {
+            events: number(self.sequence),
+            hash: self.hash.as_deref().map(digest_of).transpose()?,
+        })
+    }
+}
+
 impl Link {
-    /// Computes the hash of this event as the event of a number, after another hash.
+    /// Computes the hash of this event as the event of a number, after another hash. docs/reference.md
+    /// says the same, for whoever verifies an export without Intake.
     fn hash_after(&self, sequence: i64, before: Option<&str>) -> String {
-        let mut digester = Digester::new("intake.event.1");
+        let version = if self.readings.is_some() { "intake.event.2" } else { "intake.event.1" };
+        let mut digester = Digester::new(version);
         digester
             .optional(before)
             .field(&self.customer)
@@ -80,6 +121,9 @@ impl Link {
             .optional(self.account.as_ref().map(|(_, id)| id))
             .field(&self.subject)
             .field(&self.details);
+        if let Some(readings) = &self.readings {
+            digester.field(readings);
+        }
         digester.finish().to_string()
     }
 
@@ -97,10 +141,11 @@ impl Link {
             subject: row.try_get(8)?,
             details: row.try_get(9)?,
             hash: row.try_get(10)?,
+            readings: row.try_get(11)?,
         })
     }
 
-    fn event(self) -> Result<Event, Mishap> {
+    fn event(self, previous: Option<&str>) -> Result<Event, Mishap> {
         let account = match &self.account {
             Some((code, id)) => Some((account_type(code)?, guid(id)?)),
             None => None,
@@ -112,7 +157,9 @@ impl Link {
             account,
             details: serde_json::from_str(&self.details)
                 .map_err(|_| strange("an event's details", &self.details))?,
-            hash: self.hash.parse::<Digest>().map_err(|_| strange("an event's hash", &self.hash))?,
+            readings: self.readings.as_deref().map(read_readings).transpose()?,
+            previous: previous.map(digest_of).transpose()?,
+            hash: digest_of(&self.hash)?,
             customer: Text::from(self.customer),
             run: Text::from(self.run),
             tree_revision: Text::from(self.tree_revision),
@@ -122,9 +169,19 @@ impl Link {
     }
 }
 
+fn digest_of(text: &str) -> Result<Digest, Mishap> {
+    text.parse().map_err(|_| strange("an event's hash", text))
+}
+
+fn read_readings(text: &str) -> Result<ReadingDigests, Mishap> {
+    serde_json::from_str(text).map_err(|_| strange("an event's readings", text))
+}
+
 /// Chains a commit's events to the head; returns them and the new head. Pure: the customer's row
 /// can be written, with the new head, before the events that refer to it.
-pub(super) fn chain(mut head: Head, commit: &Commit) -> (Vec<Link>, Head) {
+pub(super) fn chain(mut head: Head, commit: &Commit) -> Result<(Vec<Link>, Head), Mishap> {
+    let readings = serde_json::to_string(&commit.readings)
+        .map_err(|error| Mishap::Strange(format!("the digests of readings have no JSON form: {error}")))?;
     let mut links = Vec::with_capacity(commit.events.len());
     for event in &commit.events {
         let mut link = Link {
@@ -133,17 +190,18 @@ pub(super) fn chain(mut head: Head, commit: &Commit) -> (Vec<Link>, Head) {
             at: commit.at.as_microsecond(),
             run: commit.run.to_string(),
             tree_revision: commit.tree_revision.to_string(),
-            kind: event.kind.to_owned(),
+            kind: event.kind.code().to_owned(),
             account: event.account.map(|(account_type, id)| (account_type.code().to_owned(), id.to_string())),
             subject: event.subject.to_string(),
             details: event.details.to_string(),
+            readings: Some(readings.clone()),
             hash: String::new(),
         };
         link.hash = link.hash_after(link.sequence, head.hash.as_deref());
         head = Head { sequence: link.sequence, hash: Some(link.hash.clone()) };
         links.push(link);
     }
-    (links, head)
+    Ok((links, head))
 }
 
 /// A grace that ends was counted when it began.
@@ -179,27 +237,48 @@ pub(super) async fn append(connection: &mut SqliteConnection, links: Vec<Link>) 
             .bind(link.subject)
             .bind(link.details)
             .bind(link.hash)
+            .bind(link.readings)
             .execute(&mut *connection)
             .await?;
     }
     Ok(())
 }
 
-/// Returns the events of one customer or of all, in the order in which they were written.
-pub(super) async fn listed(
+/// Returns a page of the record: of one customer by number, of all as they were written.
+pub(super) async fn page(
     connection: &mut SqliteConnection,
-    customer: Option<&str>,
-) -> Result<Vec<Event>, Mishap> {
-    let query = match customer {
-        Some(customer) => sqlx::query(OF_CUSTOMER).bind(customer),
-        None => sqlx::query(OF_ALL),
-    };
-    let mut rows = query.fetch(connection);
-    let mut events = Vec::new();
-    while let Some(row) = rows.try_next().await? {
-        events.push(Link::read(&row)?.event()?);
+    query: &EventQuery,
+    after: Option<i64>,
+) -> Result<EventPage, Mishap> {
+    let text = if query.customer.is_some() { PAGE_OF_CUSTOMER } else { PAGE_OF_ALL };
+    let mut asked = sqlx::query(text)
+        .bind(after.unwrap_or(i64::MIN))
+        .bind(query.since.as_microsecond())
+        .bind(query.until.as_microsecond())
+        .bind(i64::try_from(PAGE).unwrap_or(i64::MAX));
+    if let Some(customer) = &query.customer {
+        asked = asked.bind(customer.as_str());
     }
-    Ok(events)
+    let mut rows = asked.fetch(connection);
+    let mut page = EventPage::default();
+    while let Some(row) = rows.try_next().await? {
+        page.events.push(Link::read(&row)?.event(row.try_get(13)?)?);
+        page.next = Some(row.try_get(12)?);
+    }
+    if page.events.len() < PAGE {
+        page.next = None;
+    }
+    Ok(page)
+}
+
+/// Returns the number of the event of one customer that has this hash.
+pub(super) async fn sequence_of(
+    connection: &mut SqliteConnection,
+    customer: &str,
+    hash: Digest,
+) -> Result<Option<u64>, Mishap> {
+    let query = sqlx::query(SEQUENCE_OF).bind(customer).bind(hash.to_string());
+    query.fetch_optional(connection).await?.map(|row| Ok(number(row.try_get(0)?))).transpose()
 }
 
 /// Checks one customer's chain against itself and against the head in the customer's row.
@@ -234,10 +313,7 @@ pub(super) async fn verify(connection: &mut SqliteConnection, customer: &str) ->
     if last.hash != head.hash {
         return Ok(broken(last.sequence, "changed, with its hash".into()));
     }
-    if last.sequence == 0 {
-        return Ok(NO_CHAIN);
-    }
-    Ok(ChainCheck::Whole { events: number(last.sequence) })
+    Ok(ChainCheck::Whole(last.told()?))
 }
 
 /// Tells whether the event that belongs to a number stands elsewhere, or was changed.

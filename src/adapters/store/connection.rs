@@ -17,7 +17,7 @@ use crate::adapters::store::address::Address;
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::schema::{self, Standing};
 use crate::model::text::inert;
-use crate::ports::register::{ChainCheck, RegisterFault};
+use crate::ports::register::RegisterFault;
 
 /// How long a writer waits for another process that writes: a transaction takes milliseconds, a
 /// first import of a very large customer some seconds.
@@ -149,9 +149,6 @@ impl StoreReader {
         }
     }
 }
-
-/// The answer of an empty register about a chain.
-pub(super) const NO_CHAIN: ChainCheck = ChainCheck::Whole { events: 0 };
 
 /// The work on a store that is under way.
 #[derive(Debug, Clone, Default)]

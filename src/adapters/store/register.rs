@@ -4,12 +4,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use crate::adapters::store::connection::{NO_CHAIN, Store, StoreReader};
+use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::{accounts, audit, bookkeeping, customers, outbox, readings, sync_states};
 use crate::model::account::Account;
+use crate::model::digest::Digest;
+use crate::model::event::{ChainHead, EventPage, EventQuery};
 use crate::model::register::{
-    Commit, CustomerStatus, Event, Measures, NewDelivery, PackedReadings, RegisterState,
+    Commit, Committed, CustomerStatus, Measures, NewDelivery, PackedReadings, RegisterState,
 };
 use crate::model::tenant::SyncState;
 use crate::model::text::Text;
@@ -38,18 +40,27 @@ impl RegisterReader for StoreReader {
         .await
     }
 
-    async fn events(&self, customer: Option<&str>) -> Result<Vec<Event>, RegisterFault> {
-        let customer = customer.map(str::to_owned);
-        self.ask(Vec::new(), |connection| {
-            Box::pin(async move { audit::listed(connection, customer.as_deref()).await })
+    async fn event_page(&self, query: &EventQuery, after: Option<i64>) -> Result<EventPage, RegisterFault> {
+        let query = query.clone();
+        self.ask(EventPage::default(), move |connection| {
+            Box::pin(async move { audit::page(connection, &query, after).await })
         })
         .await
     }
 
     async fn verify(&self, customer: &str) -> Result<ChainCheck, RegisterFault> {
         let customer = customer.to_owned();
-        self.ask(NO_CHAIN, |connection| Box::pin(async move { audit::verify(connection, &customer).await }))
+        let nothing = ChainCheck::Whole(ChainHead::default());
+        self.ask(nothing, |connection| Box::pin(async move { audit::verify(connection, &customer).await }))
             .await
+    }
+
+    async fn sequence_of(&self, customer: &str, hash: Digest) -> Result<Option<u64>, RegisterFault> {
+        let customer = customer.to_owned();
+        self.ask(None, move |connection| {
+            Box::pin(async move { audit::sequence_of(connection, &customer, hash).await })
+        })
+        .await
     }
 
     async fn removals_since(&self, since: Timestamp) -> Result<u64, RegisterFault> {
@@ -87,12 +98,16 @@ impl RegisterReader for Store {
         self.reader().accounts(customer).await
     }
 
-    async fn events(&self, customer: Option<&str>) -> Result<Vec<Event>, RegisterFault> {
-        self.reader().events(customer).await
+    async fn event_page(&self, query: &EventQuery, after: Option<i64>) -> Result<EventPage, RegisterFault> {
+        self.reader().event_page(query, after).await
     }
 
     async fn verify(&self, customer: &str) -> Result<ChainCheck, RegisterFault> {
         self.reader().verify(customer).await
+    }
+
+    async fn sequence_of(&self, customer: &str, hash: Digest) -> Result<Option<u64>, RegisterFault> {
+        self.reader().sequence_of(customer, hash).await
     }
 
     async fn removals_since(&self, since: Timestamp) -> Result<u64, RegisterFault> {
@@ -114,7 +129,7 @@ impl RegisterReader for Store {
 
 #[async_trait]
 impl Register for Store {
-    async fn commit(&self, commit: Commit) -> Result<u64, RegisterFault> {
+    async fn commit(&self, commit: Commit) -> Result<Committed, RegisterFault> {
         self.write(|connection| Box::pin(write(connection, commit))).await
     }
 
@@ -177,13 +192,13 @@ async fn load(connection: &mut SqliteConnection, customer: &str) -> Result<Regis
     })
 }
 
-async fn write(connection: &mut SqliteConnection, commit: Commit) -> Result<u64, Mishap> {
+async fn write(connection: &mut SqliteConnection, commit: Commit) -> Result<Committed, Mishap> {
     let row = customers::read(connection, &commit.customer).await?;
-    let (links, head) = audit::chain(row.head, &commit);
+    let (links, head) = audit::chain(row.head, &commit)?;
     let revision = customers::pass(connection, &commit, row.revision, &head).await?;
     accounts::write(connection, &commit.customer, &commit.accounts).await?;
     audit::append(connection, links).await?;
     outbox::write(connection, &commit.customer, &commit.deliveries, commit.at).await?;
     customers::write_holds(connection, &commit.customer, &commit.holds).await?;
-    Ok(revision)
+    Ok(Committed { revision, head: head.told()? })
 }

@@ -8,4 +8,4 @@ CREATE TABLE sync_states (
     content    BLOB    NOT NULL
 ) STRICT;
 
-PRAGMA user_version = 6;
+PRAGMA user_version = 7;
