@@ -509,7 +509,7 @@ async fn a_delivery_that_is_not_there_cannot_be_marked(register: &dyn Register, 
     }
 }
 
-async fn bookkeeping_raises_no_revision(register: &dyn Register, _: &dyn Outbox) {
+async fn bookkeeping_raises_no_revision(register: &dyn Register, outbox: &dyn Outbox) {
     let ready = CustomerStatus {
         customer: "contoso".into(),
         state: "ready".into(),
@@ -532,8 +532,11 @@ async fn bookkeeping_raises_no_revision(register: &dyn Register, _: &dyn Outbox)
         ..ready.clone()
     };
     register.record_status(&ready, &[]).await.unwrap();
-    register.record_status(&unreadable, &[]).await.unwrap();
+    // Somebody is told of a customer that fails at its very first turn, too.
+    register.record_status(&unreadable, &[delivery("hook", "adatum/1/failed")]).await.unwrap();
     assert_eq!(register.statuses().await.unwrap(), [unreadable.clone(), ready.clone()]);
+    let due = outbox.due(at(9), 10).await.unwrap();
+    assert_eq!(due.iter().map(|one| one.customer.as_str()).collect::<Vec<_>>(), ["adatum"]);
     let later = CustomerStatus { last_attempt: at(9), last_success: None, ..ready };
     register.record_status(&later, &[]).await.unwrap();
     assert_eq!(register.statuses().await.unwrap(), [unreadable, later]);

@@ -9,9 +9,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use intake::adapters::store::connection::Store;
 use intake::model::guid::Guid;
 use intake::model::register::{Commit, Measures, Sighting};
+use intake::ports::outbox::Outbox as _;
 use intake::ports::register::{ChainCheck, Register as _, RegisterFault, RegisterReader as _};
 
-use super::sample::{Folder, account, commit, event, raw, small, tamper, url};
+use super::sample::{Folder, account, at, commit, event, raw, small, tamper, url};
 
 /// A fault with its causes, as a person sees it.
 fn told(fault: &RegisterFault) -> String {
@@ -240,7 +241,7 @@ async fn a_migration_that_fails_leaves_the_store_as_it_was() {
     tamper(&folder.path(), "PRAGMA user_version = 0").await;
     let fault = Store::open(&folder.url()).await.unwrap_err();
     assert!(told(&fault).contains("already exists"), "{}", told(&fault));
-    tamper(&folder.path(), "PRAGMA user_version = 5").await;
+    tamper(&folder.path(), "PRAGMA user_version = 6").await;
     let store = folder.open().await;
     assert_eq!(store.load("contoso").await.unwrap().accounts, [account(1)]);
     assert_eq!(store.commit(small("contoso", 1)).await.unwrap(), 2);
@@ -260,6 +261,9 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_hol
     .await;
     let store = folder.open().await;
     assert_eq!(store.load("contoso").await.unwrap().accounts, [account(1)]);
+    // The outbox is another table since, with all that waits in it.
+    let due = store.due(at(99), 10).await.unwrap();
+    assert_eq!(due.iter().map(|one| (one.id, one.key.as_str())).collect::<Vec<_>>(), [(1, "contoso-0")]);
     let seen = Sighting { server: "CN=DC1".into(), out: vec![Guid::from_u128(7)] };
     let measures = Measures { sightings: BTreeMap::from([("main".into(), seen)]), ..Measures::default() };
     store.record_measures("contoso", &measures).await.unwrap();

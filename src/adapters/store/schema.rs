@@ -10,12 +10,13 @@ const APPLICATION: i64 = 0x494e_544b;
 /// The steps in their order; the version of a schema is how many of them were taken. A step that
 /// was released is never changed. Each sets `user_version` and `application_id` itself, so that
 /// they change in the same transaction as the tables.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("../../../migrations/sqlite/0001_register.sql"),
     include_str!("../../../migrations/sqlite/0002_sightings.sql"),
     include_str!("../../../migrations/sqlite/0003_events_by_time.sql"),
     include_str!("../../../migrations/sqlite/0004_reports.sql"),
     include_str!("../../../migrations/sqlite/0005_readings.sql"),
+    include_str!("../../../migrations/sqlite/0006_outbox_without_customers.sql"),
 ];
 
 /// What a file is.
