@@ -266,7 +266,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_hol
     assert_eq!(due.iter().map(|one| (one.id, one.key.as_str())).collect::<Vec<_>>(), [(1, "contoso-0")]);
     let seen = Sighting { server: "CN=DC1".into(), out: vec![Guid::from_u128(7)] };
     let measures = Measures { sightings: BTreeMap::from([("main".into(), seen)]), ..Measures::default() };
-    store.record_measures("contoso", &measures).await.unwrap();
+    store.record_measures("contoso", &measures, 1).await.unwrap();
     assert_eq!(store.load("contoso").await.unwrap().measures, measures);
 }
 
