@@ -11,5 +11,6 @@ mod policies;
 mod quickstart;
 mod register;
 mod scenarios;
+mod simulation;
 mod support;
 mod tenants;
