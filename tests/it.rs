@@ -5,11 +5,13 @@
 mod commands;
 mod controller;
 mod directories;
+mod fuzzed;
 mod house;
 mod laws;
 mod policies;
 mod quickstart;
 mod register;
 mod scenarios;
+mod simulation;
 mod support;
 mod tenants;

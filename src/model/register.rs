@@ -189,6 +189,10 @@ pub struct Commit {
     pub pins: Pins,
     /// The holds as they are from now on.
     pub holds: Vec<Hold>,
+    /// What the readings behind it are remembered by, if it is another than before. In the same
+    /// transaction: whoever is added was seen at a server, and a register that knows the one and not the
+    /// other takes the next server that is behind for the truth.
+    pub measures: Option<Measures>,
 }
 
 /// What a commit left behind.

@@ -202,9 +202,9 @@ fn has_expired(hold: &Hold, at: Timestamp) -> bool {
     APPROVAL_LIFETIME.after(hold.recorded_at) <= at
 }
 
-/// Carries the recorded holds on: one whose set is no longer held is void; one that was used is
-/// remembered as long as the customer's file still approves it, so that it counts once; one that
-/// expired begins anew when the file no longer approves it, so that it can be approved again.
+/// Carries the recorded holds on: one whose set is no longer held is void; one that the customer's file
+/// still approves is remembered, so that it counts once and not for ever; one that expired begins anew
+/// when the file no longer approves it, so that it can be approved again.
 pub fn carry_holds(
     customer: &Customer,
     holds: &[Hold],
@@ -221,9 +221,9 @@ pub fn carry_holds(
         if is_held && !is_listed(&hold) && (hold.used_at.is_some() || has_expired(&hold, at)) {
             hold = Hold { recorded_at: at, used_at: None, ..hold };
         }
-        // An expired one, too: forgotten, its old approval would count for the same set as a new one.
-        let is_spent = hold.used_at.is_some() || has_expired(&hold, at);
-        if is_held || approved.contains(&hold.approval) || (is_spent && is_listed(&hold)) {
+        // As long as its approval stands in the file: forgotten, the old approval would count for the
+        // same set as a new one, however late that comes back.
+        if is_held || approved.contains(&hold.approval) || is_listed(&hold) {
             carried.insert(hold.approval, hold);
         }
     }

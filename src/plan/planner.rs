@@ -8,7 +8,7 @@ use crate::model::account::{AccountKey, AccountState, AccountType, Verdict};
 use crate::model::digest::{Digest, Digester};
 use crate::model::directory::Directory;
 use crate::model::observation::Observation;
-use crate::model::register::{Measures, Pins, RegisterState, Reports};
+use crate::model::register::{Hold, Measures, Pins, RegisterState, Reports};
 use crate::model::tenant::Tenant;
 use crate::model::text::Text;
 use crate::plan::diff::{Changes, by_name, diff, orphan_operation};
@@ -170,7 +170,7 @@ fn judge(stages: &mut Stages<'_>, source_approval: Option<Digest>, draft: &mut D
     let before = keys(&ended);
     let ended: Vec<Operation> = ended.into_iter().filter(is_proven).collect();
     trail.note(&before, &ended, Wait::HiddenMembers);
-    let Guarded { operations, findings, approval, holds } = guard(&watch, removals, ended);
+    let Guarded { operations, findings, approval, mut holds } = guard(&watch, removals, ended);
     draft.plan.findings.extend(findings);
     draft.plan.findings.extend(describe_orphans(&orphans, false));
     draft.plan.operations.extend(others);
@@ -180,6 +180,9 @@ fn judge(stages: &mut Stages<'_>, source_approval: Option<Digest>, draft: &mut D
     let unanswered = confirmed(confirmation, &mut draft.plan.operations, &mut draft.plan.findings);
     if confirmation.is_some() {
         trail.note(&before, &draft.plan.operations, Wait::Unconfirmed);
+        if !draft.plan.operations.iter().any(|operation| operation.approved) {
+            take_back_use(&mut holds, &register.holds, source_approval, at);
+        }
     }
     draft.plan.approval = approval;
     let listings = stages.listings(&known);
@@ -209,6 +212,17 @@ fn judge(stages: &mut Stages<'_>, source_approval: Option<Digest>, draft: &mut D
     }
     stages.trail = trail;
     Judged { held, unreadable: unanswered || !stages.licences.unreadable.is_empty() }
+}
+
+/// An approval whose removals all wait to be confirmed let nobody go: it still counts next time.
+fn take_back_use(holds: &mut Vec<Hold>, recorded: &[Hold], source_approval: Option<Digest>, at: Timestamp) {
+    let lets_nobody_go = |hold: &Hold| hold.used_at == Some(at) && Some(hold.approval) != source_approval;
+    holds.retain(|hold| {
+        !lets_nobody_go(hold) || recorded.iter().any(|before| before.approval == hold.approval)
+    });
+    for hold in holds.iter_mut().filter(|hold| lets_nobody_go(hold)) {
+        hold.used_at = None;
+    }
 }
 
 fn keys(operations: &[Operation]) -> Vec<AccountKey> {

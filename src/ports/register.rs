@@ -59,8 +59,8 @@ pub trait RegisterReader: Send + Sync {
 /// What only a turn that applies may do.
 #[async_trait]
 pub trait Register: RegisterReader {
-    /// Writes accounts, events, deliveries, pins and holds of one customer in one transaction, and
-    /// raises its revision by one; returns the new revision, and where the audit record ends now.
+    /// Writes accounts, events, deliveries, pins, holds and measures of one customer in one transaction,
+    /// and raises its revision by one; returns the new revision, and where the audit record ends now.
     ///
     /// # Errors
     /// [`RegisterFault::Stale`] if the register's revision is not the expected one: nothing is
@@ -73,8 +73,15 @@ pub trait Register: RegisterReader {
         status: &CustomerStatus,
         deliveries: &[NewDelivery],
     ) -> Result<(), RegisterFault>;
-    /// Records the users of complete readings that led to no held removal. Bookkeeping.
-    async fn record_measures(&self, customer: &str, measures: &Measures) -> Result<(), RegisterFault>;
+    /// Records what complete readings that changed nothing are remembered by, unless the register's
+    /// revision is another one than they were read for: whoever wrote meanwhile has seen more.
+    /// Bookkeeping.
+    async fn record_measures(
+        &self,
+        customer: &str,
+        measures: &Measures,
+        revision: u64,
+    ) -> Result<(), RegisterFault>;
     /// Keeps complete readings in place of those before. Bookkeeping.
     async fn record_readings(&self, customer: &str, packed: PackedReadings) -> Result<(), RegisterFault>;
     /// Keeps what the next reading of a tenant goes on from. Where somebody else kept another one since

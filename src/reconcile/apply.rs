@@ -66,6 +66,7 @@ pub fn commit_of(
         deliveries: sent,
         pins: plan.consequences.pins.clone(),
         holds: plan.consequences.holds.clone(),
+        measures: plan.consequences.measures.clone(),
     })
 }
 

@@ -105,6 +105,13 @@ impl FakeRegister {
     }
 }
 
+/// A source that is not among the measures keeps the one it had.
+fn remember(known: &mut Measures, measures: &Measures) {
+    known.directories.extend(measures.directories.clone());
+    known.tenant = measures.tenant.clone().or(known.tenant.take());
+    known.sightings.extend(measures.sightings.clone());
+}
+
 #[async_trait]
 impl RegisterReader for FakeRegister {
     async fn customers(&self) -> Result<Vec<Text>, RegisterFault> {
@@ -184,6 +191,7 @@ impl Register for FakeRegister {
         }
         state.pins = commit.pins;
         state.holds = commit.holds;
+        commit.measures.iter().for_each(|measures| remember(&mut state.measures, measures));
         Ok(Committed { revision: state.revision, head: ChainHead::default() })
     }
 
@@ -197,12 +205,17 @@ impl Register for FakeRegister {
         Ok(())
     }
 
-    async fn record_measures(&self, customer: &str, measures: &Measures) -> Result<(), RegisterFault> {
+    async fn record_measures(
+        &self,
+        customer: &str,
+        measures: &Measures,
+        revision: u64,
+    ) -> Result<(), RegisterFault> {
         let mut inner = self.inner();
-        let known = &mut inner.customers.entry(Text::from(customer)).or_default().measures;
-        known.directories.extend(measures.directories.clone());
-        known.tenant = measures.tenant.clone().or(known.tenant.take());
-        known.sightings.extend(measures.sightings.clone());
+        let state = inner.customers.entry(Text::from(customer)).or_default();
+        if state.revision == revision {
+            remember(&mut state.measures, measures);
+        }
         Ok(())
     }
 

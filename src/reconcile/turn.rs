@@ -214,10 +214,11 @@ impl Reconciler {
         let Judged { plan, observation, unread, packed, sync_state, readings: _ } = judged;
         let customer = plan.name.clone();
         if may_write(&plan) {
-            if let Some(measures) = &plan.consequences.measures
+            // A commit wrote them with what they led to.
+            if let (None, Some(measures)) = (wrote, &plan.consequences.measures)
                 && *measures != observation.register.measures
             {
-                self.register.record_measures(&customer, measures).await?;
+                self.register.record_measures(&customer, measures, plan.register_revision).await?;
             }
             if let Some(packed) = packed {
                 self.keep(&customer, packed).await;

@@ -69,6 +69,7 @@ laws! {
     a_delivery_that_is_not_there_cannot_be_marked
     bookkeeping_raises_no_revision
     measures_of_a_source_stay_until_it_is_measured_again
+    measures_come_with_what_they_led_to_or_not_at_all
     readings_are_kept_whole_and_those_that_are_the_same_change_their_time
     of_two_that_go_on_from_one_sync_state_the_first_counts
     only_accounts_that_were_removed_before_the_moment_are_forgotten
@@ -582,7 +583,7 @@ async fn a_delivery_that_is_not_there_cannot_be_marked(register: &dyn Register, 
     }
 }
 
-async fn bookkeeping_raises_no_revision(register: &dyn Register, _: &dyn Outbox) {
+async fn bookkeeping_raises_no_revision(register: &dyn Register, outbox: &dyn Outbox) {
     let ready = CustomerStatus {
         customer: "contoso".into(),
         state: "ready".into(),
@@ -605,14 +606,17 @@ async fn bookkeeping_raises_no_revision(register: &dyn Register, _: &dyn Outbox)
         ..ready.clone()
     };
     register.record_status(&ready, &[]).await.unwrap();
-    register.record_status(&unreadable, &[]).await.unwrap();
+    // Somebody is told of a customer that fails at its very first turn, too.
+    register.record_status(&unreadable, &[delivery("hook", "adatum/1/failed")]).await.unwrap();
     assert_eq!(register.statuses().await.unwrap(), [unreadable.clone(), ready.clone()]);
+    let due = outbox.due(at(9), 10).await.unwrap();
+    assert_eq!(due.iter().map(|one| one.customer.as_str()).collect::<Vec<_>>(), ["adatum"]);
     let later = CustomerStatus { last_attempt: at(9), last_success: None, ..ready };
     register.record_status(&later, &[]).await.unwrap();
     assert_eq!(register.statuses().await.unwrap(), [unreadable, later]);
 
     let measures = Measures { tenant: Some(vec![Guid::from_u128(1)]), ..Measures::default() };
-    register.record_measures("contoso", &measures).await.unwrap();
+    register.record_measures("contoso", &measures, 0).await.unwrap();
     let state = register.load("contoso").await.unwrap();
     assert_eq!((state.revision, state.measures), (0, measures));
     assert!(register.customers().await.unwrap().is_empty(), "only a commit makes a customer known");
@@ -632,7 +636,7 @@ async fn measures_of_a_source_stay_until_it_is_measured_again(register: &dyn Reg
             ("branch".into(), Sighting { server: "ldap://branch".into(), out: Vec::new() }),
         ]),
     };
-    register.record_measures("contoso", &all).await.unwrap();
+    register.record_measures("contoso", &all, 0).await.unwrap();
     assert_eq!(register.load("contoso").await.unwrap().measures, all);
     let moved = Sighting { server: "CN=DC2".into(), out: Vec::new() };
     let some = Measures {
@@ -640,15 +644,31 @@ async fn measures_of_a_source_stay_until_it_is_measured_again(register: &dyn Reg
         sightings: BTreeMap::from([("main".into(), moved.clone())]),
         ..Measures::default()
     };
-    register.record_measures("contoso", &some).await.unwrap();
+    register.record_measures("contoso", &some, 0).await.unwrap();
     let mut expected = all;
     expected.sightings.insert("main".into(), moved);
     expected.directories.insert("main".into(), ids(&[1]));
     assert_eq!(register.load("contoso").await.unwrap().measures, expected);
     assert_eq!(register.load("fabrikam").await.unwrap().measures, Measures::default());
     let none = Measures { tenant: Some(Vec::new()), ..Measures::default() };
-    register.record_measures("contoso", &none).await.unwrap();
+    register.record_measures("contoso", &none, 0).await.unwrap();
     assert_eq!(register.load("contoso").await.unwrap().measures.tenant, Some(Vec::new()));
+}
+
+async fn measures_come_with_what_they_led_to_or_not_at_all(register: &dyn Register, _: &dyn Outbox) {
+    let seen_at = |server: &str| Measures {
+        sightings: BTreeMap::from([("main".into(), Sighting { server: server.into(), out: Vec::new() })]),
+        ..Measures::default()
+    };
+    let with = |revision, server| Commit { measures: Some(seen_at(server)), ..small("contoso", revision) };
+    register.commit(with(0, "dc1")).await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().measures, seen_at("dc1"));
+    register.commit(with(0, "dc2")).await.unwrap_err();
+    // Readings from before somebody else wrote are older than what that one saw.
+    register.record_measures("contoso", &seen_at("dc3"), 0).await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().measures, seen_at("dc1"));
+    register.record_measures("contoso", &seen_at("dc3"), 1).await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().measures, seen_at("dc3"));
 }
 
 async fn readings_are_kept_whole_and_those_that_are_the_same_change_their_time(

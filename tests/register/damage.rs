@@ -9,11 +9,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use intake::adapters::store::connection::Store;
 use intake::model::guid::Guid;
 use intake::model::register::{Commit, Measures, Sighting};
+use intake::ports::outbox::Outbox as _;
 use intake::ports::register::{ChainCheck, Register as _, RegisterFault, RegisterReader as _};
 
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::sample::{Folder, account, commit, event, raw, small, tamper, url, whole};
+use super::sample::{Folder, account, at, commit, event, raw, small, tamper, url, whole};
 
 /// A fault with its causes, as a person sees it.
 fn told(fault: &RegisterFault) -> String {
@@ -269,9 +270,12 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_hol
     .await;
     let store = folder.open().await;
     assert_eq!(store.load("contoso").await.unwrap().accounts, [account(1)]);
+    // The outbox is another table since, with all that waits in it.
+    let due = store.due(at(99), 10).await.unwrap();
+    assert_eq!(due.iter().map(|one| (one.id, one.key.as_str())).collect::<Vec<_>>(), [(1, "contoso-0")]);
     let seen = Sighting { server: "CN=DC1".into(), out: vec![Guid::from_u128(7)] };
     let measures = Measures { sightings: BTreeMap::from([("main".into(), seen)]), ..Measures::default() };
-    store.record_measures("contoso", &measures).await.unwrap();
+    store.record_measures("contoso", &measures, 1).await.unwrap();
     assert_eq!(store.load("contoso").await.unwrap().measures, measures);
 }
 
@@ -290,6 +294,7 @@ const OLD_EVENTS: &str = r#"
     UPDATE customers SET events = 2,
         last_hash = 'sha256:c123a8bd65750a6d29c9e5f14b75f5729ecfa88f1ee2faaa2856382fcbf63867';
     ALTER TABLE events DROP COLUMN readings;
+    DROP TABLE sync_states;
     PRAGMA user_version = 5"#;
 
 #[tokio::test]

@@ -158,6 +158,7 @@ pub(crate) fn commit(customer: &str, expected_revision: u64) -> Commit {
         deliveries: Vec::new(),
         pins: Pins::default(),
         holds: Vec::new(),
+        measures: None,
     }
 }
 

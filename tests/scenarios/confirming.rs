@@ -327,12 +327,38 @@ async fn while_a_source_is_silent_nobody_goes_and_the_others_go_on() {
     }
 }
 
-#[tokio::test]
-async fn nobody_is_asked_for_whose_removal_is_held() {
+/// Thirty of fifty left.
+fn thirty_left() -> Stage {
     let leavers: Vec<String> = (501..=530)
         .map(|guid| format!("{{sam: left{guid}, guid: {guid}, linked: {}}}", guid + 100))
         .collect();
-    let listed = Stage::of(&format!("crowd: 20\nregister: {{accounts: [{}]}}\n", leavers.join(", ")));
+    Stage::of(&format!("crowd: 20\nregister: {{accounts: [{}]}}\n", leavers.join(", ")))
+}
+
+#[tokio::test]
+async fn an_approval_is_not_used_up_while_a_source_is_silent() {
+    for is_recorded in [true, false] {
+        let mut listed = thirty_left();
+        if is_recorded {
+            listed.turn();
+        }
+        let approval = listed.approve();
+        let (judged, _) = judge(&listed, Now::Silence).await;
+        assert_eq!(judged.plan.state, CustomerState::Unreadable);
+        let holds = &judged.plan.consequences.holds;
+        assert!(holds.iter().all(|hold| hold.used_at.is_none()), "{holds:?}");
+        assert_eq!(holds.len(), usize::from(is_recorded), "nothing is held under an approval that counts");
+        listed.observation.register.holds.clone_from(holds);
+        let (judged, _) = judge(&listed, as_in(&listed)).await;
+        assert_eq!(operations(&judged.plan).len(), 30);
+        let used = judged.plan.consequences.holds.iter().find(|hold| hold.approval == approval);
+        assert!(used.is_some_and(|hold| hold.used_at.is_some()));
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_whose_removal_is_held() {
+    let listed = thirty_left();
     let (judged, asked) = judge(&listed, as_in(&listed)).await;
     assert_eq!(judged.plan.state, CustomerState::Held);
     assert_eq!(asked, (Vec::new(), Vec::new()));

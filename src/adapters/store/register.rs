@@ -149,10 +149,20 @@ impl Register for Store {
     }
 
     /// A source that is not among the measures keeps the one it had.
-    async fn record_measures(&self, customer: &str, measures: &Measures) -> Result<(), RegisterFault> {
+    async fn record_measures(
+        &self,
+        customer: &str,
+        measures: &Measures,
+        revision: u64,
+    ) -> Result<(), RegisterFault> {
         let (customer, measures) = (customer.to_owned(), measures.clone());
-        self.write(|connection| {
-            Box::pin(async move { bookkeeping::write_measures(connection, &customer, &measures).await })
+        self.write(move |connection| {
+            Box::pin(async move {
+                if customers::read(connection, &customer).await?.revision != revision {
+                    return Ok(());
+                }
+                bookkeeping::write_measures(connection, &customer, &measures).await
+            })
         })
         .await
     }
@@ -200,5 +210,8 @@ async fn write(connection: &mut SqliteConnection, commit: Commit) -> Result<Comm
     audit::append(connection, links).await?;
     outbox::write(connection, &commit.customer, &commit.deliveries, commit.at).await?;
     customers::write_holds(connection, &commit.customer, &commit.holds).await?;
+    if let Some(measures) = &commit.measures {
+        bookkeeping::write_measures(connection, &commit.customer, measures).await?;
+    }
     Ok(Committed { revision, head: head.told()? })
 }

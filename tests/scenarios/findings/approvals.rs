@@ -54,6 +54,22 @@ register:
 }
 
 #[test]
+fn an_approval_expires_also_while_its_set_is_not_held() {
+    let mut stage = thirty_leave("");
+    stage.turn();
+    let approval = stage.approve();
+    // Before it counts one of the thirty comes back for a while: another set, and another hold.
+    let known = stage.account("gone1").clone();
+    stage.observation.register.accounts.retain(|account| account.key != known.key);
+    assert_ne!(stage.turn().approval, Some(approval));
+    stage.observation.register.accounts.push(known);
+    stage.at("2026-01-29T12:00:01Z");
+    let plan = stage.turn();
+    assert_eq!(plan.approval, Some(approval));
+    assert_eq!((count(&plan, Action::Hold), count(&plan, Action::Remove)), (30, 0));
+}
+
+#[test]
 fn an_approval_of_another_source_approves_no_removal() {
     let mut stage = another_tenant(1);
     stage.approve();
