@@ -13,6 +13,7 @@ use crate::cli::saved_plan::{self, SavedPlan};
 use crate::cli::selection::{approve, choose};
 use crate::cli::session::Session;
 use crate::cli::wiring::{self, CheckedTree, Operator, Store, SystemClock};
+use crate::config::person;
 use crate::daemon::signals::listen_to_stop;
 use crate::model::digest::Digest;
 use crate::model::text::Text;
@@ -63,7 +64,7 @@ async fn apply(
         Err(failure) if saved.is_some() => return Err(stale(&failure.what)),
         jobs => jobs?,
     };
-    approve(&mut jobs, &arguments.approve);
+    approve(&mut jobs, &arguments.approve, &person::name());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let judge = Judge::new(session.observer(&arguments.tree.tree, operator, register));
     let reconciler = Reconciler::open(

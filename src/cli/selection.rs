@@ -95,11 +95,12 @@ fn find<'a>(all: &BTreeSet<&'a Text>, name: &str) -> Result<&'a Text, Failure> {
     })
 }
 
-/// Lets held removals of these digests go ahead, as if the customers' files said so.
-pub fn approve(jobs: &mut [Job], digests: &[Digest]) {
+/// Lets held removals of these digests go ahead, as if the customers' files said so. `who` is who says it.
+pub fn approve(jobs: &mut [Job], digests: &[Digest], who: &Text) {
     for job in jobs {
         if let Job::Listed(customer) = job {
-            Arc::make_mut(customer).approve_once.extend(digests);
+            let approved = digests.iter().map(|digest| (*digest, who.clone()));
+            Arc::make_mut(customer).approve_once.extend(approved);
         }
     }
 }
@@ -169,8 +170,8 @@ mod tests {
     #[test]
     fn an_approval_counts_for_this_run_alone() {
         let mut jobs = choose(&fleet(&["a"]), &[], &[]).expect("jobs");
-        approve(&mut jobs, &[Digest::of(b"held")]);
+        approve(&mut jobs, &[Digest::of(b"held")], &Text::from("jane"));
         let Job::Listed(customer) = &jobs[0] else { panic!("listed") };
-        assert!(customer.approve_once.contains(&Digest::of(b"held")));
+        assert!(customer.approve_once.contains_key(&Digest::of(b"held")));
     }
 }

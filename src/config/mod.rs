@@ -3,4 +3,5 @@
 pub mod managed_identity;
 pub mod operator;
 pub mod operator_document;
+pub mod person;
 pub mod secrets;

@@ -195,7 +195,7 @@ fn describe_flapping(
 pub fn is_approved(customer: &Customer, holds: &[Hold], digest: Digest, at: Timestamp) -> bool {
     let hold = holds.iter().find(|hold| hold.approval == digest);
     let counts = hold.is_none_or(|hold| hold.used_at.is_none() && !has_expired(hold, at));
-    (customer.approve.contains(&digest) || customer.approve_once.contains(&digest)) && counts
+    (customer.approve.contains(&digest) || customer.approve_once.contains_key(&digest)) && counts
 }
 
 fn has_expired(hold: &Hold, at: Timestamp) -> bool {

@@ -1,5 +1,7 @@
 //! A plan: what would be done, to whom and why. Its JSON form is the public one.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -68,6 +70,8 @@ pub struct Consequences {
     pub pins: Pins,
     /// The holds as they are from then on.
     pub holds: Vec<Hold>,
+    /// Who approved what by command; what is approved and not here the customer's file approves.
+    pub approved_by: BTreeMap<Digest, Text>,
     /// Whether the customer is suspended: then nothing of the plan is written.
     pub suspended: bool,
     /// What `source-shrunk` measures by next time; `None` where removals were held or a reading

@@ -35,6 +35,8 @@ pub fn plan_and<T>(
 ) -> T {
     let mut draft = Draft::new(customer.name.clone(), &observation.register);
     draft.plan.consequences.suspended = customer.suspend;
+    let by_command = customer.approve_once.iter().filter(|(digest, _)| !customer.approve.contains(*digest));
+    draft.plan.consequences.approved_by = by_command.map(|(digest, who)| (*digest, who.clone())).collect();
     let is_invalid = !customer.invalid.is_empty()
         || customer.imports.values().any(|imports| matches!(imports, Imports::Invalid(_)));
     if !customer.invalid.is_empty() {

@@ -47,7 +47,7 @@ pub struct Customer {
     /// Digests of held removals that may go ahead, by the customer's document.
     pub approve: BTreeSet<Digest>,
     /// Digests that somebody approves for this one run.
-    pub approve_once: BTreeSet<Digest>,
+    pub approve_once: BTreeMap<Digest, Text>,
     /// Accounts that are never removed.
     pub protect: Vec<AccountPattern>,
     /// Which policies apply, per account type. No entry: none applies.
@@ -71,7 +71,7 @@ impl Customer {
             upn_suffixes: BTreeMap::new(),
             matches: Vec::new(),
             approve: BTreeSet::new(),
-            approve_once: BTreeSet::new(),
+            approve_once: BTreeMap::new(),
             protect: Vec::new(),
             imports: BTreeMap::new(),
             options: BTreeMap::new(),

@@ -40,7 +40,7 @@ pub fn commit_of(
         }
     }
     let held_anew = new_holds(plan, register);
-    hold_events(plan, &held_anew, &used_holds(plan, register), &mut events);
+    hold_events(plan, &held_anew, &used_holds(plan, register), stamp, &mut events);
     pin_events(&register.pins, &plan.consequences.pins, &mut events);
 
     let holds_changed = plan.consequences.holds != register.holds;
@@ -230,7 +230,13 @@ fn used_holds<'a>(plan: &'a CustomerPlan, register: &RegisterState) -> Vec<&'a H
     plan.consequences.holds.iter().filter(|hold| hold.used_at.is_some() && !was_used(hold)).collect()
 }
 
-fn hold_events(plan: &CustomerPlan, held_anew: &[&Hold], used_now: &[&Hold], events: &mut Vec<NewEvent>) {
+fn hold_events(
+    plan: &CustomerPlan,
+    held_anew: &[&Hold],
+    used_now: &[&Hold],
+    stamp: &Stamp,
+    events: &mut Vec<NewEvent>,
+) {
     let by_action = |action: Action| -> Vec<&Operation> {
         plan.operations.iter().filter(|operation| operation.action == action).collect()
     };
@@ -245,12 +251,16 @@ fn hold_events(plan: &CustomerPlan, held_anew: &[&Hold], used_now: &[&Hold], eve
         });
     }
     for hold in used_now {
+        let by = match plan.consequences.approved_by.get(&hold.approval) {
+            Some(who) => json!({"command": who}),
+            None => json!({"tree": stamp.tree_revision}),
+        };
         let let_go: Vec<&Operation> = plan.operations.iter().filter(|operation| operation.approved).collect();
         events.push(NewEvent {
             kind: EventKind::HoldApproved,
             account: None,
             subject: plan.name.clone(),
-            details: json!({"approval": hold.approval, "removals": let_go}),
+            details: json!({"approval": hold.approval, "by": by, "removals": let_go}),
         });
     }
 }
@@ -452,6 +462,10 @@ mod tests {
             AccountState::Removed { since: moment(NOW), reason: Verdict::Unlicensed, approved: true }
         );
         assert_eq!(kinds(&commit), ["account.pended", "account.removed", "hold.approved"]);
+        assert_eq!(commit.events[2].details["by"], json!({"tree": "tree-2"}));
+        plan.consequences.approved_by = BTreeMap::from([(Digest::of(b"held"), Text::from("jane"))]);
+        let commit = committed(&plan, &register(vec![account(1), account(2)]), &[]).expect("a commit");
+        assert_eq!(commit.events[2].details["by"], json!({"command": "jane"}));
         // Only what nobody approved counts towards the limit.
         assert_eq!(commit.accounts[0].removal_began_at, Some(moment(NOW)));
         assert_eq!(commit.accounts[1].removal_began_at, None);

@@ -108,6 +108,10 @@ fn held_and_approved_removals_are_told_of_with_the_account() {
     assert_eq!(kinds(&of("person2")), ["account.added"]);
     let held = told(&here, &["--kind", "hold.recorded", "--kind", "hold.approved"]);
     assert_eq!(kinds(&held), ["hold.recorded", "hold.approved"]);
+    let events = here.events();
+    let approved = events.iter().find(|event| event["kind"] == "hold.approved").expect("an event");
+    let who = approved["details"]["by"]["command"].as_str().expect("who");
+    assert!(!who.is_empty(), "{approved}");
     assert_eq!(kinds(&told(&here, &["--kind", "hold.recorded", "--account", "person4"])), ["hold.recorded"]);
 }
 

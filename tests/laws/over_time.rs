@@ -50,7 +50,7 @@ async fn live(story: &Story, store: &Store) -> Vec<Moment> {
         let mut plan = plan_customer(&customer, &seen);
         if let (Some(approval), true) = (plan.approval, *approves) {
             write(store, &plan, &seen, number).await;
-            customer.approve_once.insert(approval);
+            customer.approve_once.insert(approval, Text::from("somebody"));
             plan = plan_customer(&customer, &observed(load().await));
         }
         write(store, &plan, &observed(load().await), number).await;
