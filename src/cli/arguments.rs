@@ -1,8 +1,10 @@
 //! What may be typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::model::digest::Digest;
 use crate::model::duration::Seconds;
@@ -17,6 +19,44 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Arguments {
+    /// Reads what was typed, its own name first.
+    ///
+    /// # Errors
+    /// If it means nothing, help that was asked for among it.
+    pub fn read(typed: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let arguments = Self::try_parse_from(typed)?;
+        let format = arguments.common.format;
+        match format.is_only_for(&arguments.command) {
+            None => Ok(arguments),
+            Some((command, here)) => {
+                let format = format.to_possible_value();
+                let format = format.as_ref().map_or("", |format| format.get_name());
+                let what = format!("`--format {format}` is for `{command}`; this command takes {here}");
+                Err(Self::command().error(ErrorKind::InvalidValue, what))
+            }
+        }
+    }
+}
+
+impl Format {
+    /// Returns which command alone writes so, and what the one that was typed takes, if it is another one.
+    fn is_only_for(self, typed: &Command) -> Option<(&'static str, &'static str)> {
+        let here = match typed {
+            Command::Plan(_) => "text, json or markdown",
+            Command::Validate(_) => "text, json, github or sarif",
+            _ => "text or json",
+        };
+        match (self, typed) {
+            (Self::Text | Self::Json, _)
+            | (Self::Markdown, Command::Plan(_))
+            | (Self::Github | Self::Sarif, Command::Validate(_)) => None,
+            (Self::Markdown, _) => Some(("plan", here)),
+            (Self::Github | Self::Sarif, _) => Some(("validate", here)),
+        }
+    }
 }
 
 /// What every command takes.
@@ -36,8 +76,8 @@ pub struct Common {
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// How the log is written to stderr
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub log_format: Format,
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
     /// Tells more; twice: everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
@@ -97,6 +137,9 @@ pub struct PlanArguments {
     /// Saves the plan, for `apply --plan`
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Shows ids in place of names, also in the file of `--out`
+    #[arg(long)]
+    pub redact: bool,
 }
 
 /// What `apply` takes.
@@ -186,9 +229,24 @@ pub struct SchemaArguments {
     pub folder: PathBuf,
 }
 
-/// How something is written.
+/// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// A comment on a pull request (`plan`)
+    Markdown,
+    /// Annotations of a GitHub workflow (`validate`)
+    Github,
+    /// SARIF 2.1.0, for code scanning and editors (`validate`)
+    Sarif,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
     /// For people
     Text,
     /// For programs
@@ -208,8 +266,6 @@ pub enum Colour {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -227,5 +283,23 @@ mod tests {
         assert!(Arguments::try_parse_from(["intake", "plan", "--max-wait", "soon"]).is_err());
         assert!(Arguments::try_parse_from(["intake", "apply", "--approve", "sha256:1"]).is_err());
         assert!(Arguments::try_parse_from(["intake"]).is_err());
+    }
+
+    #[test]
+    fn a_format_of_another_command_is_an_error_that_names_what_is_possible() {
+        let read = |line: &str| Arguments::read(line.split(' ').map(OsString::from));
+        for fits in ["plan --format markdown", "validate --format github", "validate --format sarif"] {
+            assert!(read(&format!("intake {fits}")).is_ok(), "{fits}");
+        }
+        for (typed, command, here) in [
+            ("apply --format markdown", "`plan`", "text or json"),
+            ("plan --format sarif", "`validate`", "text, json or markdown"),
+            ("validate --format markdown", "`plan`", "text, json, github or sarif"),
+            ("status --format github", "`validate`", "text or json"),
+        ] {
+            let told = read(&format!("intake {typed}")).expect_err(typed).to_string();
+            assert!(told.contains(command) && told.contains(here), "{told}");
+        }
+        assert!(read("intake plan --log-format markdown").is_err());
     }
 }

@@ -3,8 +3,6 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::Parser as _;
-
 use crate::cli::arguments::{Arguments, Command};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Colours, Output};
@@ -20,7 +18,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let program =
         arguments.first().map_or_else(|| "intake".into(), |name| name.to_string_lossy().into_owned());
-    let Arguments { common, command } = match Arguments::try_parse_from(arguments) {
+    let Arguments { common, command } = match Arguments::read(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are results; everything else is an error, and 2 would mean changes.

@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::cli::arguments::{Command, Common, Format};
+use crate::cli::arguments::{Command, Common, LogFormat};
 use crate::cli::progress::Bar;
 
 /// Starts the log, once a process. A controller tells what it does; other commands have results
@@ -31,7 +31,7 @@ pub fn start(common: &Common, command: &Command, coloured: bool, bar: &Bar) {
     let registry = tracing_subscriber::registry();
     // A second start, as tests do, changes nothing.
     let _ = match common.log_format {
-        Format::Text => {
+        LogFormat::Text => {
             let layer = tracing_subscriber::fmt::layer()
                 .with_writer(writer)
                 .with_ansi(coloured)
@@ -39,7 +39,7 @@ pub fn start(common: &Common, command: &Command, coloured: bool, bar: &Bar) {
                 .with_filter(filter);
             registry.with(layer).try_init()
         }
-        Format::Json => {
+        LogFormat::Json => {
             let layer = tracing_subscriber::fmt::layer()
                 .json()
                 .flatten_event(true)
