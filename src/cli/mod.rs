@@ -1,6 +1,7 @@
 //! Commands, output and exit codes: the only place that prints.
 
 pub mod accounts;
+pub mod annotations;
 pub mod apply;
 pub mod arguments;
 pub mod discover;
@@ -14,6 +15,7 @@ pub mod plan;
 pub mod progress;
 pub mod round;
 pub mod run;
+pub mod sarif;
 pub mod saved_plan;
 pub mod schema;
 pub mod selection;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::adapters::folder::read_tree;
 use crate::adapters::folder_watch::FolderWatch;
@@ -65,7 +64,7 @@ pub struct ShownProblem {
     /// With the line of the file, for people; ends with a line break.
     pub drawn: String,
     /// For programs.
-    pub json: Value,
+    pub problem: Problem,
 }
 
 /// An opened store.
@@ -179,12 +178,12 @@ pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<Ch
             .hint("name the folder that holds the YAML files of customers and policies"));
     }
     let checked = check(&files, &operator.settings.limits);
-    let show = |problem: &Problem| ShownProblem {
-        line: problem.to_string(),
-        drawn: problem.render(coloured),
-        json: serde_json::to_value(problem).unwrap_or_default(),
-    };
-    Ok(CheckedTree { fleet: checked.fleet, problems: checked.problems.iter().map(show).collect() })
+    let problems = checked.problems.iter().map(|problem| show(problem, coloured)).collect();
+    Ok(CheckedTree { fleet: checked.fleet, problems })
+}
+
+fn show(problem: &Problem, coloured: bool) -> ShownProblem {
+    ShownProblem { line: problem.to_string(), drawn: problem.render(coloured), problem: problem.clone() }
 }
 
 /// Whether a file holds more than comments and separators. What cannot be read may.

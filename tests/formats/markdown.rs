@@ -1,8 +1,7 @@
 //! A plan as a comment on a pull request, rendered by GitHub's own renderer: whatever a directory holds, no
 //! tag, link, mention, reference or cell comes out of it.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use intake::model::account::{AccountKey, AccountType, Profile, Source, Verdict};
 use intake::model::digest::Digest;
@@ -18,6 +17,7 @@ use serde_json::Value;
 
 use crate::support::intake::Installation;
 use crate::support::others::Others;
+use crate::support::process::run_with_input;
 
 /// What a plan's comment is made of, and nothing else.
 const OURS: [&str; 17] = [
@@ -124,18 +124,10 @@ fn full_of(text: &str) -> Plan {
 /// What GitHub's renderer makes of a text.
 fn rendered(markdown: &str) -> Value {
     let others = Others::get();
-    let mut renderer = Command::new(others.python())
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("PYTHONIOENCODING", "utf-8")
-        .arg(others.program("render_markdown.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("Python starts");
-    renderer.stdin.take().expect("a pipe").write_all(markdown.as_bytes()).expect("written");
-    let output = renderer.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{markdown}");
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    let mut renderer = Command::new(others.python());
+    renderer.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONIOENCODING", "utf-8");
+    let seen = run_with_input(renderer.arg(others.program("render_markdown.py")), markdown);
+    serde_json::from_str(&seen).expect("JSON")
 }
 
 fn texts<'v>(value: &'v Value, field: &str) -> Vec<&'v str> {
