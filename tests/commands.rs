@@ -9,6 +9,7 @@ mod domains;
 mod exit_codes;
 mod findings;
 mod fleet;
+mod init;
 mod isolation;
 mod refresh;
 mod streams;

@@ -3,4 +3,5 @@
 mod annotations;
 mod editors;
 mod markdown;
+mod pipelines;
 mod redaction;

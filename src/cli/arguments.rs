@@ -113,6 +113,8 @@ pub enum Command {
     Status(TreeArgument),
     /// Lists the audit record
     History(HistoryArguments),
+    /// Starts a tree for a newcomer: a customer, a policy, schemas, an operator's file and a pipeline
+    Init(InitArguments),
     /// Writes the JSON Schemas of policy files
     Schema(SchemaArguments),
 }
@@ -219,6 +221,37 @@ pub struct HistoryArguments {
     /// Checks that nothing in the record was changed, removed or reordered
     #[arg(long)]
     pub verify: bool,
+}
+
+/// What `init` takes; `--customer` names the first customer.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// The folder to start in; what is there already is never overwritten
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub folder: PathBuf,
+    /// The customer's Active Directory domain by its DNS name: contoso.test
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// The address of a domain controller; may be given several times [default: ldaps://dc1.DOMAIN]
+    #[arg(long = "url", value_name = "URL")]
+    pub urls: Vec<String>,
+    /// The customer's Microsoft 365 tenant: a verified domain or the id
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    /// The pipeline that checks the tree and shows plans on pull requests [default: none]
+    #[arg(long, value_enum)]
+    pub ci: Option<Pipeline>,
+}
+
+/// Where pipelines run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pipeline {
+    /// GitHub Actions
+    Github,
+    /// GitLab CI
+    Gitlab,
+    /// Nowhere
+    None,
 }
 
 /// What `schema` takes.

@@ -8,7 +8,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Colours, Output};
 use crate::cli::progress::Bar;
 use crate::cli::session::Session;
-use crate::cli::{accounts, apply, discover, explain, history, logging, plan, run, schema, status, validate};
+use crate::cli::{
+    accounts, apply, discover, explain, history, init, logging, plan, run, schema, status, validate,
+};
 
 /// How long reads that nobody waits for any more may keep the program from ending.
 const LAST_WAIT: Duration = Duration::from_millis(500);
@@ -63,6 +65,7 @@ async fn dispatch(session: &mut Session, command: &Command) -> Result<Exit, Fail
         Command::Accounts(_) => accounts::run(session).await,
         Command::Status(_) => status::run(session).await,
         Command::History(arguments) => history::run(session, arguments).await,
+        Command::Init(arguments) => init::run(session, arguments),
         Command::Schema(arguments) => schema::run(session, arguments),
     }
 }

@@ -9,6 +9,8 @@ pub mod entry;
 pub mod exit;
 pub mod explain;
 pub mod history;
+pub mod init;
+pub mod init_files;
 pub mod logging;
 pub mod output;
 pub mod plan;

@@ -182,6 +182,17 @@ pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<Ch
     Ok(CheckedTree { fleet: checked.fleet, problems })
 }
 
+/// Checks a tree that nobody wrote yet, as without an operator's file.
+///
+/// # Errors
+/// None that can be met: the operator's defaults hold.
+pub fn check_texts(files: impl Iterator<Item = (PathBuf, String)>) -> Result<Vec<ShownProblem>, Failure> {
+    let files: Vec<TreeFile> =
+        files.map(|(path, text)| TreeFile { path, content: Ok(text.into_bytes()) }).collect();
+    let checked = check(&files, &operator(None)?.settings.limits);
+    Ok(checked.problems.iter().map(|problem| show(problem, false)).collect())
+}
+
 fn show(problem: &Problem, coloured: bool) -> ShownProblem {
     ShownProblem { line: problem.to_string(), drawn: problem.render(coloured), problem: problem.clone() }
 }

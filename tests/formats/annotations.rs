@@ -159,3 +159,36 @@ fn sarif_is_what_the_standard_wants() {
     assert_eq!(related["message"]["text"], "the first one");
     assert_eq!(related["physicalLocation"]["region"]["startLine"], 3);
 }
+
+/// A tree for each rule, with one thing wrong in it; the operator's file has no connections.
+const WRONG: [(&str, &str); 9] = [
+    ("syntax", "spec: [\n"),
+    ("missing-key", "spec: {}\n"),
+    ("unknown-key", "spec: {tenant: {snapshot: {file: x.json}}, tenent: 1}\n"),
+    ("wrong-type", "spec: {tenant: {snapshot: {file: x.json}}, suspend: [1]}\n"),
+    ("malformed-value", "spec: {tenant: {snapshot: {file: ../x.json}}}\n"),
+    ("duplicate", "spec: {tenant: {snapshot: {file: x.json}}, suspend: true, suspend: true}\n"),
+    ("unknown-reference", "spec: {tenant: {graph: {tenantId: contoso.com, connection: partner}}}\n"),
+    ("conflict", "spec: {tenant: {graph: {tenantId: contoso.com, connection: partner, cloud: global}}}\n"),
+    (
+        "not-permitted",
+        "spec: {directories: [{ldap: {urls: [\"ldap://dc1.contoso.test\"], bind: {dn: \"CN=x,DC=contoso,DC=test\", \
+         passwordFrom: {env: INTAKE_SECRET_CONTOSO__LDAP}}}}]}\n",
+    ),
+];
+
+#[test]
+fn every_rule_is_told_by_a_tree_that_breaks_it() {
+    let many: String = (0..1_005).map(|number| format!("key{number}: 1, ")).collect();
+    let many = format!("spec: {{{many}tenant: {{snapshot: {{file: x.json}}}}}}\n");
+    // What nobody counts any more is none of the others.
+    for (rule, spec) in WRONG.into_iter().chain([("invalid", many.as_str())]) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let head = "apiVersion: intake.dev/v1\nkind: Customer\nmetadata: {name: contoso}\n";
+        fs::write(folder.path().join("a.yaml"), format!("{head}{spec}")).expect("written");
+        let log: Value = serde_json::from_str(&validate(folder.path(), "sarif")).expect("JSON");
+        let results = log["runs"][0]["results"].as_array().expect("a list");
+        let rules: Vec<&str> = results.iter().filter_map(|result| result["ruleId"].as_str()).collect();
+        assert!(rules.contains(&rule), "{rule}: {results:#?}");
+    }
+}
