@@ -123,7 +123,7 @@ impl Comment<'_> {
             writeln!(
                 out,
                 "**This is not the whole plan**: a comment holds {LIMIT} characters at most. {command} shows all \
-                 of it, and so does the file that `--out` saved.\n"
+                 of it, and `--out` saves it.\n"
             )?;
         }
         if self.plan.redacted {

@@ -238,3 +238,50 @@ fn the_service_is_hardened_and_right() {
     let judged = analyze(&["security", "--offline=yes", "--no-pager", "--threshold=15"]);
     assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
 }
+
+/// Every file that is built into the program, and every target that Cargo.toml names, from the root.
+fn compiled_in() -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = fs::read_to_string(&path).expect("a source");
+            let named = source.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            let folder = path.parent().expect("a folder");
+            found.extend(named.map(|named| {
+                let file = folder.join(named).canonicalize().expect("a file");
+                file.strip_prefix(root()).expect("of the repository").display().to_string()
+            }));
+        }
+    }
+    assert!(found.len() > 5, "{found:?}");
+    found
+}
+
+#[test]
+fn the_container_is_built_from_all_that_is_compiled_in() {
+    let containerfile = text("deploy/Containerfile");
+    let copied: Vec<&str> = containerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("COPY "))
+        .filter(|line| !line.starts_with("--from"))
+        .flat_map(|line| line.split(' '))
+        .collect();
+    for file in compiled_in() {
+        assert!(copied.iter().any(|folder| file.starts_with(folder)), "{file} is not in {copied:?}");
+    }
+    // Cargo wants a file for each target that is named, whether or not it is built.
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("a manifest");
+    for (kind, folder) in [("[[test]]", "tests"), ("[[bench]]", "benches")] {
+        for target in manifest.split(kind).skip(1) {
+            let name = target.split('"').nth(1).expect("a name");
+            let stub = format!("{folder}/{name}.rs");
+            assert!(containerfile.contains(&stub), "{stub} is not made");
+        }
+    }
+}
