@@ -12,6 +12,7 @@ mod fleet;
 mod history;
 mod history_at;
 mod history_export;
+mod init;
 mod isolation;
 mod notifications;
 mod refresh;

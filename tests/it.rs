@@ -5,6 +5,7 @@
 mod commands;
 mod controller;
 mod directories;
+mod formats;
 mod fuzzed;
 mod house;
 mod laws;

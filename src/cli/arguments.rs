@@ -1,9 +1,11 @@
 //! What may be typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::cli::when::When;
 use crate::model::digest::Digest;
@@ -20,6 +22,47 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Arguments {
+    /// Reads what was typed, its own name first.
+    ///
+    /// # Errors
+    /// If it means nothing, help that was asked for among it.
+    pub fn read(typed: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let arguments = Self::try_parse_from(typed)?;
+        let format = arguments.common.format;
+        match format.is_only_for(&arguments.command) {
+            None => Ok(arguments),
+            Some((command, here)) => {
+                let format = format.to_possible_value();
+                let format = format.as_ref().map_or("", |format| format.get_name());
+                let what = format!("`--format {format}` is for `{command}`; this command takes {here}");
+                Err(Self::command().error(ErrorKind::InvalidValue, what))
+            }
+        }
+    }
+}
+
+impl Format {
+    /// Returns which command alone writes so, and what the one that was typed takes, if it is another one.
+    fn is_only_for(self, typed: &Command) -> Option<(&'static str, &'static str)> {
+        let here = match typed {
+            Command::Plan(_) => "text, json or markdown",
+            Command::Validate(_) => "text, json, github or sarif",
+            Command::History(_) => "text, json or jsonl",
+            _ => "text or json",
+        };
+        match (self, typed) {
+            (Self::Text | Self::Json, _)
+            | (Self::Markdown, Command::Plan(_))
+            | (Self::Github | Self::Sarif, Command::Validate(_))
+            | (Self::Jsonl, Command::History(_)) => None,
+            (Self::Jsonl, _) => Some(("history", here)),
+            (Self::Markdown, _) => Some(("plan", here)),
+            (Self::Github | Self::Sarif, _) => Some(("validate", here)),
+        }
+    }
 }
 
 /// What every command takes.
@@ -76,6 +119,8 @@ pub enum Command {
     Status(TreeArgument),
     /// Lists the audit record
     History(HistoryArguments),
+    /// Starts a tree for a newcomer: a customer, a policy, schemas, an operator's file and a pipeline
+    Init(InitArguments),
     /// Writes the JSON Schemas of policy files
     Schema(SchemaArguments),
 }
@@ -100,6 +145,9 @@ pub struct PlanArguments {
     /// Saves the plan, for `apply --plan`
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Shows ids in place of names, also in the file of `--out`
+    #[arg(long)]
+    pub redact: bool,
 }
 
 /// What `apply` takes.
@@ -206,6 +254,37 @@ fn kinds() -> impl TypedValueParser<Value = EventKind> {
         .try_map(|code| EventKind::from_code(&code).ok_or("no kind of event"))
 }
 
+/// What `init` takes; `--customer` names the first customer.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// The folder to start in; what is there already is never overwritten
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub folder: PathBuf,
+    /// The customer's Active Directory domain by its DNS name: contoso.test
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// The address of a domain controller; may be given several times [default: ldaps://dc1.DOMAIN]
+    #[arg(long = "url", value_name = "URL")]
+    pub urls: Vec<String>,
+    /// The customer's Microsoft 365 tenant: a verified domain or the id
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    /// The pipeline that checks the tree and shows plans on pull requests [default: none]
+    #[arg(long, value_enum)]
+    pub ci: Option<Pipeline>,
+}
+
+/// Where pipelines run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pipeline {
+    /// GitHub Actions
+    Github,
+    /// GitLab CI
+    Gitlab,
+    /// Nowhere
+    None,
+}
+
 /// What `schema` takes.
 #[derive(Debug, Args)]
 pub struct SchemaArguments {
@@ -214,15 +293,21 @@ pub struct SchemaArguments {
     pub folder: PathBuf,
 }
 
-/// How something is written.
+/// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people
     Text,
     /// For programs
     Json,
-    /// For programs, one object a line (`history` only)
+    /// For programs, one object a line (`history`)
     Jsonl,
+    /// A comment on a pull request (`plan`)
+    Markdown,
+    /// Annotations of a GitHub workflow (`validate`)
+    Github,
+    /// SARIF 2.1.0, for code scanning and editors (`validate`)
+    Sarif,
 }
 
 /// How the log is written.
@@ -247,8 +332,6 @@ pub enum Colour {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -266,5 +349,30 @@ mod tests {
         assert!(Arguments::try_parse_from(["intake", "plan", "--max-wait", "soon"]).is_err());
         assert!(Arguments::try_parse_from(["intake", "apply", "--approve", "sha256:1"]).is_err());
         assert!(Arguments::try_parse_from(["intake"]).is_err());
+    }
+
+    #[test]
+    fn a_format_of_another_command_is_an_error_that_names_what_is_possible() {
+        let read = |line: &str| Arguments::read(line.split(' ').map(OsString::from));
+        for fits in [
+            "plan --format markdown",
+            "validate --format github",
+            "validate --format sarif",
+            "history --format jsonl",
+        ] {
+            assert!(read(&format!("intake {fits}")).is_ok(), "{fits}");
+        }
+        for (typed, command, here) in [
+            ("apply --format markdown", "`plan`", "text or json"),
+            ("plan --format sarif", "`validate`", "text, json or markdown"),
+            ("validate --format markdown", "`plan`", "text, json, github or sarif"),
+            ("status --format github", "`validate`", "text or json"),
+            ("plan --format jsonl", "`history`", "text, json or markdown"),
+            ("history --format sarif", "`validate`", "text, json or jsonl"),
+        ] {
+            let told = read(&format!("intake {typed}")).expect_err(typed).to_string();
+            assert!(told.contains(command) && told.contains(here), "{told}");
+        }
+        assert!(read("intake plan --log-format markdown").is_err());
     }
 }

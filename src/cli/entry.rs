@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::Parser as _;
-
-use crate::cli::arguments::{Arguments, Command, Format};
+use crate::cli::arguments::{Arguments, Command};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Colours, Output};
 use crate::cli::progress::Bar;
 use crate::cli::session::Session;
-use crate::cli::{accounts, apply, discover, explain, history, logging, plan, run, schema, status, validate};
+use crate::cli::{
+    accounts, apply, discover, explain, history, init, logging, plan, run, schema, status, validate,
+};
 
 /// How long reads that nobody waits for any more may keep the program from ending.
 const LAST_WAIT: Duration = Duration::from_millis(500);
@@ -20,7 +20,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let program =
         arguments.first().map_or_else(|| "intake".into(), |name| name.to_string_lossy().into_owned());
-    let Arguments { common, command } = match Arguments::try_parse_from(arguments) {
+    let Arguments { common, command } = match Arguments::read(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are results; everything else is an error, and 2 would mean changes.
@@ -55,10 +55,6 @@ fn start(session: &mut Session, command: &Command) -> Result<Exit, Failure> {
 }
 
 async fn dispatch(session: &mut Session, command: &Command) -> Result<Exit, Failure> {
-    if session.common.format == Format::Jsonl && !matches!(command, Command::History(_)) {
-        return Err(Failure::new("`--format jsonl` is for the events of `history`")
-            .hint("`--format json` gives the results of other commands"));
-    }
     match command {
         Command::Validate(arguments) => validate::run(session, arguments),
         Command::Plan(arguments) => plan::run(session, arguments).await,
@@ -69,6 +65,7 @@ async fn dispatch(session: &mut Session, command: &Command) -> Result<Exit, Fail
         Command::Accounts(_) => accounts::run(session).await,
         Command::Status(_) => status::run(session).await,
         Command::History(arguments) => history::run(session, arguments).await,
+        Command::Init(arguments) => init::run(session, arguments),
         Command::Schema(arguments) => schema::run(session, arguments),
     }
 }

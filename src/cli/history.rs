@@ -41,7 +41,6 @@ pub async fn run(session: &mut Session, arguments: &HistoryArguments) -> Result<
     }
     let wanted = Wanted::of(session, arguments, &*register, chosen).await?;
     match session.common.format {
-        Format::Text => list(session, &*register, &wanted).await?,
         Format::Json => {
             let mut forms: Vec<Value> = Vec::new();
             each_page(&*register, &wanted.listing(), |events| {
@@ -52,6 +51,10 @@ pub async fn run(session: &mut Session, arguments: &HistoryArguments) -> Result<
             session.out.json(&json!({"events": forms}))?;
         }
         Format::Jsonl => export(session, &*register, &wanted).await?,
+        // What does not fit was refused when it was typed.
+        Format::Text | Format::Markdown | Format::Github | Format::Sarif => {
+            list(session, &*register, &wanted).await?;
+        }
     }
     Ok(Exit::Done)
 }

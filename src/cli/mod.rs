@@ -1,6 +1,7 @@
 //! Commands, output and exit codes: the only place that prints.
 
 pub mod accounts;
+pub mod annotations;
 pub mod apply;
 pub mod arguments;
 pub mod discover;
@@ -11,12 +12,15 @@ pub mod explain;
 pub mod history;
 pub mod history_at;
 pub mod history_verify;
+pub mod init;
+pub mod init_files;
 pub mod logging;
 pub mod output;
 pub mod plan;
 pub mod progress;
 pub mod round;
 pub mod run;
+pub mod sarif;
 pub mod saved_plan;
 pub mod schema;
 pub mod selection;

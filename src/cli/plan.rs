@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use crate::cli::arguments::PlanArguments;
+use crate::cli::arguments::{Format, PlanArguments};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::round::{Round, exit_of};
 use crate::cli::saved_plan::save;
 use crate::cli::selection::choose;
 use crate::cli::session::{Session, quoted};
 use crate::model::text::inert;
+use crate::plan::markdown;
 use crate::plan::outcome::Plan;
+use crate::plan::redact::redact;
 use crate::plan::report::{self, Style};
 use crate::reconcile::judge::Judge;
 
@@ -26,7 +28,10 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
     let mut round = Round::judge(&judge, jobs, operator.concurrency, &session.bar).await;
     round.keep_fleet_limit(&*register, operator.fleet()).await?;
     let failed = std::mem::take(&mut round.failed);
-    let plan = round.into_plan(&tree.fleet.revision);
+    let mut plan = round.into_plan(&tree.fleet.revision);
+    if arguments.redact {
+        plan = redact(plan);
+    }
 
     show(session, &plan, &arguments.tree.tree)?;
     if let Some(path) = &arguments.out {
@@ -48,11 +53,19 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
 /// # Errors
 /// If stdout cannot be written.
 pub fn show(session: &mut Session, plan: &Plan, root: &Path) -> Result<(), Failure> {
-    if session.is_json() {
-        return session.out.json(plan);
+    match session.common.format {
+        Format::Json => session.out.json(plan),
+        Format::Markdown => session.out.text(&markdown::comment(plan, &tree_as_typed(root))),
+        _ => {
+            let text = text(session, plan, root, session.colours.out)?;
+            session.out.text(&text)
+        }
     }
-    let text = text(session, plan, root, session.colours.out)?;
-    session.out.text(&text)
+}
+
+/// Returns what is typed to name a tree; nothing for the current folder.
+fn tree_as_typed(root: &Path) -> String {
+    if root == Path::new(".") { String::new() } else { quoted(&root.display().to_string()) }
 }
 
 /// Returns a plan of the tree at `root` for people.

@@ -12,6 +12,7 @@ use crate::cli::exit::Failure;
 use crate::cli::output::json_text;
 use crate::model::digest::{Digest, Digester};
 use crate::plan::outcome::{FORMAT_VERSION, Plan};
+use crate::plan::redact::redact;
 
 /// No plan is larger: a million accounts are about a third of it.
 const LARGEST: u64 = 1 << 30;
@@ -29,6 +30,8 @@ pub struct SavedPlan {
     pub digest: Digest,
     /// Whom it is about.
     pub customers: Vec<String>,
+    /// Whether it has ids in place of names: then it is compared without names.
+    redacted: bool,
     lines: String,
     operations: String,
 }
@@ -127,7 +130,8 @@ pub fn load(path: &Path) -> Result<SavedPlan, Failure> {
         all.iter().map(|customer| Some(customer.get("name")?.as_str()?.to_owned())).collect()
     });
     let customers = customers.ok_or_else(|| broken("it has no `customers` with names"))?;
-    Ok(SavedPlan { digest, customers, lines: lines(&value), operations: operations(&value) })
+    let redacted = value.get("redacted").and_then(Value::as_bool).unwrap_or(false);
+    Ok(SavedPlan { digest, customers, redacted, lines: lines(&value), operations: operations(&value) })
 }
 
 /// Puts the seal on a plan that belongs to it as it stands: for tests, that look behind the seal.
@@ -166,14 +170,23 @@ fn digest_value(value: &Value, digester: &mut Digester) {
 }
 
 impl SavedPlan {
+    /// Returns a plan in the form in which this one was saved.
+    fn comparable(&self, plan: &Plan) -> Result<Value, Failure> {
+        let value = if self.redacted {
+            serde_json::to_value(redact(plan.clone()))
+        } else {
+            serde_json::to_value(plan)
+        };
+        value.map_err(|error| Failure::of("cannot compare the plans", &error))
+    }
+
     /// Expects that the file shows the operations of a plan with its digest: whoever looked at it saw
     /// what is applied.
     ///
     /// # Errors
     /// If it shows others.
     pub fn expect_honest(&self, plan: &Plan) -> Result<(), Failure> {
-        let now =
-            serde_json::to_value(plan).map_err(|error| Failure::of("cannot compare the plans", &error))?;
+        let now = self.comparable(plan)?;
         if operations(&now) == self.operations {
             return Ok(());
         }
@@ -188,8 +201,7 @@ impl SavedPlan {
     /// # Errors
     /// If the new plan cannot be written as JSON.
     pub fn difference(&self, plan: &Plan) -> Result<Vec<String>, Failure> {
-        let now =
-            serde_json::to_value(plan).map_err(|error| Failure::of("cannot compare the plans", &error))?;
+        let now = self.comparable(plan)?;
         let now = lines(&now);
         let diff = TextDiff::from_lines(self.lines.as_str(), now.as_str());
         let mut changed = diff.iter_all_changes().filter_map(|change| match change.tag() {
@@ -328,6 +340,22 @@ mod tests {
         assert!(failure.what.contains("other operations"), "{}", failure.what);
         save(&path, &plan).expect("saved");
         load(&path).expect("loaded").expect_honest(&plan).expect("as it is");
+    }
+
+    #[test]
+    fn a_plan_saved_without_names_is_compared_without_names() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("plan.json");
+        let plan = united(vec![operation(Action::Add, 2), operation(Action::Remove, 1)]);
+        save(&path, &redact(plan.clone())).expect("saved");
+        assert!(!fs::read_to_string(&path).expect("a file").to_lowercase().contains("user2"));
+        let saved = load(&path).expect("loaded");
+        saved.expect_honest(&plan).expect("the same plan");
+        let other = united(vec![operation(Action::Add, 2)]);
+        assert!(saved.expect_honest(&other).is_err());
+        let difference = saved.difference(&other).expect("compared");
+        let gone = crate::reconcile::fakes::key(1).id;
+        assert_eq!(difference, [format!("- contoso: remove EndUser {gone} policy=staff")]);
     }
 
     #[test]

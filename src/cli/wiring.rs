@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::adapters::folder::read_tree;
 use crate::adapters::folder_watch::FolderWatch;
@@ -66,7 +65,7 @@ pub struct ShownProblem {
     /// With the line of the file, for people; ends with a line break.
     pub drawn: String,
     /// For programs.
-    pub json: Value,
+    pub problem: Problem,
 }
 
 /// An opened store.
@@ -188,12 +187,23 @@ pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<Ch
             .hint("name the folder that holds the YAML files of customers and policies"));
     }
     let checked = check(&files, &operator.settings.limits);
-    let show = |problem: &Problem| ShownProblem {
-        line: problem.to_string(),
-        drawn: problem.render(coloured),
-        json: serde_json::to_value(problem).unwrap_or_default(),
-    };
-    Ok(CheckedTree { fleet: checked.fleet, problems: checked.problems.iter().map(show).collect() })
+    let problems = checked.problems.iter().map(|problem| show(problem, coloured)).collect();
+    Ok(CheckedTree { fleet: checked.fleet, problems })
+}
+
+/// Checks a tree that nobody wrote yet, as without an operator's file.
+///
+/// # Errors
+/// None that can be met: the operator's defaults hold.
+pub fn check_texts(files: impl Iterator<Item = (PathBuf, String)>) -> Result<Vec<ShownProblem>, Failure> {
+    let files: Vec<TreeFile> =
+        files.map(|(path, text)| TreeFile { path, content: Ok(text.into_bytes()) }).collect();
+    let checked = check(&files, &operator(None)?.settings.limits);
+    Ok(checked.problems.iter().map(|problem| show(problem, false)).collect())
+}
+
+fn show(problem: &Problem, coloured: bool) -> ShownProblem {
+    ShownProblem { line: problem.to_string(), drawn: problem.render(coloured), problem: problem.clone() }
 }
 
 /// Whether a file holds more than comments and separators. What cannot be read may.

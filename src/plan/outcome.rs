@@ -25,6 +25,9 @@ pub struct Plan {
     pub digest: Digest,
     /// The tree's revision; not part of the digest.
     pub revision: Text,
+    /// Whether ids stand in place of names.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub redacted: bool,
     /// Over all customers.
     pub summary: Summary,
     /// Sorted by name.
@@ -321,6 +324,35 @@ pub enum Severity {
 }
 
 impl FindingCode {
+    /// All of them.
+    pub const ALL: [Self; 25] = [
+        Self::NestedGroupIgnored,
+        Self::BuiltinGroupRefused,
+        Self::GroupInUnsupportedContainer,
+        Self::ScopeNotFound,
+        Self::ScopeAmbiguous,
+        Self::ScopeRenamed,
+        Self::ScopeOverlap,
+        Self::MemberUnreadable,
+        Self::DirectoryUnavailable,
+        Self::DirectoryIncomplete,
+        Self::TenantUnavailable,
+        Self::TenantUnconsented,
+        Self::TenantIncomplete,
+        Self::EmptyDesiredSet,
+        Self::RemovalLimit,
+        Self::FleetRemovalLimit,
+        Self::SourceShrunk,
+        Self::SourceChanged,
+        Self::Flapping,
+        Self::ApprovalUsed,
+        Self::ApprovalUnknown,
+        Self::ExcludeNotFound,
+        Self::AccountNotFound,
+        Self::SkuNotOwned,
+        Self::Orphaned,
+    ];
+
     /// Returns the code that plans, the API and the register use.
     pub fn code(self) -> &'static str {
         match self {

@@ -116,7 +116,14 @@ pub fn unite(revision: Text, mut customers: Vec<CustomerPlan>) -> Plan {
         summary.add(&customer.summary);
         digester.field(&customer.name).field(customer.digest.as_bytes());
     }
-    Plan { format_version: FORMAT_VERSION, digest: digester.finish(), revision, summary, customers }
+    Plan {
+        format_version: FORMAT_VERSION,
+        digest: digester.finish(),
+        revision,
+        redacted: false,
+        summary,
+        customers,
+    }
 }
 
 /// What came of judging a customer whose readings are complete.

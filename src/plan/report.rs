@@ -57,7 +57,7 @@ pub fn write(out: &mut dyn Write, plan: &Plan, style: Style<'_>) -> fmt::Result 
 /// Only those of `out`.
 pub fn write_customer(out: &mut dyn Write, plan: &CustomerPlan, style: Style<'_>) -> fmt::Result {
     let report = Report { plan, style };
-    if !report.has_something_to_tell() {
+    if !style.verbose && !has_something_to_tell(plan) {
         return Ok(());
     }
     report.heading(out)?;
@@ -156,41 +156,10 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn has_something_to_tell(&self) -> bool {
-        let plan = self.plan;
-        self.style.verbose
-            || !plan.operations.is_empty()
-            || !matches!(plan.state, CustomerState::Ready | CustomerState::Suspended)
-            || !plan.kept.is_empty()
-            || plan.findings.iter().any(|finding| finding.severity != Severity::Info)
-            || self.nobody_is_imported()
-    }
-
-    /// Somebody whose first plan is empty wants to know why before anything else.
-    fn nobody_is_imported(&self) -> bool {
-        self.plan.summary.unchanged == 0 && !self.plan.not_imported.is_empty()
-    }
-
     fn heading(&self, out: &mut dyn Write) -> fmt::Result {
-        // A customer may be so for one account type only; then the operations are the other one's.
-        let still = if self.plan.operations.is_empty() {
-            "nothing is planned, everything stays as it is"
-        } else {
-            "for one account type, whose accounts all stay as they are"
-        };
-        let state = match self.plan.state {
-            CustomerState::Ready => {
-                return writeln!(out, "{}", self.style.paint(BOLD, inert(&self.plan.name)));
-            }
-            CustomerState::Suspended => "suspended: nothing of this would be written".to_owned(),
-            CustomerState::Held => "held".to_owned(),
-            CustomerState::NotReady => {
-                "notReady: nothing is planned until both sides are connected".to_owned()
-            }
-            state => format!("{}: {still}", state.code()),
-        };
-        let ink = if self.plan.state == CustomerState::Suspended { YELLOW } else { RED };
         let name = self.style.paint(BOLD, inert(&self.plan.name));
+        let Some(state) = state_in_words(self.plan) else { return writeln!(out, "{name}") };
+        let ink = if self.plan.state == CustomerState::Suspended { YELLOW } else { RED };
         writeln!(out, "{name} ({})", self.style.paint(ink, state))
     }
 
@@ -220,7 +189,9 @@ impl Report<'_> {
             Action::Add | Action::Return => {
                 let matched =
                     operation.matched_by.map(|key| format!(", by {}", key.code())).unwrap_or_default();
-                format!("{}  ({account_type}, {policy}{matched})", inert(&operation.profile.display_name))
+                // Without names the id stands for both.
+                let called = Some(inert(&operation.profile.display_name)).filter(|called| called != name);
+                format!("{}  ({account_type}, {policy}{matched})", called.unwrap_or_default())
             }
             Action::Update => format!("({account_type}, {policy})"),
             Action::Pend => match operation.until {
@@ -250,11 +221,7 @@ impl Report<'_> {
     fn hold(&self, out: &mut dyn Write) -> fmt::Result {
         let Some(approval) = self.plan.approval else { return Ok(()) };
         let name = inert(&self.plan.name);
-        let held = match self.plan.summary.hold {
-            0 => "Nothing goes ahead".to_owned(),
-            1 => "1 removal is kept back".to_owned(),
-            count => format!("{count} removals are kept back"),
-        };
+        let held = held_in_words(self.plan);
         writeln!(out)?;
         writeln!(out, "  {} {held}, until somebody approves exactly this.", self.style.paint(MAGENTA, "!"))?;
         for finding in self.plan.findings.iter().filter(|finding| finding.severity == Severity::Error) {
@@ -314,7 +281,7 @@ impl Report<'_> {
         if all.is_empty() {
             return Ok(());
         }
-        if self.plan.operations.is_empty() && !self.style.verbose && !self.nobody_is_imported() {
+        if self.plan.operations.is_empty() && !self.style.verbose && !nobody_is_imported(self.plan) {
             return writeln!(out, "\n  Not imported: {} (-v lists them)", all.len());
         }
         writeln!(out, "\n  Not imported ({})", all.len())?;
@@ -341,7 +308,7 @@ impl Report<'_> {
         if all.is_empty() {
             return Ok(());
         }
-        if self.plan.operations.is_empty() && !self.style.verbose && !self.nobody_is_imported() {
+        if self.plan.operations.is_empty() && !self.style.verbose && !nobody_is_imported(self.plan) {
             return writeln!(out, "  Licensed outside every scope: {} (-v lists them)", all.len());
         }
         writeln!(out, "\n  Licensed outside every scope ({})", all.len())?;
@@ -382,8 +349,48 @@ pub(super) fn name_of(account: &AccountView) -> String {
     name.map_or_else(|| "(without a name)".to_owned(), |name| inert(name).into_owned())
 }
 
+/// Whether there is something in a customer's plan that somebody should see.
+pub(super) fn has_something_to_tell(plan: &CustomerPlan) -> bool {
+    !plan.operations.is_empty()
+        || !matches!(plan.state, CustomerState::Ready | CustomerState::Suspended)
+        || !plan.kept.is_empty()
+        || plan.findings.iter().any(|finding| finding.severity != Severity::Info)
+        || nobody_is_imported(plan)
+}
+
+/// Somebody whose first plan is empty wants to know why before anything else.
+fn nobody_is_imported(plan: &CustomerPlan) -> bool {
+    plan.summary.unchanged == 0 && !plan.not_imported.is_empty()
+}
+
+/// Says what a customer's state means for its plan; nothing where that is as it should be.
+pub(super) fn state_in_words(plan: &CustomerPlan) -> Option<String> {
+    // A customer may be so for one account type only; then the operations are the other one's.
+    let still = if plan.operations.is_empty() {
+        "nothing is planned, everything stays as it is"
+    } else {
+        "for one account type, whose accounts all stay as they are"
+    };
+    Some(match plan.state {
+        CustomerState::Ready => return None,
+        CustomerState::Suspended => "suspended: nothing of this would be written".to_owned(),
+        CustomerState::Held => "held".to_owned(),
+        CustomerState::NotReady => "notReady: nothing is planned until both sides are connected".to_owned(),
+        state => format!("{}: {still}", state.code()),
+    })
+}
+
+/// Says how much waits for an approval.
+pub(super) fn held_in_words(plan: &CustomerPlan) -> String {
+    match plan.summary.hold {
+        0 => "Nothing goes ahead".to_owned(),
+        1 => "1 removal is kept back".to_owned(),
+        count => format!("{count} removals are kept back"),
+    }
+}
+
 /// Leaves out the sentence that names a digest: what to do with it stands below in lines to copy.
-fn without_sentence(message: &str, digest: &str) -> String {
+pub(super) fn without_sentence(message: &str, digest: &str) -> String {
     let sentences: Vec<&str> = message.split(". ").filter(|sentence| !sentence.contains(digest)).collect();
     if sentences.is_empty() { message.to_owned() } else { sentences.join(". ") }
 }
@@ -473,6 +480,7 @@ mod tests {
             format_version: FORMAT_VERSION,
             digest: Digest::of(b"plan"),
             revision: Text::from("tree"),
+            redacted: false,
             summary: customer.summary,
             customers: vec![customer],
         };

@@ -20,6 +20,7 @@ use crate::policy::document_part::Customers;
 use crate::policy::fleet::{Customer, Exclusion, Fleet, Imports, Options};
 use crate::policy::limits::Limits;
 use crate::policy::problem::Problem;
+use crate::policy::problem::Rule;
 use crate::policy::reach::{Form, Reach, Selector, TOP_KEYS};
 use crate::policy::read::{Given, Placed, Read, Record, check_keys, field, nearest, suggest, wrong_word};
 use crate::policy::resolve::{Choice, Chooser, Offer, Offers};
@@ -120,7 +121,7 @@ fn read_file(file: &TreeFile, documents: &mut Vec<Document>, ledger: &mut Ledger
         let at = Place { source, start, end: start };
         let id = documents.len();
         ledger.own(Some(id));
-        ledger.report(at, what).maybe_help(help.map(str::to_owned));
+        ledger.report(at, what).rule(Rule::Syntax).maybe_help(help.map(str::to_owned));
         documents.push(Document {
             id,
             kind: None,
@@ -203,6 +204,7 @@ fn read_document(id: usize, parsed: Parsed, file: PathBuf, ledger: &mut Ledger) 
                 let what = "`kind` is missing here";
                 ledger
                     .report(root.at, what)
+                    .rule(Rule::MissingKey)
                     .help("write `kind: Customer`, `ImportPolicy` or `ImportOptions`");
             }
             (None, None)
@@ -212,7 +214,7 @@ fn read_document(id: usize, parsed: Parsed, file: PathBuf, ledger: &mut Ledger) 
     read_metadata(&root, whole, &mut document, ledger);
     let Some(spec) = root.get("spec") else {
         if whole {
-            ledger.report(root.at, "`spec` is missing here");
+            ledger.report(root.at, "`spec` is missing here").rule(Rule::MissingKey);
         }
         return document;
     };
@@ -234,7 +236,10 @@ fn read_version(root: &Node, whole: bool, ledger: &mut Ledger) {
         Some(node) => wrong_word(node, "version that Intake knows", &[API_VERSION], ledger),
         None if whole => {
             let what = "`apiVersion` is missing here";
-            ledger.report(root.at, what).help(format!("write `apiVersion: {API_VERSION}`"));
+            ledger
+                .report(root.at, what)
+                .rule(Rule::MissingKey)
+                .help(format!("write `apiVersion: {API_VERSION}`"));
         }
         None => {}
     }
@@ -243,7 +248,10 @@ fn read_version(root: &Node, whole: bool, ledger: &mut Ledger) {
 fn read_metadata(root: &Node, whole: bool, document: &mut Document, ledger: &mut Ledger) {
     let Some(node) = root.get("metadata") else {
         if whole {
-            ledger.report(root.at, "`metadata` is missing here").help("write `metadata: {name: …}`");
+            ledger
+                .report(root.at, "`metadata` is missing here")
+                .rule(Rule::MissingKey)
+                .help("write `metadata: {name: …}`");
         }
         return;
     };
@@ -278,7 +286,7 @@ fn report_duplicates(documents: &[Document], ledger: &mut Ledger) {
         };
         ledger.own(Some(document.id));
         let what = format!("a second {} is called `{}`", kind.code(), name.value);
-        ledger.report(name.at, what.clone()).label(first_at, "the first one");
+        ledger.report(name.at, what.clone()).rule(Rule::Duplicate).label(first_at, "the first one");
         let line = format!("{}: {what}", ledger.at(name.at));
         ledger.taint(first, line);
     }
@@ -306,7 +314,10 @@ fn report_unknown_names(documents: &[Document], known: &BTreeSet<Text>, ledger: 
         for name in customers.iter().flat_map(|customers| customers.names.iter().flatten()) {
             if !known.contains(&name.value.0) {
                 let help = suggest(&name.value.0, known.iter().map(Text::as_str));
-                ledger.report(name.at, format!("there is no customer `{}`", name.value.0)).maybe_help(help);
+                ledger
+                    .report(name.at, format!("there is no customer `{}`", name.value.0))
+                    .rule(Rule::UnknownReference)
+                    .maybe_help(help);
             }
         }
     }
@@ -610,7 +621,7 @@ impl Turn<'_> {
         let Some(id) = self.policies.by_name.get(name) else {
             let what = format!("there is no policy `{name}`");
             let help = suggest(name, self.policies.by_name.keys().map(Text::as_str));
-            ledger.report(policy.at, what.clone()).maybe_help(help);
+            ledger.report(policy.at, what.clone()).rule(Rule::UnknownReference).maybe_help(help);
             return Err(vec![what]);
         };
         let broken = ledger.broken(*id);
@@ -627,7 +638,7 @@ impl Turn<'_> {
             );
             let place =
                 self.documents.get(*id).and_then(|document| document.name.as_ref()).map(|name| name.at);
-            let report = ledger.report(policy.at, what.clone());
+            let report = ledger.report(policy.at, what.clone()).rule(Rule::UnknownReference);
             if let Some(place) = place {
                 report.label(place, "the policy");
             }

@@ -6,6 +6,7 @@ use crate::policy::check_customer::{Context, check_host, check_permit, secret};
 use crate::policy::document_customer::{BindSpec, KerberosSpec, LdapSpec};
 use crate::policy::fleet::{Bind, KerberosService};
 use crate::policy::limits::Permit;
+use crate::policy::problem::Rule;
 use crate::policy::read::{Given, Placed};
 
 /// Checks as whom a server is read. `None` if that is broken, which has been reported.
@@ -17,6 +18,7 @@ pub fn bind(spec: &Placed<BindSpec>, server: &LdapSpec, context: &mut Context<'_
                 context
                     .ledger
                     .report(password.at, "`passwordFrom` does not go with `kerberos`, which asks for none")
+                    .rule(Rule::Conflict)
                     .label(kerberos.at, "Kerberos");
             }
             self::kerberos(kerberos, server, context).map(Bind::Kerberos)
@@ -29,7 +31,7 @@ fn password(spec: &Placed<BindSpec>, context: &mut Context<'_>) -> Option<Bind> 
     let Some(password) = &spec.password_from else {
         // Where `dn` is missing too, that was reported.
         if spec.dn.is_some() {
-            context.ledger.report(*at, "`passwordFrom` is missing here");
+            context.ledger.report(*at, "`passwordFrom` is missing here").rule(Rule::MissingKey);
         }
         return None;
     };
@@ -55,6 +57,7 @@ fn kerberos(
             context
                 .ledger
                 .report(url.at, "Kerberos signs in over encrypted connections alone")
+                .rule(Rule::Conflict)
                 .help("write ldaps://, or add `startTls: true`");
         }
         let bare = address.host.trim_start_matches('[').trim_end_matches(']');
@@ -62,6 +65,7 @@ fn kerberos(
             context
                 .ledger
                 .report(url.at, "Kerberos knows servers by their names, and this is an address")
+                .rule(Rule::MalformedValue)
                 .help("write the server's name, or add it: `kerberos: {host: dc1.contoso.test}`");
         }
     }
@@ -71,6 +75,7 @@ fn kerberos(
             context
                 .ledger
                 .report(host.at, "`host` is the name of one server, and `urls` has several")
+                .rule(Rule::Conflict)
                 .help("write the servers' names into `urls`, and remove `host`")
                 .label(second.at, "another one");
         }

@@ -15,6 +15,7 @@ use crate::policy::fleet::{
     GraphCredential, GraphLocation, LdapLocation, SecretRef, TenantSource,
 };
 use crate::policy::limits::{ConnectionKind, Limits, Permit};
+use crate::policy::problem::Rule;
 use crate::policy::read::{Placed, Value, suggest};
 use crate::policy::source::{Ledger, Place};
 use crate::policy::value::{Domain, RelativePath};
@@ -70,6 +71,7 @@ pub fn customer(spec: &CustomerSpec, holder: Place, context: &mut Context<'_>) -
             context
                 .ledger
                 .report(at, format!("two directories of one customer are called `{name}`"))
+                .rule(Rule::Duplicate)
                 .help("give each its own `name`")
                 .label(*first, "the other one");
         } else {
@@ -89,6 +91,7 @@ pub fn customer(spec: &CustomerSpec, holder: Place, context: &mut Context<'_>) -
         context
             .ledger
             .report(holder, "a customer needs `directories`, a `tenant`, or both")
+            .rule(Rule::MissingKey)
             .help("without a source nobody can be imported");
     }
     let documentation = documentation(spec.documentation.as_deref().unwrap_or_default(), context);
@@ -153,6 +156,7 @@ fn ldap(spec: &LdapSpec, context: &mut Context<'_>) -> Option<LdapLocation> {
             context
                 .ledger
                 .report(url.at, "this directory would be read, and its password sent, in plain text")
+                .rule(Rule::NotPermitted)
                 .help("write ldaps://, or add `startTls: true`; the operator may permit `plaintext`");
         }
     }
@@ -163,11 +167,12 @@ fn ldap(spec: &LdapSpec, context: &mut Context<'_>) -> Option<LdapLocation> {
         context
             .ledger
             .report(start_tls.at, "`startTls` is for ldap:// addresses, and there is none")
+            .rule(Rule::Conflict)
             .help("remove it: ldaps:// is encrypted from the start");
     }
     let timeout = match &spec.timeout {
         Some(timeout) if timeout.value.0 == Seconds(0) => {
-            context.ledger.report(timeout.at, "`timeout` must be 1s at least");
+            context.ledger.report(timeout.at, "`timeout` must be 1s at least").rule(Rule::MalformedValue);
             Seconds(30)
         }
         Some(timeout) => timeout.value.0,
@@ -224,6 +229,7 @@ fn application(spec: &GraphSpec, holder: Place, context: &mut Context<'_>) -> Op
             context
                 .ledger
                 .report(at, format!("`{key}` does not go with `connection`, which is an application already"))
+                .rule(Rule::Conflict)
                 .label(connection.at, "the connection");
         }
         let name = &connection.value.0;
@@ -232,14 +238,19 @@ fn application(spec: &GraphSpec, holder: Place, context: &mut Context<'_>) -> Op
             let help = suggest(name, known).unwrap_or_else(|| {
                 "connections are in the operator's file (`--config`), which has none".to_owned()
             });
-            context.ledger.report(connection.at, format!("there is no connection `{name}`")).help(help);
+            context
+                .ledger
+                .report(connection.at, format!("there is no connection `{name}`"))
+                .rule(Rule::UnknownReference)
+                .help(help);
         }
         return Some(GraphApplication::Connection(name.clone()));
     }
     if own.given().is_empty() {
         context
             .ledger
-            .report(holder, "exactly one of `connection` and `clientId` is needed here, and none is given");
+            .report(holder, "exactly one of `connection` and `clientId` is needed here, and none is given")
+            .rule(Rule::MissingKey);
         return None;
     }
     let permits = [
@@ -262,6 +273,7 @@ fn application(spec: &GraphSpec, holder: Place, context: &mut Context<'_>) -> Op
             context
                 .ledger
                 .report(identity.at, "`managedIdentity` does not go with `endpoints` of a tree's own")
+                .rule(Rule::Conflict)
                 .help("name the cloud, or use a connection of the operator's")
                 .label(endpoints.login.at, "where the machine's token would be sent");
         }
@@ -296,6 +308,7 @@ pub fn check_permit(permit: Permit, at: Place, context: &mut Context<'_>) {
         context
             .ledger
             .report(at, format!("the operator does not permit `{code}`"))
+            .rule(Rule::NotPermitted)
             .help(format!("in the operator's file (`--config`): permit: [{code}]"));
     }
 }
@@ -307,6 +320,7 @@ pub fn check_host(host: &str, at: Place, context: &mut Context<'_>) {
         context
             .ledger
             .report(at, format!("the operator does not let a tree name the host `{host}`"))
+            .rule(Rule::NotPermitted)
             .help(help);
     }
 }
@@ -324,6 +338,7 @@ pub fn secret(reference: &Secret, at: Place, context: &mut Context<'_>) -> Optio
         context
             .ledger
             .report(at, format!("the operator does not let `{}` name the secret {shown}", context.name))
+            .rule(Rule::NotPermitted)
             .help(help);
     }
     Some(reference)
@@ -337,6 +352,7 @@ fn tree_path(path: &Placed<RelativePath>, context: &mut Context<'_>) -> Option<P
             context
                 .ledger
                 .report(path.at, "this path leaves the tree")
+                .rule(Rule::MalformedValue)
                 .help("paths are relative to this file, and stay inside the tree");
             None
         }
@@ -375,6 +391,7 @@ fn documentation(specs: &[Placed<DocumentationSpec>], context: &mut Context<'_>)
             context
                 .ledger
                 .report(at, format!("the connection `{connection}` is here twice"))
+                .rule(Rule::Duplicate)
                 .label(first, "first here");
         }
         if context.limits.connections.contains_key(&connection) {
@@ -386,6 +403,7 @@ fn documentation(specs: &[Placed<DocumentationSpec>], context: &mut Context<'_>)
             context
                 .ledger
                 .report(layout.at, "`assetLayoutId` goes with `companyId`")
+                .rule(Rule::Conflict)
                 .help("an organisation of IT Glue has no asset layout");
         }
         let organization = match (&spec.organization_id, &spec.company_id) {
@@ -405,11 +423,14 @@ fn upn_suffixes(spec: &CustomerSpec, context: &mut Context<'_>) -> BTreeMap<Text
         match Domain::from_scalar(&Scalar { text: from.value.clone(), plain: false }) {
             Ok(from_suffix) => {
                 if suffixes.insert(from_suffix.0, to.0.clone()).is_some() {
-                    context.ledger.report(from.at, "this suffix is here twice, as case does not count");
+                    context
+                        .ledger
+                        .report(from.at, "this suffix is here twice, as case does not count")
+                        .rule(Rule::Duplicate);
                 }
             }
             Err(wrong) => {
-                context.ledger.report(from.at, wrong.what).maybe_help(wrong.help);
+                context.ledger.report(from.at, wrong.what).rule(Rule::MalformedValue).maybe_help(wrong.help);
             }
         }
     }
@@ -428,6 +449,7 @@ fn matches(spec: &CustomerSpec, context: &mut Context<'_>) -> Vec<ChosenMatch> {
             context
                 .ledger
                 .report(entry.system.at, format!("this customer has no system `{system}`"))
+                .rule(Rule::UnknownReference)
                 .maybe_help(help);
         }
         let id = &entry.id.value.0;
@@ -435,6 +457,7 @@ fn matches(spec: &CustomerSpec, context: &mut Context<'_>) -> Vec<ChosenMatch> {
             context
                 .ledger
                 .report(entry.id.at, "malformed GUID: the id of a tenant user is one")
+                .rule(Rule::MalformedValue)
                 .help("write 8-4-4-4-12 hex digits, as in `00000000-0000-0000-0000-000000000000`");
         }
         chosen.push(ChosenMatch {

@@ -9,6 +9,7 @@ use crate::policy::fleet::{
     Excluded, Exclusion, Import, LicenceRule, MatchKey, Options, RemovalLimits, Scope, Selection, SkuName,
 };
 use crate::policy::limits::Limits;
+use crate::policy::problem::Rule;
 use crate::policy::read::{Placed, Value};
 use crate::policy::source::{Ledger, Place};
 use crate::policy::value::{EntraGroup, Group, Ou, Sku, Word};
@@ -40,11 +41,14 @@ pub fn import(
         Some(Placed { at, .. }) if !is_end_user => {
             ledger
                 .report(at, "`excludePrivileged` is for EndUser alone")
+                .rule(Rule::Conflict)
                 .help("remove it: administrators are imported whatever groups they are in");
             false
         }
         Some(Placed { value: false, at }) if !limits.include_privileged => {
-            ledger.report(at, "the operator does not let a policy import privileged accounts as end users");
+            ledger
+                .report(at, "the operator does not let a policy import privileged accounts as end users")
+                .rule(Rule::NotPermitted);
             false
         }
         Some(Placed { value, .. }) => value,
@@ -55,6 +59,7 @@ pub fn import(
     let Some(selection) = &rules.selection else {
         ledger
             .report(holder, "`selection` is missing here")
+            .rule(Rule::MissingKey)
             .help("say who is imported: selection: {organizationalUnits: [\"OU=Staff\"]}");
         return None;
     };
@@ -98,7 +103,10 @@ fn match_keys(rules: &Rules, ledger: &mut Ledger) -> Vec<MatchKey> {
     for key in &keys.0 {
         match known.iter().find(|earlier| earlier.value == key.value) {
             Some(first) => {
-                ledger.report(key.at, "this match key is here twice").label(first.at, "first here");
+                ledger
+                    .report(key.at, "this match key is here twice")
+                    .rule(Rule::Duplicate)
+                    .label(first.at, "first here");
             }
             None => known.push(key),
         }
@@ -128,14 +136,19 @@ fn removal(written: Option<&Removal>, holder: Place, limits: &Limits, ledger: &m
     for (key, (value, at), ceiling) in ceilings {
         if value > ceiling {
             let what = format!("`removal.{key}` is {value}, and the operator allows {ceiling} at most");
-            ledger.report(at, what).help(format!("write `{key}: {ceiling}` or less"));
+            ledger
+                .report(at, what)
+                .rule(Rule::NotPermitted)
+                .help(format!("write `{key}: {ceiling}` or less"));
         }
     }
     let allow_empty = written.and_then(|removal| removal.allow_empty.as_ref());
     if let Some(Placed { value: true, at }) = allow_empty
         && !limits.allow_empty
     {
-        ledger.report(*at, "the operator does not let a policy say `allowEmpty: true`");
+        ledger
+            .report(*at, "the operator does not let a policy say `allowEmpty: true`")
+            .rule(Rule::NotPermitted);
     }
     RemovalLimits {
         grace: written.and_then(|removal| removal.grace).map_or(Seconds(0), |grace| grace.0),
@@ -171,12 +184,14 @@ fn selection(written: &Written, ledger: &mut Ledger) -> Option<(Selection, Vec<P
             if !licensed.value {
                 ledger
                     .report(licensed.at, "`licensed` can only be true")
+                    .rule(Rule::MalformedValue)
                     .help("write `licensed: true`, or say in another way who is imported");
                 return None;
             }
             for entry in optional.into_iter().flatten() {
                 ledger
                     .report(entry.at, "`optional` goes with names, and `licensed` has none")
+                    .rule(Rule::Conflict)
                     .label(licensed.at, "everybody licensed is selected");
             }
             Some((Selection::Licensed, vec![licensed.at]))
@@ -205,7 +220,7 @@ fn scopes<V: Value, T>(
                 places.push(entry.at);
             }
             Err(wrong) => {
-                ledger.report(entry.at, wrong.what).maybe_help(wrong.help);
+                ledger.report(entry.at, wrong.what).rule(Rule::MalformedValue).maybe_help(wrong.help);
             }
         }
     }
@@ -220,7 +235,7 @@ fn refuse_directory_exclusions(written: Option<&[Exclude]>, selected: Option<&Pl
         let group = exclude.security_group.as_ref().map(|group| ("securityGroup", group.at));
         for (key, at) in unit.into_iter().chain(group) {
             let what = format!("`{key}` is about a directory, and this import selects from the tenant");
-            let report = ledger.report(at, what);
+            let report = ledger.report(at, what).rule(Rule::Conflict);
             let report = report.help("exclude by `account`, or give this import an `exclude` of its own");
             if let Some(selected) = selected {
                 report.label(*selected, "the selection");
@@ -256,6 +271,7 @@ pub fn options(written: &Choices, holder: Place, limits: &Limits, ledger: &mut L
         let whose = if shortest == Seconds(60) { "" } else { " for the operator" };
         ledger
             .report(at, format!("`interval` is {interval}, and must be {shortest} at least{whose}"))
+            .rule(Rule::MalformedValue)
             .help(format!("write `interval: {shortest}` or longer"));
     }
     for target in written.publish.iter().flatten() {
@@ -264,6 +280,7 @@ pub fn options(written: &Choices, holder: Place, limits: &Limits, ledger: &mut L
                 target.at,
                 format!("there is no target `{}`: this version does not know targets", target.value.0),
             )
+            .rule(Rule::UnknownReference)
             .help("remove it");
     }
     let documentation = written.documentation.as_ref();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::account::AccountType;
 use crate::model::text::Text;
 use crate::policy::check_import::Built;
+use crate::policy::problem::Rule;
 use crate::policy::read::first_eight;
 use crate::policy::source::{Ledger, Place};
 
@@ -47,7 +48,7 @@ impl Misplaced {
         ledger.own(None);
         for (selection, (directory, customers)) in &self.found {
             ledger
-                .report(*selection, "a selection of the tenant is for customers without directories")
+                .report(*selection, "a selection of the tenant is for customers without directories").rule(Rule::Conflict)
                 .help(format!(
                     "where there is a directory, it says who somebody is, and the tenant only who is licensed: select \
                      OUs or groups of the directory for {}",

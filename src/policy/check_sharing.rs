@@ -8,6 +8,7 @@ use crate::model::text::{Text, same};
 use crate::policy::check_customer::Claim;
 use crate::policy::check_import::Built;
 use crate::policy::fleet::{DirectoryLocation, DirectorySource, EntraGroupName, GroupName, Scope, Selection};
+use crate::policy::problem::Rule;
 use crate::policy::read::{first_eight, suggest};
 use crate::policy::source::{Ledger, Place};
 
@@ -35,7 +36,7 @@ pub fn sources(customers: &[Claims<'_>], known: &BTreeSet<Text>, ledger: &mut Le
                     } else {
                         format!("there is no customer `{}`", other.value)
                     };
-                    ledger.report(other.at, what).maybe_help(help);
+                    ledger.report(other.at, what).rule(Rule::Conflict).maybe_help(help);
                 }
             }
             for key in &claim.keys {
@@ -59,7 +60,8 @@ pub fn sources(customers: &[Claims<'_>], known: &BTreeSet<Text>, ledger: &mut Le
             } else {
                 format!("`{}` and `{}` both read {key}", other.name, customer.name)
             };
-            let report = ledger.report(claim.at, what.clone()).label(earlier.at, "the other one");
+            let report =
+                ledger.report(claim.at, what.clone()).rule(Rule::Conflict).label(earlier.at, "the other one");
             if !twice {
                 report.help(format!(
                     "if that is meant, say `sharedWith: [{}]` here and `sharedWith: [{}]` there",
@@ -125,6 +127,7 @@ impl Overlaps {
         for ((administrator, user), (what, customers)) in &self.found {
             ledger
                 .report(*administrator, what.clone())
+                .rule(Rule::Conflict)
                 .help(format!(
                     "an account is either an end user's or an administrator's; this is so for {}",
                     first_eight(customers)

@@ -2,6 +2,7 @@
 
 use crate::policy::document_part::{FileSpec, Secret};
 use crate::policy::fleet::{GraphApplication, GraphCredential, GraphEndpoints, Refresh};
+use crate::policy::problem::Rule;
 use crate::policy::read::{Given, Placed, record, words};
 use crate::policy::source::{Ledger, Place};
 use crate::policy::value::{GuidValue, HttpUrl, Name, RelativePath, TenantId};
@@ -164,13 +165,13 @@ impl ApplicationSpec {
     /// Checks the application and returns it, its paths still relative to the document.
     pub fn check(&self, holder: Place, ledger: &mut Ledger) -> Option<GraphApplication> {
         if self.client_id.is_none() {
-            ledger.report(holder, "`clientId` is missing here");
+            ledger.report(holder, "`clientId` is missing here").rule(Rule::MissingKey);
         }
         let credentials = self.credentials();
         match credentials.as_slice() {
             [] => {
                 let what = "exactly one of `clientSecretFrom`, `certificate`, `federatedTokenFrom`, `managedIdentity` is needed here, and none is given";
-                ledger.report(holder, what);
+                ledger.report(holder, what).rule(Rule::MissingKey);
             }
             [_] => {}
             [(first_key, first), (key, second), ..] => {
@@ -181,12 +182,14 @@ impl ApplicationSpec {
                             "`{key}` does not go with `{first_key}`: an application proves itself in one way"
                         ),
                     )
+                    .rule(Rule::Conflict)
                     .label(*first, "the other one");
             }
         }
         if let (Some(cloud), Some(endpoints)) = (&self.cloud, &self.endpoints) {
             ledger
                 .report(endpoints.at, "`endpoints` does not go with `cloud`: it stands in its place")
+                .rule(Rule::Conflict)
                 .label(cloud.at, "the cloud");
         }
         let spec = self.endpoints.as_ref().and_then(|field| field.value.as_ref());
@@ -194,6 +197,7 @@ impl ApplicationSpec {
             if url.value.0.scheme == "http" && !url.value.0.is_loopback {
                 ledger
                     .report(url.at, "tokens go over https; http is for this machine alone")
+                    .rule(Rule::NotPermitted)
                     .help("write https://");
             }
         }

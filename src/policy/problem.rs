@@ -9,16 +9,48 @@ use serde::Serialize;
 
 use crate::model::text::inert;
 
+/// What kind of thing is wrong: a word that stays, for programs that sort and dismiss problems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Anything that no other word is for.
+    Invalid,
+    /// The file is no YAML, or YAML that is not taken.
+    Syntax,
+    /// A key is missing.
+    MissingKey,
+    /// A key is unknown.
+    UnknownKey,
+    /// A value is of another type.
+    WrongType,
+    /// A value is of the right type and malformed, or none of those allowed.
+    MalformedValue,
+    /// A key, a name or an entry is there twice.
+    Duplicate,
+    /// Something is named that does not exist.
+    UnknownReference,
+    /// Two things that are each right contradict each other.
+    Conflict,
+    /// The operator does not permit it.
+    NotPermitted,
+}
+
 /// One thing that is wrong in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
+    /// What kind of thing is wrong.
+    pub rule: Rule,
     /// Relative to the tree, inert, with `/` between folders.
     pub file: String,
     /// From 1.
     pub line: usize,
     /// In characters, from 1.
     pub column: usize,
+    /// Where what is marked ends, from 1.
+    pub end_line: usize,
+    /// The first character after it, from 1.
+    pub end_column: usize,
     /// What is marked, in bytes of the file.
     pub span: Range<usize>,
     /// What is wrong, for people; inert.
@@ -43,6 +75,10 @@ pub struct Label {
     pub line: usize,
     /// In characters, from 1.
     pub column: usize,
+    /// Where what is marked ends, from 1.
+    pub end_line: usize,
+    /// The first character after it, from 1.
+    pub end_column: usize,
     /// What is marked, in bytes of the file.
     pub span: Range<usize>,
     /// What is there; inert.
@@ -60,20 +96,89 @@ pub struct Excerpt {
     pub mark: Range<usize>,
 }
 
+impl Rule {
+    /// All of them, in the order in which they are numbered.
+    pub const ALL: [Self; 10] = [
+        Self::Invalid,
+        Self::Syntax,
+        Self::MissingKey,
+        Self::UnknownKey,
+        Self::WrongType,
+        Self::MalformedValue,
+        Self::Duplicate,
+        Self::UnknownReference,
+        Self::Conflict,
+        Self::NotPermitted,
+    ];
+
+    /// Returns the word.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Syntax => "syntax",
+            Self::MissingKey => "missing-key",
+            Self::UnknownKey => "unknown-key",
+            Self::WrongType => "wrong-type",
+            Self::MalformedValue => "malformed-value",
+            Self::Duplicate => "duplicate",
+            Self::UnknownReference => "unknown-reference",
+            Self::Conflict => "conflict",
+            Self::NotPermitted => "not-permitted",
+        }
+    }
+
+    /// Returns what it means, for people.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Invalid => "Something is wrong that no other rule is for.",
+            Self::Syntax => "The file is no YAML, or YAML that is not taken.",
+            Self::MissingKey => "A key is missing.",
+            Self::UnknownKey => "A key is unknown.",
+            Self::WrongType => "A value is of another type.",
+            Self::MalformedValue => "A value is malformed, or none of those allowed.",
+            Self::Duplicate => "A key, a name or an entry is there twice.",
+            Self::UnknownReference => "Something is named that does not exist.",
+            Self::Conflict => "Two things that are each right contradict each other.",
+            Self::NotPermitted => "The operator does not permit it.",
+        }
+    }
+}
+
 impl Label {
     /// Makes a label for something that is in no file.
     pub fn nowhere(what: String) -> Self {
         let excerpt = Excerpt { text: String::new(), mark: 0..0 };
-        Self { file: String::new(), line: 1, column: 1, span: 0..0, what, excerpt }
+        Self {
+            file: String::new(),
+            line: 1,
+            column: 1,
+            end_line: 1,
+            end_column: 1,
+            span: 0..0,
+            what,
+            excerpt,
+        }
     }
 }
 
 impl Problem {
     /// Makes a problem of its place.
     pub fn new(label: Label) -> Self {
-        let Label { file, line, column, span, what, excerpt } = label;
+        let Label { file, line, column, end_line, end_column, span, what, excerpt } = label;
         let what = inert(&what).into_owned();
-        Self { file, line, column, span, what, help: None, excerpt, labels: Vec::new() }
+        Self {
+            rule: Rule::Invalid,
+            file,
+            line,
+            column,
+            end_line,
+            end_column,
+            span,
+            what,
+            help: None,
+            excerpt,
+            labels: Vec::new(),
+        }
     }
 
     /// Returns the key by which problems are ordered; two with one key are the same problem.

@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::model::text::Text;
+use crate::policy::problem::Rule;
 use crate::policy::source::{Ledger, Place};
 use crate::policy::yaml::{Content, Meaning, Node, Scalar};
 
@@ -20,7 +21,7 @@ pub trait Read: Sized {
 
     /// Says what an absent key means. Reports that it is missing, unless overridden.
     fn absent(key: &str, holder: Place, ledger: &mut Ledger) -> Option<Self> {
-        ledger.report(holder, format!("`{key}` is missing here"));
+        ledger.report(holder, format!("`{key}` is missing here")).rule(Rule::MissingKey);
         None
     }
 }
@@ -160,7 +161,10 @@ pub fn wrong_type(node: &Node, expected: &str, ledger: &mut Ledger) {
         },
         _ => None,
     };
-    ledger.report(node.at, format!("expected {expected}, found {}", node.described())).maybe_help(help);
+    ledger
+        .report(node.at, format!("expected {expected}, found {}", node.described()))
+        .rule(Rule::WrongType)
+        .maybe_help(help);
 }
 
 /// Checks a mapping's keys against those known: all unknown and all duplicate ones are reported.
@@ -185,21 +189,30 @@ pub fn check_keys_with_later(
     let mut seen = HashMap::with_capacity(entries.len());
     for (key, _) in entries {
         let Some(name) = key.text() else {
-            ledger.report(key.at, "a key must be text");
+            ledger.report(key.at, "a key must be text").rule(Rule::UnknownKey);
             continue;
         };
         if !keys.contains(&name) {
             if later.contains(&name) {
-                ledger.report(key.at, format!("this version does not know `{name}`")).help("remove it");
+                ledger
+                    .report(key.at, format!("this version does not know `{name}`"))
+                    .rule(Rule::UnknownKey)
+                    .help("remove it");
                 continue;
             }
             if name == "<<" {
-                ledger.report(key.at, "merge keys (`<<`) are not supported").help("write the keys out");
+                ledger
+                    .report(key.at, "merge keys (`<<`) are not supported")
+                    .rule(Rule::UnknownKey)
+                    .help("write the keys out");
                 continue;
             }
             let shown: String = name.chars().take(LONGEST_WORD).collect();
             let help = suggest(name, keys.iter().copied());
-            ledger.report(key.at, format!("unknown key `{shown}` in {what}")).maybe_help(help);
+            ledger
+                .report(key.at, format!("unknown key `{shown}` in {what}"))
+                .rule(Rule::UnknownKey)
+                .maybe_help(help);
         }
         match seen.entry(name) {
             Entry::Occupied(first) => report_duplicate(name, key.at, *first.get(), ledger),
@@ -213,7 +226,10 @@ pub fn check_keys_with_later(
 
 fn report_duplicate(name: &str, at: Place, first: Place, ledger: &mut Ledger) {
     let shown: String = name.chars().take(LONGEST_WORD).collect();
-    ledger.report(at, format!("the key `{shown}` is here twice")).label(first, "first here");
+    ledger
+        .report(at, format!("the key `{shown}` is here twice"))
+        .rule(Rule::Duplicate)
+        .label(first, "first here");
 }
 
 /// Reads one field of a record.
@@ -235,12 +251,15 @@ pub fn exactly_one(node: &Node, keys: &[&str], ledger: &mut Ledger) {
     let all = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     match present.as_slice() {
         [] => {
-            ledger.report(node.at, format!("exactly one of {all} is needed here, and none is given"));
+            ledger
+                .report(node.at, format!("exactly one of {all} is needed here, and none is given"))
+                .rule(Rule::MissingKey);
         }
         [_] => {}
         [first, second, ..] => {
             ledger
                 .report(*second, format!("exactly one of {all} is needed here, and several are given"))
+                .rule(Rule::Conflict)
                 .label(*first, "another one");
         }
     }
@@ -289,7 +308,9 @@ impl<T: Read> Read for Many<T> {
     fn read(node: &Node, ledger: &mut Ledger) -> Option<Self> {
         let items = Vec::read(node, ledger)?;
         if matches!(&node.content, Content::List(items) if items.is_empty()) {
-            ledger.report(node.at, "this list is empty, and needs one entry at least");
+            ledger
+                .report(node.at, "this list is empty, and needs one entry at least")
+                .rule(Rule::MalformedValue);
             return None;
         }
         Some(Self(items))
@@ -306,11 +327,14 @@ impl<T: Read> Read for Map<T> {
         let mut seen = HashMap::with_capacity(entries.len());
         for (key, value) in entries {
             let Some(name) = key.text() else {
-                ledger.report(key.at, "a key must be text");
+                ledger.report(key.at, "a key must be text").rule(Rule::UnknownKey);
                 continue;
             };
             if name == "<<" {
-                ledger.report(key.at, "merge keys (`<<`) are not supported").help("write the keys out");
+                ledger
+                    .report(key.at, "merge keys (`<<`) are not supported")
+                    .rule(Rule::UnknownKey)
+                    .help("write the keys out");
                 continue;
             }
             match seen.entry(name) {
@@ -341,7 +365,7 @@ pub fn read_value<T: Value>(node: &Node, expected: &str, ledger: &mut Ledger) ->
         }
         Err(wrong) => {
             let at = narrow(node.at, scalar, wrong.at, ledger);
-            ledger.report(at, wrong.what).maybe_help(wrong.help);
+            ledger.report(at, wrong.what).rule(Rule::MalformedValue).maybe_help(wrong.help);
             None
         }
     }
@@ -418,7 +442,7 @@ impl<const MIN: u32, const MAX: u32> Read for Whole<MIN, MAX> {
                 } else {
                     format!("{value} is out of range: from {MIN} to {MAX}")
                 };
-                ledger.report(node.at, what);
+                ledger.report(node.at, what).rule(Rule::MalformedValue);
                 None
             }
             Err(_) => {
@@ -583,7 +607,10 @@ pub fn wrong_word(node: &Node, what: &str, words: &[&str], ledger: &mut Ledger) 
         Some(text) => {
             let shown: String = text.chars().take(LONGEST_WORD).collect();
             let help = suggest(text, words.iter().copied());
-            ledger.report(node.at, format!("`{shown}` is no {what}")).maybe_help(help);
+            ledger
+                .report(node.at, format!("`{shown}` is no {what}"))
+                .rule(Rule::MalformedValue)
+                .maybe_help(help);
         }
         None => wrong_type(node, &format!("one of {}", words.join(", ")), ledger),
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::model::account::AccountType;
 use crate::model::text::Text;
+use crate::policy::problem::Rule;
 use crate::policy::reach::Reach;
 use crate::policy::read::first_eight;
 use crate::policy::source::{Ledger, Place};
@@ -104,6 +105,7 @@ impl Offers {
                     let name = first.name.as_deref().unwrap_or("another one");
                     ledger
                         .report(*at, format!("a second default {what} for {account_type}"))
+                        .rule(Rule::Conflict)
                         .help(format!(
                             "at most one {what} per account type says `default: true`; `{name}` does"
                         ))
@@ -162,7 +164,8 @@ impl Offers {
                 "`{}` has its own {} for {account_type}, and the {} `{name}` names it too",
                 customer.name, self.what, self.what
             );
-            let report = ledger.report(*at, what.clone()).label(other.at, "names it too");
+            let report =
+                ledger.report(*at, what.clone()).rule(Rule::Conflict).label(other.at, "names it too");
             report.help(if self.what == "policy" {
                 format!("start the block from it with `policy: {name}`, or take the customer out of it")
             } else {
@@ -218,6 +221,7 @@ impl Offers {
             };
             ledger
                 .report(*second, what)
+                .rule(Rule::Conflict)
                 .help(format!("both name {}: take it out of one of them", first_eight(customers)))
                 .label(*first, "the other one");
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::model::text::inert;
-use crate::policy::problem::{Excerpt, Label, Problem};
+use crate::policy::problem::{Excerpt, Label, Problem, Rule};
 
 /// More problems of one file are counted and no longer kept: nobody reads them, and a hostile file
 /// must not fill the memory.
@@ -116,10 +116,13 @@ impl Source {
 
     fn label(&self, place: Place, what: String) -> Label {
         let (line, column) = self.position(place.start as usize);
+        let (end_line, end_column) = self.position(place.end.max(place.start) as usize);
         Label {
             file: self.name.clone(),
             line,
             column,
+            end_line,
+            end_column,
             span: place.start as usize + self.skipped..place.end as usize + self.skipped,
             what,
             excerpt: self.excerpt(place),
@@ -214,6 +217,14 @@ impl Ledger {
 impl Report<'_> {
     fn problem(&mut self) -> Option<&mut Problem> {
         self.index.and_then(|index| self.ledger.problems.get_mut(index))
+    }
+
+    /// Says what kind of thing is wrong.
+    pub fn rule(mut self, rule: Rule) -> Self {
+        if let Some(problem) = self.problem() {
+            problem.rule = rule;
+        }
+        self
     }
 
     /// Says what to try.

@@ -10,6 +10,7 @@ use serde_saphyr::granit_parser::{
     ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag,
 };
 
+use crate::policy::problem::Rule;
 use crate::policy::source::{Ledger, Place};
 
 /// More values than these, with aliases written out, and a document is refused: a real one has a
@@ -310,7 +311,10 @@ impl Builder<'_> {
         if indent.contains('\t') {
             let tab = line_start + indent.find('\t').unwrap_or(0);
             let place = Place { end: self.place_at(tab).start + 1, ..self.place_at(tab) };
-            self.ledger.report(place, "a tab indents this line").help("YAML is indented with spaces alone");
+            self.ledger
+                .report(place, "a tab indents this line")
+                .rule(Rule::Syntax)
+                .help("YAML is indented with spaces alone");
             return Cut;
         }
         let help = if line.contains(": ") && line.matches(": ").count() > 1 {
@@ -318,7 +322,10 @@ impl Builder<'_> {
         } else {
             None
         };
-        self.ledger.report(place, format!("this is no YAML: {}", error.info())).maybe_help(help);
+        self.ledger
+            .report(place, format!("this is no YAML: {}", error.info()))
+            .rule(Rule::Syntax)
+            .maybe_help(help);
         Cut
     }
 
@@ -326,7 +333,10 @@ impl Builder<'_> {
         if let Some(tag) = tag {
             self.faulty = true;
             let what = format!("the tag `{}` is not supported", tag.original());
-            self.ledger.report(at, what).help("remove it; text that looks like a number is put in quotes");
+            self.ledger
+                .report(at, what)
+                .rule(Rule::Syntax)
+                .help("remove it; text that looks like a number is put in quotes");
         }
     }
 
@@ -362,7 +372,9 @@ impl Builder<'_> {
             Event::SequenceEnd | Event::MappingEnd => self.close(true, Some(at)),
             Event::Alias(anchor) => {
                 let Some(Some(node)) = self.anchors.get(&anchor).map(Option::as_ref) else {
-                    self.ledger.report(at, "this alias stands inside of what it stands for");
+                    self.ledger
+                        .report(at, "this alias stands inside of what it stands for")
+                        .rule(Rule::Syntax);
                     return Err(Cut);
                 };
                 let node = Rc::clone(node);
@@ -381,14 +393,16 @@ impl Builder<'_> {
         self.values = self.values.saturating_add(values);
         if self.values > MAX_VALUES {
             let what = format!("this document holds more than {MAX_VALUES} values, with aliases written out");
-            self.ledger.report(at, what).help("split it, and use fewer aliases");
+            self.ledger.report(at, what).rule(Rule::Syntax).help("split it, and use fewer aliases");
             return Err(Cut);
         }
         Ok(())
     }
 
     fn too_deep(&mut self, at: Place) -> Cut {
-        self.ledger.report(at, format!("this is nested more than {MAX_DEPTH} levels deep"));
+        self.ledger
+            .report(at, format!("this is nested more than {MAX_DEPTH} levels deep"))
+            .rule(Rule::Syntax);
         Cut
     }
 

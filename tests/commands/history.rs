@@ -172,7 +172,7 @@ fn what_is_mistyped_is_an_error_that_says_what_is_wanted() {
     assert!(run.stderr.contains("--verify"), "{run:?}");
     for command in [&["plan"][..], &["accounts"], &["run", "--once"], &["apply", "--yes"]] {
         let run = here.run(&[command, &["--format", "jsonl"]].concat()).expect(1);
-        assert!(run.stderr.contains("`--format jsonl` is for the events of `history`"), "{run:?}");
+        assert!(run.stderr.contains("`--format jsonl` is for `history`; this command takes text"), "{run:?}");
     }
 }
 
