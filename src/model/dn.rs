@@ -301,7 +301,13 @@ fn attribute_type(written: &str) -> Option<String> {
         return None;
     }
     let folded = written.to_ascii_lowercase();
-    let name = match folded.strip_prefix("oid.").unwrap_or(&folded) {
+    let bare = match folded.strip_prefix("oid.") {
+        // Only a number may stand behind it: else what remains is no name, or one with such a mark again.
+        Some(number) if number.split('.').all(is_digits) => number,
+        Some(_) => return None,
+        None => &folded,
+    };
+    let name = match bare {
         "2.5.4.3" | "commonname" => "cn",
         "2.5.4.11" | "organizationalunitname" => "ou",
         "0.9.2342.19200300.100.1.25" | "domaincomponent" => "dc",
@@ -309,6 +315,10 @@ fn attribute_type(written: &str) -> Option<String> {
         other => other,
     };
     Some(name.to_owned())
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn push_rdn_key(key: &mut String, rdn: &Rdn) {
@@ -388,6 +398,15 @@ mod tests {
 
     fn dn(text: &str) -> Dn {
         Dn::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn an_oid_is_a_number() {
+        assert_eq!(dn("OID.2.5.4.3=x,DC=test"), dn("CN=x,DC=test"));
+        assert_eq!(dn("oid.1.2.3=x").in_plain_sight(), "1.2.3=x");
+        for text in ["OID.=x,DC=test", "oid.oid.cn=x", "OID.cn=x", "OID.2..3=x"] {
+            assert!(Dn::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]
