@@ -1,4 +1,27 @@
 //! A fleet over hundreds of turns, with every fault of sources, register, clock, tree and destinations.
+//!
+//! A seed draws steps (`steps.rs`): people change (`truth.rs`), the tree is edited (`tree.rs`), the clock
+//! goes on and back, customers have turns in good and bad weather (`weather.rs`): sources fail, lie, panic
+//! or hang (`sources.rs`), the register fails, says that it failed, or ends the process at any call
+//! (`storage.rs`), another process writes in between, destinations say nothing. Planner, policy check,
+//! turns, store and courier are the real ones. After each turn an oracle (`ledger.rs`, `expected.rs`) that
+//! knows the contract and the truth, and asks nothing of the planner, judges every new entry of the audit
+//! record and compares it with the register. In the end the faults stop, and everything must settle. A
+//! seed that breaks a rule is shrunk to the fewest steps that do.
+//!
+//! What it does not judge: a lie that the same domain controller repeats, or two in a row; a tenant
+//! listing that lacks the user who was made in place of a deleted one (no id to ask for is known).
+//!
+//! That it can fail was tried by breaking rules one at a time. An entry of the oracle met: sources that
+//! are unread taken for empty; nobody asked once more; `protect` ignored; the window of the limit dropped;
+//! the revision's fence dropped; the plan of before carried out after somebody else wrote; another domain
+//! controller believed at once; where a directory was read not written with the commit; email following
+//! the directory; `importedAt` anew on return; the fleet's limit off; a grace that ends at once; an
+//! ambiguous match that goes; a suspended customer that is written; hidden members ignored; an approval
+//! that counts again, or never expires; customers orphaned while a document hides its name; deliveries in
+//! the wrong order. Only the list of what must happen met: the guards `empty-desired-set`,
+//! `source-shrunk` and `flapping` turned off, as whoever goes then is really out; their scenarios hold
+//! those.
 
 mod expected;
 mod fleet;
@@ -115,14 +138,12 @@ fn describe(seed: u64, broken: Broken) -> String {
 }
 
 /// Whatever must have happened over the seeds of an ordinary run: what never happens is tested by nobody.
-const HAPPENS: [&str; 62] = [
+const HAPPENS: [&str; 61] = [
     "another process writes between plan and write",
     "clock: back",
     "clock: forward",
     "confirming: incomplete",
     "confirming: panic",
-    "confirming: throttled",
-    "confirming: unauthorised",
     "confirming: unavailable",
     "destination: Panics",
     "destination: Refuses",
@@ -145,6 +166,7 @@ const HAPPENS: [&str; 62] = [
     "done: account.updated",
     "done: an approval in the tree",
     "done: removals that were approved",
+    "done: somebody protected is out and stays",
     "findings: fleet-removal-limit",
     "findings: flapping",
     "findings: member-unreadable",

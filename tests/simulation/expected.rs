@@ -114,7 +114,12 @@ impl Ledger {
                     Fate::Out(_) | Fate::Either
                 )
         });
-        let out = out.count() as u64;
+        let (stay, out): (Vec<_>, Vec<_>) =
+            out.partition(|(key, _)| self.is_protected(tree, company.index, key.1));
+        if !stay.is_empty() {
+            tally.count("done: somebody protected is out and stays");
+        }
+        let out = out.len() as u64;
         let (recent, limit) = self.limit(company.index, account_type, import, at);
         if told(FindingCode::RemovalLimit) {
             tally.count("held: removal-limit");

@@ -271,10 +271,15 @@ impl Ledger {
     }
 
     pub(super) fn is_protected(&self, tree: &Tree, customer: usize, id: Guid) -> bool {
-        let pinned = &self.books[customer].pinned;
+        let book = &self.books[customer];
+        // Who is gone from the directory still has the name that the register knows.
+        let is_called = |name: &str| {
+            let accounts = book.accounts.iter().filter(|(key, _)| key.1 == id);
+            accounts.into_iter().any(|(_, known)| known.view["userPrincipalName"].as_str() == Some(name))
+        };
         tree.customers[customer].protected.iter().any(|(guid, name)| match name {
             None => *guid == id,
-            Some(name) => pinned.get(name).is_some_and(|people| people.contains(&id)),
+            Some(name) => book.pinned.get(name).is_some_and(|people| people.contains(&id)) || is_called(name),
         })
     }
 

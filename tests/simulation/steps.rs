@@ -62,16 +62,21 @@ fn step(random: &mut Rng, steps: &mut Vec<Step>) {
         60..66 => steps.push(Step::Round(customer, weather(random))),
         66..73 => steps.push(Step::Edit(edit(random))),
         73..78 => steps.push(Step::Clock(clock(random))),
-        78..83 => steps.push(Step::Again(customer)),
-        83..87 => {
+        78..82 => steps.push(Step::Again(customer)),
+        82..86 => {
             let confirming = if chance(random, 40) { failing(random) } else { Answer::Truth };
             let next = Step::Turn(customer, Weather { confirming, ..Weather::FINE });
             steps.extend([Step::Turn(customer, Weather::FINE), Step::Approve(customer), next]);
         }
-        87..94 => steps.push(Step::Deliver(mood(random), chance(random, 30).then(|| blow(random, 6)))),
-        94..97 => steps.push(Step::Restart),
-        97 => steps.push(Step::Operator([3, 6, 6, 50][random.usize(..4)])),
-        _ => leaving(random, customer, steps),
+        86..93 => steps.push(Step::Deliver(mood(random), chance(random, 30).then(|| blow(random, 6)))),
+        93..96 => steps.push(Step::Restart),
+        96 => steps.push(Step::Operator([3, 6, 6, 50][random.usize(..4)])),
+        97 => leaving(random, customer, steps),
+        98 => hiding(random, steps),
+        _ => match random.bool() {
+            true => protecting(random, customer, steps),
+            false => going_twice(random, customer, steps),
+        },
     }
 }
 
@@ -88,6 +93,44 @@ fn leaving(random: &mut Rng, customer: usize, steps: &mut Vec<Step>) {
         Step::Turn(customer, stale),
         Step::Turn(customer, fine(random.bool())),
     ]);
+}
+
+/// Somebody is protected, perhaps has another name from then on, and leaves.
+fn protecting(random: &mut Rng, customer: usize, steps: &mut Vec<Step>) {
+    let who = random.u32(..9);
+    let index = u32::try_from(customer).unwrap_or_default();
+    steps.extend([Step::Edit(Edit::Protect(index, who, random.bool())), Step::Turn(customer, Weather::FINE)]);
+    if random.bool() {
+        steps.extend([Step::Change(customer, Change::Rename(who)), Step::Turn(customer, Weather::FINE)]);
+    }
+    let leaves = [Change::Unlicence(who), Change::BlockUser(who)][random.usize(..2)];
+    steps.extend([
+        Step::Change(customer, leaves),
+        Step::Turn(customer, weather(random)),
+        Step::Again(customer),
+    ]);
+}
+
+/// Somebody leaves the selected group while it hides its members.
+fn hiding(random: &mut Rng, steps: &mut Vec<Step>) {
+    let customer = [1, 3][random.usize(..2)];
+    steps.extend([
+        Step::Change(customer, Change::HideGroup),
+        Step::Change(customer, Change::Leave(random.u32(..24))),
+        Step::Turn(customer, Weather::FINE),
+        Step::Change(customer, Change::ShowGroup),
+        Step::Turn(customer, weather(random)),
+    ]);
+}
+
+/// People leave, with an approval, come back, and leave again while its line still stands in the file.
+fn going_twice(random: &mut Rng, customer: usize, steps: &mut Vec<Step>) {
+    let turn = Step::Turn(customer, Weather::FINE);
+    let exodus = Step::Change(customer, Change::Exodus(random.u32(4..8)));
+    // Long enough for nobody to be said to come and go.
+    let later = Step::Clock(random.i64(6_000..9_000));
+    let back = Step::Change(customer, Change::ComeBack);
+    steps.extend([turn, exodus, turn, Step::Approve(customer), turn, back, turn, later, exodus, turn]);
 }
 
 fn chance(random: &mut Rng, percent: u32) -> bool {
