@@ -116,7 +116,7 @@ fn prism(description: &str, upstream: &str) -> (Process, String) {
 }
 
 fn source(fake: &GraphFake, graph: &str) -> GraphTenant {
-    let client = HttpClient::new().expect("a client");
+    let client = HttpClient::new();
     GraphTenant::new(
         SharedGraph::new(client),
         DOMAIN,

@@ -38,7 +38,7 @@ const IMPATIENT: Duration = Duration::from_millis(300);
 
 fn client(silence: Duration) -> HttpClient {
     let timeouts = Timeouts { connect: Duration::from_secs(5), silence, whole: Duration::from_secs(20) };
-    HttpClient::with_timeouts(timeouts).expect("a client")
+    HttpClient::with_timeouts(timeouts)
 }
 
 /// A reader of the stand-in's tenant, which shares tokens and waits with its clones alone.

@@ -48,7 +48,7 @@ pub(crate) async fn confirm(graph: &Graph<'_>, users: &[Guid]) -> Result<Tenant,
     let mut builder = TenantBuilder::new();
     for some in users.chunks(AT_ONCE) {
         let request = Request::post(address.clone(), "application/json", body(some));
-        let rows = graph.ask(&request, &|answer, token| read(graph, some, answer, token)).await?;
+        let rows = graph.ask(&request, &|answer, token| read(graph, some, &answer, token)).await?;
         for (id, row) in rows {
             let name = row.name();
             let user = user(row, Absent::Hidden, &mut builder)

@@ -116,7 +116,7 @@ impl Graph<'_> {
     }
 
     /// Reads a listing to its end, and hands over the rows of every page with its number. A page is taken
-    /// apart while the next one is on its way.
+    /// apart and handed over while the next one is on its way: the service is never kept waiting for it.
     ///
     /// # Errors
     /// As [`next_page`](Self::next_page), and what `put` says.
@@ -127,13 +127,15 @@ impl Graph<'_> {
     ) -> Result<(), Failed> {
         let mut before: Option<TakenApart<R>> = None;
         loop {
-            let page = self.next(pages).await;
-            // Also where the next page did not come: what arrived before it counts first.
-            if let Some(TakenApart { rows, number }) = before.take() {
+            let hand_over = async {
+                let Some(TakenApart { rows, number }) = before.take() else { return Ok(()) };
                 let rows =
                     rows.await.map_err(|error| astray(format!("taking page {number} apart: {error}")))?;
-                put(rows?, number)?;
-            }
+                put(rows?, number)
+            };
+            // Also where the next page does not come: what arrived before it counts first.
+            let next = async { Ok(self.next(pages).await) };
+            let (page, ()) = tokio::try_join!(next, hand_over)?;
             let Some(page) = page? else { return Ok(()) };
             let rows = AbortOnDropHandle::new(tokio::task::spawn_blocking(move || page.rows()));
             before = Some(TakenApart { rows, number: pages.read });
@@ -184,7 +186,7 @@ impl Graph<'_> {
     pub(crate) async fn ask<T: Send>(
         &self,
         request: &Request,
-        read: &(dyn Fn(&Answer, &Token) -> Result<T, Failed> + Sync),
+        read: &(dyn Fn(Answer, &Token) -> Result<T, Failed> + Sync),
     ) -> Result<T, Failed> {
         let mut renewed = false;
         loop {
@@ -208,7 +210,7 @@ impl Graph<'_> {
     async fn attempt<T>(
         &self,
         request: &Request,
-        read: &(dyn Fn(&Answer, &Token) -> Result<T, Failed> + Sync),
+        read: &(dyn Fn(Answer, &Token) -> Result<T, Failed> + Sync),
         token: &Token,
     ) -> Result<T, Failed> {
         self.limiters.pass(self.application.key())?;
@@ -224,7 +226,7 @@ impl Graph<'_> {
             }
             return Err(refusal(&answer, token, self.application));
         }
-        read(&answer, token)
+        read(answer, token)
     }
 
     /// Leaves the tenant alone for as long as it asked, whoever reads it next.
@@ -252,7 +254,7 @@ struct Page {
 }
 
 /// Looks whether an answer is a whole page of a listing, and where it leads.
-fn read_page(answer: &Answer, token: &Token) -> Result<(Page, Links), Failed> {
+fn read_page(answer: Answer, token: &Token) -> Result<(Page, Links), Failed> {
     let mut listing = Listing::default();
     let mut deserializer = serde_json::Deserializer::from_slice(&answer.body);
     let result = read_listing(&mut deserializer, &mut listing, &mut |_: IgnoredAny| Ok(()))
@@ -260,7 +262,7 @@ fn read_page(answer: &Answer, token: &Token) -> Result<(Page, Links), Failed> {
     match result {
         Ok(()) if !listing.has_value => Err(answer.unusable("there is no `value`")),
         Ok(()) => Ok((
-            Page { body: answer.body.clone(), token: token.clone() },
+            Page { body: answer.body, token: token.clone() },
             Links { next: listing.next_link, delta: listing.delta_link },
         )),
         // The page is whole, and what stands in it is none of ours: the same would come again.
@@ -380,7 +382,7 @@ mod tests {
         )
         .expect("an application");
         let graph = Graph {
-            client: &HttpClient::new().expect("a client"),
+            client: &HttpClient::new(),
             tokens: &TokenCache::new(),
             limiters: &Limiters::new(),
             application: &application,

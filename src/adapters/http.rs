@@ -19,6 +19,9 @@ use crate::model::text::inert;
 /// How long a server may ask to be left alone: what asks for more is asked again after this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How many bytes are set aside for an answer before it comes.
+const MOST_RESERVED: usize = 4 * 1024 * 1024;
+
 /// How many characters of what the other side said go into a message.
 const QUOTED: usize = 300;
 
@@ -28,19 +31,30 @@ const QUOTED: usize = 300;
 /// proxy except for loopback.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
-    pooled: Clients,
-    /// For requests that need a connection of their own; made when the first one does.
-    single: Arc<OnceLock<Option<Clients>>>,
+    clients: Arc<Clients>,
     timeouts: Timeouts,
 }
 
-/// One client for the network, one for this machine alone.
-#[derive(Debug, Clone)]
+/// One client for every way to connect.
+#[derive(Debug, Default)]
 struct Clients {
-    outward: reqwest::Client,
-    /// Uses no proxy.
-    machine: reqwest::Client,
+    /// Keep connections for the next request.
+    pooled: Pair,
+    /// For requests that need a connection of their own.
+    single: Pair,
 }
+
+/// One client for the network, one for this machine alone.
+#[derive(Debug, Default)]
+struct Pair {
+    outward: LazyClient,
+    /// Uses no proxy.
+    machine: LazyClient,
+}
+
+/// A client that is made when a request needs it: each reads all CA certificates of the system, which
+/// takes longer than most commands take otherwise.
+type LazyClient = OnceLock<Result<reqwest::Client, Fault>>;
 
 /// How long a request may take.
 #[derive(Debug, Clone, Copy)]
@@ -119,33 +133,33 @@ pub enum Again {
     WithinPatience,
 }
 
+impl Default for HttpClient {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl HttpClient {
     /// Makes the client.
-    ///
-    /// # Errors
-    /// Refused, if TLS cannot be set up: mostly a machine without CA certificates.
-    pub fn new() -> Result<Self, Fault> {
+    pub fn new() -> Self {
         Self::with_timeouts(Timeouts::default())
     }
 
     /// Makes a client with other timeouts, for tests.
-    ///
-    /// # Errors
-    /// As [`HttpClient::new`].
-    pub fn with_timeouts(timeouts: Timeouts) -> Result<Self, Fault> {
-        let pooled = Clients::new(timeouts, true).map_err(|error| {
-            Fault::new(FaultKind::Refused, format!("HTTPS cannot be set up: {}", chain(&error)))
-                .hint("install the system's CA certificates (Debian: the package ca-certificates)")
-        })?;
-        Ok(Self { pooled, single: Arc::default(), timeouts })
+    pub fn with_timeouts(timeouts: Timeouts) -> Self {
+        Self { clients: Arc::default(), timeouts }
     }
 
-    fn clients(&self, request: &Request) -> &Clients {
-        if !request.on_new_connection {
-            return &self.pooled;
-        }
-        let single = self.single.get_or_init(|| Clients::new(self.timeouts, false).ok());
-        single.as_ref().unwrap_or(&self.pooled)
+    /// Returns the client for a request.
+    fn client(&self, request: &Request) -> Result<&reqwest::Client, Failed> {
+        let is_single = request.on_new_connection;
+        let pair = if is_single { &self.clients.single } else { &self.clients.pooled };
+        let is_machine = is_machine(&request.url);
+        let client = if is_machine { &pair.machine } else { &pair.outward };
+        client
+            .get_or_init(|| build(self.timeouts, is_single, is_machine))
+            .as_ref()
+            .map_err(|fault| Failed::new(fault.clone(), Again::Never))
     }
 
     /// Sends a request once and reads the answer whole, whatever its status.
@@ -167,6 +181,9 @@ impl HttpClient {
         let asked_at = Instant::now();
         let mut response = self.open(request, silence).await?;
         let mut answer = Answer::head(&response, request, asked_at);
+        // What it says of its length is a hint and no more.
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+        answer.body.reserve(announced.unwrap_or_default().min(max_body).min(MOST_RESERVED));
         loop {
             let chunk = match timeout_at(patience(), response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
@@ -194,8 +211,7 @@ impl HttpClient {
     }
 
     async fn open(&self, request: &Request, silence: Duration) -> Result<reqwest::Response, Failed> {
-        let clients = self.clients(request);
-        let client = if is_machine(&request.url) { &clients.machine } else { &clients.outward };
+        let client = self.client(request)?;
         let mut builder = match &request.content {
             None => client.get(request.url.clone()),
             Some((content_type, content)) => {
@@ -231,20 +247,25 @@ impl HttpClient {
     }
 }
 
-impl Clients {
-    fn new(timeouts: Timeouts, pooled: bool) -> reqwest::Result<Self> {
-        let builder = || {
-            let builder = reqwest::Client::builder()
-                .user_agent(concat!("intake/", env!("CARGO_PKG_VERSION")))
-                .redirect(Policy::none())
-                .referer(false)
-                .connect_timeout(timeouts.connect)
-                // Names must be looked up again now and then.
-                .pool_idle_timeout(Duration::from_secs(60));
-            if pooled { builder } else { builder.pool_max_idle_per_host(0) }
-        };
-        Ok(Self { outward: builder().build()?, machine: builder().no_proxy().build()? })
+/// Makes a client.
+fn build(timeouts: Timeouts, is_single: bool, is_machine: bool) -> Result<reqwest::Client, Fault> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("intake/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .referer(false)
+        .connect_timeout(timeouts.connect)
+        // Names must be looked up again now and then.
+        .pool_idle_timeout(Duration::from_secs(60));
+    if is_single {
+        builder = builder.pool_max_idle_per_host(0);
     }
+    if is_machine {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| {
+        Fault::new(FaultKind::Refused, format!("HTTPS cannot be set up: {}", chain(&error)))
+            .hint("install the system's CA certificates (Debian: the package ca-certificates)")
+    })
 }
 
 impl Request {

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::adapters::tenant_group_object::GroupRow;
 use crate::model::addresses::Addresses;
@@ -52,7 +52,7 @@ macro_rules! user_properties {
 }
 
 user_properties! {
-    "id" => id: Text,
+    "id" => id: WrittenGuid,
     "userPrincipalName" => user_principal_name: Text,
     "displayName" => display_name: Text,
     "mail" => mail: Text,
@@ -77,7 +77,7 @@ impl UserChange {
     /// # Errors
     /// A change without an id, or with one that is no GUID.
     pub fn id(&self) -> Result<Guid, RowFault> {
-        guid("id", self.id.clone().flatten())
+        written("id", self.id.clone().flatten())
     }
 
     /// Whether the user is gone, for good or for as long as nobody restores it.
@@ -97,7 +97,7 @@ impl UserRow {
     /// # Errors
     /// A row without an id, or with one that is no GUID.
     pub fn id(&self) -> Result<Guid, RowFault> {
-        guid("id", self.id.clone())
+        written("id", self.id.clone())
     }
 
     /// Whether it shows licences, also none.
@@ -112,24 +112,74 @@ impl UserRow {
 
     /// Returns what names the user best in a message; from outside, not inert.
     pub fn name(&self) -> Text {
-        let name = self.user_principal_name.as_ref().or(self.id.as_ref());
-        name.cloned().unwrap_or_else(|| Text::const_new("without a name"))
+        let name = self.user_principal_name.clone().or_else(|| self.id.as_ref().map(WrittenGuid::text));
+        name.unwrap_or_else(|| Text::const_new("without a name"))
+    }
+}
+
+/// A property that holds a GUID, or ought to. There are several to a user, and text of that length
+/// would be an allocation for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum WrittenGuid {
+    Sound(Guid),
+    Other(Text),
+}
+
+impl WrittenGuid {
+    fn read(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Other(Text::from(text)), Self::Sound)
+    }
+
+    fn text(&self) -> Text {
+        match self {
+            Self::Sound(guid) => Text::from(guid.to_string()),
+            Self::Other(text) => text.clone(),
+        }
+    }
+}
+
+impl Serialize for WrittenGuid {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Sound(guid) => serializer.collect_str(guid),
+            Self::Other(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for WrittenGuid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+
+        impl Visitor<'_> for Written {
+            type Value = WrittenGuid;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<WrittenGuid, E> {
+                Ok(WrittenGuid::read(text))
+            }
+        }
+
+        deserializer.deserialize_str(Written)
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AssignedRow {
-    sku_id: Option<Text>,
-    disabled_plans: Option<Vec<Text>>,
+    sku_id: Option<WrittenGuid>,
+    disabled_plans: Option<Vec<WrittenGuid>>,
 }
 
 /// One assignment of a SKU: the same SKU may come twice, directly and by a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StateRow {
-    sku_id: Option<Text>,
-    disabled_plans: Option<Vec<Text>>,
+    sku_id: Option<WrittenGuid>,
+    disabled_plans: Option<Vec<WrittenGuid>>,
     state: Option<Text>,
 }
 
@@ -198,7 +248,7 @@ pub enum RowFault {
 /// # Errors
 /// A row that lacks what every user has, holds what cannot be, or does not show its licences.
 pub fn user(row: UserRow, absent: Absent, builder: &mut TenantBuilder) -> Result<TenantUser, RowFault> {
-    let id = guid("id", row.id)?;
+    let id = written("id", row.id)?;
     let user_principal_name =
         filled(row.user_principal_name).ok_or(RowFault::Missing { property: "userPrincipalName" })?;
     let Some(assigned) = row.assigned_licenses else {
@@ -218,8 +268,8 @@ pub fn user(row: UserRow, absent: Absent, builder: &mut TenantBuilder) -> Result
         .map(|text| text.parse::<Sid>().map_err(|_| malformed("onPremisesSecurityIdentifier", &text, "SID")))
         .transpose()?;
     let addresses = addresses(row.proxy_addresses.unwrap_or_default());
-    let is_guest = row.user_type.is_some_and(|kind| same(&kind, "Guest"))
-        || user_principal_name.to_ascii_uppercase().contains("#EXT#");
+    let is_guest =
+        row.user_type.is_some_and(|kind| same(&kind, "Guest")) || is_guest_name(&user_principal_name);
     let licences = licences(assigned, row.license_assignment_states.unwrap_or_default())?;
     Ok(TenantUser {
         id,
@@ -290,7 +340,7 @@ fn licences(assigned: Vec<AssignedRow>, states: Vec<StateRow>) -> Result<Vec<Lic
         .into_iter()
         .map(|row| {
             Ok(Assignment {
-                sku: guid("skuId", row.sku_id)?,
+                sku: written("skuId", row.sku_id)?,
                 disabled_plans: guids("disabledPlans", row.disabled_plans)?,
                 effective: !row.state.is_some_and(|state| same(&state, "Error") || same(&state, "Disabled")),
             })
@@ -300,7 +350,7 @@ fn licences(assigned: Vec<AssignedRow>, states: Vec<StateRow>) -> Result<Vec<Lic
         .into_iter()
         .map(|row| {
             let disabled_plans = guids("disabledPlans", row.disabled_plans)?;
-            Ok(Assignment { sku: guid("skuId", row.sku_id)?, disabled_plans, effective: true })
+            Ok(Assignment { sku: written("skuId", row.sku_id)?, disabled_plans, effective: true })
         })
         .collect::<Result<Vec<_>, RowFault>>()?;
     let mut licences: Vec<Licence> = Vec::with_capacity(assigned.len());
@@ -339,7 +389,12 @@ fn disabled_in_all<'a>(mut assignments: impl Iterator<Item = &'a &'a Assignment>
 
 /// Takes blank text for none.
 pub(crate) fn filled(text: Option<Text>) -> Option<Text> {
-    text.filter(|text| !text.trim().is_empty())
+    text.filter(|text| !text.trim_start().is_empty())
+}
+
+/// Whether a userPrincipalName is one that invited people get.
+fn is_guest_name(name: &str) -> bool {
+    name.match_indices('#').any(|(at, _)| name.get(at..at + 5).is_some_and(|mark| same(mark, "#EXT#")))
 }
 
 /// Reads a GUID that every object has.
@@ -348,8 +403,17 @@ pub(crate) fn guid(property: &'static str, text: Option<Text>) -> Result<Guid, R
     text.parse().map_err(|_| malformed(property, &text, "GUID"))
 }
 
-fn guids(property: &'static str, texts: Option<Vec<Text>>) -> Result<Vec<Guid>, RowFault> {
-    texts.unwrap_or_default().into_iter().map(|text| guid(property, Some(text))).collect()
+/// The same, of one that was read already.
+fn written(property: &'static str, found: Option<WrittenGuid>) -> Result<Guid, RowFault> {
+    match found {
+        Some(WrittenGuid::Sound(guid)) => Ok(guid),
+        Some(WrittenGuid::Other(text)) => guid(property, Some(text)),
+        None => Err(RowFault::Missing { property }),
+    }
+}
+
+fn guids(property: &'static str, found: Option<Vec<WrittenGuid>>) -> Result<Vec<Guid>, RowFault> {
+    found.unwrap_or_default().into_iter().map(|one| written(property, Some(one))).collect()
 }
 
 fn malformed(property: &'static str, found: &str, expected: &'static str) -> RowFault {

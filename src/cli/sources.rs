@@ -40,14 +40,14 @@ pub struct AdapterSources {
     /// The tree that the paths of documents are relative to.
     root: PathBuf,
     patience: Duration,
-    /// What all tenants share, or why there is nothing.
-    graph: Result<SharedGraph, Fault>,
+    /// What all tenants share.
+    graph: SharedGraph,
 }
 
 impl AdapterSources {
     /// Makes one. `patience` is how long throttling and faults may delay a reading.
     pub fn new(operator: Arc<Operator>, secrets: Arc<Secrets>, root: PathBuf, patience: Duration) -> Self {
-        Self { operator, secrets, root, patience, graph: HttpClient::new().map(SharedGraph::new) }
+        Self { operator, secrets, root, patience, graph: SharedGraph::new(HttpClient::new()) }
     }
 
     fn file(&self, path: &Path) -> Result<PathBuf, Fault> {
@@ -98,7 +98,7 @@ impl AdapterSources {
                 }
             };
         Ok(GraphTenant::new(
-            self.graph.clone()?,
+            self.graph.clone(),
             &location.tenant_id,
             client_id,
             endpoints,

@@ -167,7 +167,7 @@ impl Operator {
         };
         let token = secret("its token", notification.token_from.as_ref())?;
         let form = if notification.is_for_people { Form::Slack } else { Form::CloudEvents };
-        let webhook = WebhookDestination::new(HttpClient::new()?, url, token).told_in(form);
+        let webhook = WebhookDestination::new(HttpClient::new(), url, token).told_in(form);
         match secret("its signing key", notification.signing_key_from.as_ref())? {
             Some(key) => Ok(webhook.signed(SigningKey::read(&key)?)),
             None => Ok(webhook),

@@ -23,11 +23,11 @@ impl Measured {
 
 /// Runs a command to its end, and looks at it meanwhile.
 pub fn measure(command: &mut Command) -> Measured {
-    measure_and(command, |_| {})
+    measure_and(command, |_, _| {})
 }
 
 /// The same, with a look of the caller's own every few milliseconds.
-pub fn measure_and(command: &mut Command, mut look: impl FnMut(&Child)) -> Measured {
+pub fn measure_and(command: &mut Command, mut look: impl FnMut(&Child, Measured)) -> Measured {
     let started = Instant::now();
     let mut child = command
         .stdin(Stdio::null())
@@ -45,7 +45,7 @@ pub fn measure_and(command: &mut Command, mut look: impl FnMut(&Child)) -> Measu
             peak = mark.trim().trim_end_matches(" kB").parse().expect("a number of kB");
         }
         busy = busy.max(busy_time(&of("stat")));
-        look(&child);
+        look(&child, Measured { time: started.elapsed(), busy, peak });
         if let Some(status) = child.try_wait().expect("a process") {
             assert!(status.success(), "{command:?} failed: {status}");
             return Measured { time: started.elapsed(), busy, peak };
