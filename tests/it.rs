@@ -7,6 +7,7 @@ mod controller;
 mod directories;
 mod formats;
 mod fuzzed;
+mod git;
 mod house;
 mod laws;
 mod policies;

@@ -170,9 +170,12 @@ pub struct ApplyArguments {
 /// What `run` takes.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Where the tree is.
-    #[command(flatten)]
-    pub tree: TreeArgument,
+    /// The folder of policy files; by default the one in git that the operator's file names, else this one
+    #[arg(value_name = "TREE")]
+    pub tree: Option<PathBuf>,
+    /// Takes this commit although the branch was rewritten before it
+    #[arg(long, value_name = "COMMIT", value_parser = commit)]
+    pub accept_rewrite: Option<String>,
     /// Does one round over all customers and exits
     #[arg(long)]
     pub once: bool,
@@ -328,6 +331,15 @@ pub enum Colour {
     Always,
     /// Never
     Never,
+}
+
+/// Reads the id of a commit, or its beginning.
+fn commit(text: &str) -> Result<String, String> {
+    let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hex && (7..=64).contains(&text.len()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err("write the id of the commit, or at least 7 digits of it".to_owned())
 }
 
 #[cfg(test)]

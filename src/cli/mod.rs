@@ -27,6 +27,7 @@ pub mod selection;
 pub mod session;
 pub mod sources;
 pub mod status;
+pub mod trees;
 pub mod validate;
 pub mod when;
 pub mod wiring;

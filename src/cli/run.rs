@@ -1,5 +1,6 @@
 //! `run`: the controller, or one round of it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
@@ -11,13 +12,17 @@ use crate::cli::arguments::RunArguments;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::selection::choose;
 use crate::cli::session::Session;
-use crate::cli::wiring::{self, CheckedTree, FolderTree, Operator, Store, SystemClock};
+use crate::cli::trees::{self, FolderTree, Followed, GitTree, Unwatched};
+use crate::cli::wiring::{self, Operator, Store, SystemClock};
 use crate::daemon::controller::{Controller, Pace};
 use crate::daemon::signals::listen;
+use crate::daemon::turns::Turns as _;
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::Summary;
 use crate::plan::report::of_these;
+use crate::policy::source::shown;
 use crate::ports::clock::Clock;
+use crate::ports::tree::TreeReading;
 use crate::reconcile::deliver::Courier;
 use crate::reconcile::judge::{Job, Judge, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
@@ -32,25 +37,69 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
     listen(stop.clone(), reload.clone()).map_err(|error| Failure::of("cannot listen for signals", &error))?;
     let operator = session.operator()?;
     // A wrong path is an error before anything is made or watched.
-    let tree = wiring::check_tree(&arguments.tree.tree, &operator, session.colours.err)?;
+    let followed = follow(session, arguments, &operator).await?;
     let store = wiring::open_store(session.state(&operator)).await?;
-    let ran = reconcile(session, arguments, tree, operator, &store, stop, reload).await;
+    let ran = reconcile(session, arguments, followed, operator, &store, stop, reload).await;
     store.close().await;
     ran
+}
+
+/// Opens the tree: a folder that was named, the branch that the operator names, or this folder.
+async fn follow(
+    session: &Session,
+    arguments: &RunArguments,
+    operator: &Operator,
+) -> Result<Followed, Failure> {
+    let Some(source) = operator.git() else {
+        if arguments.accept_rewrite.is_some() {
+            return Err(Failure::new(
+                "--accept-rewrite is for a tree in git, and the operator's file has no `git`",
+            ));
+        }
+        let root = arguments.tree.clone().unwrap_or_else(|| PathBuf::from("."));
+        let checked = wiring::check_tree(&root, operator, session.colours.err)?;
+        if arguments.once {
+            session.tell_problems(&checked);
+        }
+        let pace = Pace::default();
+        let watch = trees::watch(&root);
+        return Ok(Followed {
+            tree: Arc::new(FolderTree::new(root.clone(), operator.clone())),
+            root,
+            watch,
+            pace,
+        });
+    };
+    if let Some(folder) = &arguments.tree {
+        return Err(Failure::new(format!(
+            "the operator's file has `git`, and the folder {} was named",
+            shown(folder)
+        ))
+        .hint("name no folder, or take `git` out of the operator's file"));
+    }
+    let tree = GitTree::open(source, operator, arguments.accept_rewrite.clone()).await?;
+    let pace = Pace {
+        // Nobody sees half of a commit.
+        confirm: None,
+        rescan: source.interval.to_std(),
+        ..Pace::default()
+    };
+    Ok(Followed { root: tree.root(), tree: Arc::new(tree), watch: Box::new(Unwatched), pace })
 }
 
 async fn reconcile(
     session: &mut Session,
     arguments: &RunArguments,
-    tree: CheckedTree,
+    followed: Followed,
     operator: Operator,
     store: &Store,
     stop: CancellationToken,
     reload: Arc<Notify>,
 ) -> Result<Exit, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let Followed { tree, root, watch, pace } = followed;
     let reconciler = Reconciler::open(
-        Judge::new(session.observer(&arguments.tree.tree, &operator, store.register.clone())),
+        Judge::new(session.observer(&root, &operator, store.register.clone())),
         store.register.clone(),
         clock.clone(),
         operator.subscriptions.clone(),
@@ -61,26 +110,22 @@ async fn reconcile(
     let courier =
         Arc::new(Courier { outbox: store.outbox.clone(), destinations: operator.destinations(), clock });
     if arguments.once {
-        return once(session, tree, &operator, store, &reconciler, &courier, &stop).await;
+        let read = tree.read().await;
+        reconciler.tree(&read).await?;
+        return once(session, read?, &operator, store, &reconciler, &courier, &stop).await;
     }
     if !session.common.customers.is_empty() {
         // A mistyped name must not become a controller that does nothing for ever.
-        choose(&tree.fleet, &store.register.customers().await?, &session.common.customers)?;
+        let fleet = tree.read().await?.fleet;
+        choose(&fleet, &store.register.customers().await?, &session.common.customers)?;
     }
-    let root = arguments.tree.tree.clone();
     let pace = Pace {
         concurrency: operator.concurrency,
         only: session.common.customers.iter().map(|name| Text::from(name.as_str())).collect(),
-        ..Pace::default()
+        ..pace
     };
-    let controller = Controller {
-        watch: wiring::watch(&root),
-        tree: Arc::new(FolderTree::new(root, operator)),
-        turns: Arc::new(reconciler),
-        courier: Some(courier),
-        pace,
-        random: wiring::random,
-    };
+    let turns = Arc::new(reconciler);
+    let controller = Controller { watch, tree, turns, courier: Some(courier), pace, random: wiring::random };
     controller.run(stop, reload).await?;
     Ok(Exit::Done)
 }
@@ -88,14 +133,21 @@ async fn reconcile(
 /// Does one round: every customer has its turn, and none waits for another one's.
 async fn once(
     session: &mut Session,
-    tree: CheckedTree,
+    tree: TreeReading,
     operator: &Operator,
     store: &Store,
     reconciler: &Reconciler,
     courier: &Courier,
     stop: &CancellationToken,
 ) -> Result<Exit, Failure> {
-    session.tell_problems(&tree);
+    // Those of a folder were told with their lines.
+    for problem in tree.problems.iter().filter(|_| tree.commit.is_some()) {
+        session.complain(&Failure::new(problem.clone()));
+    }
+    if let Some(fault) = &tree.behind {
+        let what = format!("the last good tree stays in force: {}", fault.what);
+        session.complain(&Failure { hint: fault.hint.clone(), ..Failure::new(what) });
+    }
     let registered = store.register.customers().await?;
     let jobs = choose(&tree.fleet, &registered, &session.common.customers)?;
     let bar = session.bar.clone();
@@ -115,7 +167,8 @@ async fn once(
     turns.sort_by(|(left, _), (right, _)| left.cmp(right));
     session.deliver(courier, stop).await;
 
-    let mut exit = if tree.problems.is_empty() { Exit::Done } else { Exit::Error };
+    let is_sound = tree.problems.is_empty() && tree.behind.is_none();
+    let mut exit = if is_sound { Exit::Done } else { Exit::Error };
     let mut outcomes = Vec::new();
     for (name, turn) in turns {
         match turn {

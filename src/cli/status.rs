@@ -10,6 +10,7 @@ use crate::cli::selection::named;
 use crate::cli::session::Session;
 use crate::model::register::{CustomerStatus, Reports};
 use crate::model::text::{Text, inert};
+use crate::model::tree_status::{TreeCommit, TreeStatus};
 
 /// Runs the command.
 ///
@@ -23,10 +24,14 @@ pub async fn run(session: &mut Session) -> Result<Exit, Failure> {
     let all: BTreeSet<&Text> = known.iter().chain(statuses.iter().map(|status| &status.customer)).collect();
     let chosen: BTreeSet<Text> = named(&all, &session.common.customers)?.into_iter().cloned().collect();
     statuses.retain(|status| chosen.contains(&status.customer));
+    let tree = register.tree().await?;
     if session.is_json() {
         let customers: Vec<Value> = statuses.iter().map(form).collect();
-        session.out.json(&json!({"customers": customers}))?;
+        session.out.json(&json!({"tree": tree.as_ref().map(tree_form), "customers": customers}))?;
         return Ok(Exit::Done);
+    }
+    if let Some(tree) = &tree {
+        session.out.text(&describe(tree))?;
     }
     let rows: Vec<[String; 6]> = statuses.iter().map(row).collect();
     let titles = ["CUSTOMER", "STATE", "LAST ATTEMPT", "LAST SUCCESS", "NEXT ATTEMPT", "MESSAGE"];
@@ -62,11 +67,55 @@ fn form(status: &CustomerStatus) -> Value {
     })
 }
 
-fn row(status: &CustomerStatus) -> [String; 6] {
-    let moment = |moment: Option<Timestamp>| match moment {
-        Some(moment) => moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-        None => "-".to_owned(),
+fn tree_form(tree: &TreeStatus) -> Value {
+    json!({
+        "source": tree.source,
+        "revision": tree.revision,
+        "authored": tree.commit.as_ref().map(|commit| &commit.authored),
+        "author": tree.commit.as_ref().map(|commit| &commit.author),
+        "since": tree.since,
+        "lookedAt": tree.looked_at,
+        "problems": tree.problems,
+        "fault": tree.fault.as_ref().map(|(fault, _)| fault),
+        "faultSince": tree.fault.as_ref().map(|(_, since)| since),
+    })
+}
+
+/// Says in a paragraph which tree is in force.
+fn describe(tree: &TreeStatus) -> String {
+    let mut text = match &tree.commit {
+        Some(TreeCommit { authored, author }) => format!(
+            "Tree: commit {} of {} by {} ({}), in force since {}.\n",
+            inert(tree.revision.get(..12).unwrap_or(&tree.revision)),
+            inert(authored),
+            inert(author),
+            inert(&tree.source),
+            moment(tree.since),
+        ),
+        None => format!("Tree: {}, in force since {}.\n", inert(&tree.source), moment(tree.since)),
     };
+    if tree.problems > 0 {
+        let problems =
+            if tree.problems == 1 { "1 problem".to_owned() } else { format!("{} problems", tree.problems) };
+        text.push_str(&format!("It has {problems}: customers whose documents have errors are invalid.\n"));
+    }
+    if let Some((fault, since)) = &tree.fault {
+        let since = moment(*since);
+        text.push_str(&format!(
+            "It may not be the newest, since {since}: {}.\n",
+            inert(fault.trim_end_matches('.'))
+        ));
+    }
+    text.push('\n');
+    text
+}
+
+fn moment(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+fn row(status: &CustomerStatus) -> [String; 6] {
+    let moment = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), moment);
     [
         status.customer.to_string(),
         status.state.to_string(),

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
+use secrecy::SecretString;
 
 use crate::adapters::folder::read_tree;
-use crate::adapters::folder_watch::FolderWatch;
 use crate::adapters::http::HttpClient;
 use crate::adapters::store::address::Address;
 use crate::adapters::store::connection;
@@ -18,14 +17,14 @@ use crate::adapters::webhook::{Form, WebhookDestination};
 use crate::adapters::webhook_signature::SigningKey;
 use crate::cli::exit::Failure;
 use crate::cli::sources::AdapterSources;
-use crate::config::operator::{self, Notification, Occasion, OperatorFault};
+use crate::config::operator::{self, GitSource, Notification, Occasion, OperatorFault};
 use crate::config::secrets::{Owner, Secrets};
-use crate::model::digest::{Digest, Digester};
+use crate::model::digest::Digest;
 use crate::model::duration::Seconds;
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::Text;
 use crate::policy::check::{TreeFile, check};
-use crate::policy::fleet::{Customer, DirectoryLocation, Fleet, SecretRef, TenantSource};
+use crate::policy::fleet::{Fleet, SecretRef};
 use crate::policy::limits::FleetLimit;
 use crate::policy::problem::Problem;
 use crate::policy::schema;
@@ -33,8 +32,6 @@ use crate::ports::clock::Clock;
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::{Register, RegisterReader};
 use crate::ports::source::Sources;
-use crate::ports::tree::{Tree, TreeReading};
-use crate::ports::watch::Watch;
 use crate::reconcile::notice::{Notice, Subscription};
 
 /// What the operator's file says, and the secrets that it lets a tree use.
@@ -134,6 +131,20 @@ impl Operator {
     /// Returns how many removals may begin over all customers.
     pub fn fleet(&self) -> FleetLimit {
         self.settings.fleet
+    }
+
+    /// Returns where the tree is in git, if it is.
+    pub fn git(&self) -> Option<&GitSource> {
+        self.settings.git.as_ref()
+    }
+
+    /// Reads a secret of the operator's own.
+    ///
+    /// # Errors
+    /// One that is not there, or cannot be read.
+    pub fn secret(&self, reference: &SecretRef) -> Result<SecretString, Fault> {
+        let secret = self.secrets.resolve(Owner::Operator, reference);
+        secret.map_err(|fault| Fault::new(FaultKind::Refused, Failure::of("", &fault).what))
     }
 
     /// Returns what opens customers' sources. Files are named in messages as they lie below
@@ -243,70 +254,6 @@ pub fn store_is_there(url: &str) -> bool {
 /// Returns the JSON Schemas of policy files by file name.
 pub fn schemas() -> BTreeMap<&'static str, String> {
     schema::schemas()
-}
-
-/// A tree in a folder, as the controller reads it.
-pub struct FolderTree {
-    root: PathBuf,
-    operator: Operator,
-}
-
-impl FolderTree {
-    /// Makes one.
-    pub fn new(root: PathBuf, operator: Operator) -> Self {
-        Self { root, operator }
-    }
-}
-
-#[async_trait]
-impl Tree for FolderTree {
-    async fn read(&self) -> Result<TreeReading, Fault> {
-        let (root, operator) = (self.root.clone(), self.operator.clone());
-        let reading = tokio::task::spawn_blocking(move || {
-            let tree = check_tree(&root, &operator, false).map_err(|failure| Fault {
-                hint: failure.hint,
-                ..Fault::new(FaultKind::Refused, failure.what)
-            })?;
-            let fingerprints = tree
-                .fleet
-                .customers
-                .iter()
-                .map(|(name, customer)| (name.clone(), fingerprint(&root, customer)))
-                .collect();
-            let problems = tree.problems.into_iter().map(|problem| problem.line).collect();
-            Ok(TreeReading { fleet: tree.fleet, problems, fingerprints })
-        });
-        reading.await.unwrap_or_else(|error| {
-            Err(Fault::new(FaultKind::Transient, format!("reading the tree failed inside Intake: {error}")))
-        })
-    }
-}
-
-/// Returns a digest over all that a tree says about a customer. Files of people count by their
-/// length and time, so that a tree with a gigabyte of them is looked through in an instant.
-fn fingerprint(root: &Path, customer: &Customer) -> Digest {
-    let mut digester = Digester::new("customer");
-    // References to secrets are in it, secrets are not.
-    digester.field(format!("{customer:?}"));
-    let directories = customer.directories.iter().filter_map(|directory| match &directory.location {
-        DirectoryLocation::Ldif(path) => Some(path),
-        DirectoryLocation::Ldap(_) => None,
-    });
-    let tenant = match &customer.tenant {
-        Some(TenantSource::Snapshot(path)) => Some(path),
-        _ => None,
-    };
-    for path in directories.chain(tenant) {
-        let looked =
-            std::fs::metadata(root.join(path)).and_then(|found| Ok((found.len(), found.modified()?)));
-        digester.optional(looked.ok().map(|(length, time)| format!("{length} {time:?}")));
-    }
-    digester.finish()
-}
-
-/// Returns who notices changes below a folder.
-pub fn watch(root: &Path) -> Box<dyn Watch> {
-    Box::new(FolderWatch::open(root))
 }
 
 /// The clock of the machine.

@@ -5,9 +5,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::operator_document::{
-    ConnectionSpec, FormWord, LATER_KEYS, LimitsSpec, NotifySpec, OccasionWord, OperatorSpec, PermitWord,
-    SecretsSpec,
+    ConnectionSpec, FilePath, FormWord, GitSpec, LATER_KEYS, LimitsSpec, NotifySpec, OccasionWord,
+    OperatorSpec, PermitWord, SecretsSpec, is_scp_like,
 };
+use crate::model::duration::Seconds;
 use crate::model::guid::Guid;
 use crate::model::text::Text;
 use crate::policy::check::MAX_FILE;
@@ -33,8 +34,55 @@ pub struct Operator {
     pub connections: BTreeMap<Text, Connection>,
     /// How many removals may begin over all customers.
     pub fleet: FleetLimit,
+    /// Where `run` gets the tree from, if not from a folder.
+    pub git: Option<GitSource>,
     /// Who is told of what.
     pub notify: Vec<Notification>,
+}
+
+/// A policy tree in git. Paths are absolute or relative to the working folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitSource {
+    /// Where the repository is. Holds no secret.
+    pub url: String,
+    /// How it is spoken to.
+    pub transport: GitTransport,
+    /// The branch that is in force.
+    pub branch: String,
+    /// The folder of the repository that holds the tree; empty for all of it.
+    pub path: String,
+    /// How often it is looked for new commits.
+    pub interval: Seconds,
+    /// Where the copy is kept.
+    pub folder: PathBuf,
+    /// A token or a private key, by transport.
+    pub credentials_from: Option<SecretRef>,
+    /// The keys of ssh servers.
+    pub known_hosts: Option<PathBuf>,
+    /// Whose commits are taken; `None` takes all.
+    pub verify: Option<GitVerify>,
+}
+
+/// How a git server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GitTransport {
+    /// HTTPS, or HTTP to this machine.
+    Http,
+    /// ssh.
+    Ssh,
+    /// git's own protocol, to this machine.
+    Git,
+    /// A repository on this machine.
+    File,
+}
+
+/// Whose commits are taken: who is in one of these files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitVerify {
+    /// Allowed signers by ssh keys.
+    pub allowed_signers: Option<PathBuf>,
+    /// OpenPGP keys.
+    pub open_pgp_keys: Option<PathBuf>,
 }
 
 /// A connection: where to, and with which secrets.
@@ -113,6 +161,7 @@ impl Default for Operator {
             limits: Limits::default(),
             connections: BTreeMap::new(),
             fleet: FleetLimit::default(),
+            git: None,
             notify: Vec::new(),
         }
     }
@@ -217,6 +266,7 @@ fn build(spec: &OperatorSpec, folder: &Path, ledger: &mut Ledger) -> Operator {
             window: fleet.window.map_or(window, |window| window.0),
         };
     }
+    operator.git = spec.git.as_ref().map(|git| build_git(git, folder, ledger));
     operator.notify = spec.notify.iter().flatten().map(build_notification).collect();
     operator
 }
@@ -259,6 +309,53 @@ fn build_connection(spec: &Placed<ConnectionSpec>, folder: &Path, ledger: &mut L
             Some(Connection::Graph(GraphConnection { client_id, endpoints, credential }))
         }
         GraphApplication::Connection(_) => None,
+    }
+}
+
+fn build_git(spec: &GitSpec, folder: &Path, ledger: &mut Ledger) -> GitSource {
+    let url = spec.url.value.0.clone();
+    let transport = match url.split_once("://") {
+        _ if is_scp_like(&url) => GitTransport::Ssh,
+        Some(("ssh", _)) => GitTransport::Ssh,
+        Some(("git", _)) => GitTransport::Git,
+        Some(("file", _)) => GitTransport::File,
+        _ => GitTransport::Http,
+    };
+    match (transport, &spec.known_hosts) {
+        (GitTransport::Ssh, None) => {
+            ledger
+                .report(spec.url.at, "`knownHosts` is missing here: whose key the server must have")
+                .help("`ssh-keyscan HOST` prints keys; compare them with what the server's people publish");
+        }
+        (GitTransport::Http | GitTransport::Git | GitTransport::File, Some(_)) => {
+            ledger.report(spec.url.at, "`knownHosts` is for ssh alone");
+        }
+        _ => {}
+    }
+    if spec.credentials_from.is_some() && matches!(transport, GitTransport::Git | GitTransport::File) {
+        ledger.report(spec.url.at, "`credentialsFrom` is for https and ssh alone");
+    }
+    let verify = spec.verify.as_ref().map(|verify| {
+        let file = |path: &Option<FilePath>| path.as_ref().map(|path| folder.join(&path.0));
+        let (ssh, open_pgp) = (file(&verify.value.allowed_signers), file(&verify.value.open_pgp_keys));
+        if ssh.is_none() && open_pgp.is_none() {
+            ledger.report(verify.at, "`allowedSigners` or `openPgpKeys` is missing here");
+        }
+        GitVerify { allowed_signers: ssh, open_pgp_keys: open_pgp }
+    });
+    GitSource {
+        url,
+        transport,
+        branch: spec.branch.as_ref().map_or_else(|| "main".to_owned(), |branch| branch.0.clone()),
+        path: spec.path.as_ref().map_or_else(String::new, |path| path.0.clone()),
+        interval: spec.interval.map_or(Seconds(60), |interval| interval.0),
+        folder: match &spec.folder {
+            Some(path) => folder.join(&path.0),
+            None => PathBuf::from("intake-git"),
+        },
+        credentials_from: spec.credentials_from.as_ref().and_then(|secret| secret.reference()),
+        known_hosts: spec.known_hosts.as_ref().map(|path| folder.join(&path.0)),
+        verify,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::policy::value::{Duration, Word};
 use crate::policy::yaml::{Meaning, Node, Scalar};
 
 /// Keys that later versions have.
-pub const LATER_KEYS: [&str; 4] = ["listen", "git", "targets", "auth"];
+pub const LATER_KEYS: [&str; 3] = ["listen", "targets", "auth"];
 /// Products that later versions connect.
 const LATER_CONNECTIONS: [&str; 3] = ["itGlue", "hudu", "connectWise"];
 
@@ -36,8 +36,44 @@ record! {
     "limits" => limits: Option<LimitsSpec>,
     /// How many removals may begin over all customers.
     "fleet" => fleet: Option<FleetSpec>,
+    /// Where `run` gets the policy tree from, in place of a folder.
+    "git" => git: Option<GitSpec>,
     /// Who is told of what.
     "notify" => notify: Option<Vec<NotifySpec>>,
+}
+
+record! {
+    /// A policy tree in git.
+    pub struct GitSpec = "`git`";
+    /// Where the repository is: `https://`, `ssh://` or `user@host:path`, or `file://` for one on this
+    /// machine; `http://` and `git://` to this machine alone.
+    "url" => url: Placed<GitUrl>,
+    /// Which branch is in force.
+    #[schemars(extend("default" = "main"))]
+    "branch" => branch: Option<GitBranch>,
+    /// The folder of the repository that holds the tree; by default all of it.
+    "path" => path: Option<GitPath>,
+    /// How often it is looked for new commits.
+    #[schemars(extend("default" = "1m"))]
+    "interval" => interval: Option<Duration>,
+    /// Where the copy is kept; nobody else may write there.
+    #[schemars(extend("default" = "intake-git"))]
+    "folder" => folder: Option<FilePath>,
+    /// Where the credentials are kept: for https a token, or `user:token`; for ssh a private key.
+    "credentialsFrom" => credentials_from: Option<Secret>,
+    /// For ssh: the file of the servers' keys (`known_hosts` of OpenSSH).
+    "knownHosts" => known_hosts: Option<FilePath>,
+    /// Whose commits are taken; without it anybody's who may push.
+    "verify" => verify: Option<Placed<GitVerifySpec>>,
+}
+
+record! {
+    /// Whose commits are taken.
+    pub struct GitVerifySpec = "`git.verify`";
+    /// Who signs with ssh keys: a file of allowed signers, as `ssh-keygen` reads it.
+    "allowedSigners" => allowed_signers: Option<FilePath>,
+    /// Who signs with OpenPGP: a file of public keys.
+    "openPgpKeys" => open_pgp_keys: Option<FilePath>,
 }
 
 record! {
@@ -178,6 +214,18 @@ pub struct StateUrl(pub String);
 /// Where a webhook is.
 #[derive(Debug, Clone)]
 pub struct WebhookUrl(pub String);
+/// Where a git repository is.
+#[derive(Debug, Clone)]
+pub struct GitUrl(pub String);
+/// A branch.
+#[derive(Debug, Clone)]
+pub struct GitBranch(pub String);
+/// A folder in a repository.
+#[derive(Debug, Clone)]
+pub struct GitPath(pub String);
+/// A file or folder of the operator's, absolute or relative to the operator's file.
+#[derive(Debug, Clone)]
+pub struct FilePath(pub String);
 /// A pattern of absolute paths.
 #[derive(Debug, Clone)]
 pub struct FilePattern(pub String);
@@ -206,15 +254,10 @@ impl Value for WebhookUrl {
     fn from_scalar(scalar: &Scalar) -> Result<Self, Wrong> {
         let written = text(scalar)?;
         let url = Url::parse(written).map_err(|error| Wrong::new(format!("malformed address: {error}")))?;
-        let loopback = match url.host() {
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-            None => return Err(Wrong::new("malformed address: the host is missing")),
-        };
         match url.scheme() {
+            _ if url.host().is_none() => return Err(Wrong::new("malformed address: the host is missing")),
             "https" => {}
-            "http" if loopback => {}
+            "http" if is_loopback(&url) => {}
             "http" => {
                 return Err(Wrong::new("names and a token go over https; http is for this machine alone")
                     .help("write https://"));
@@ -225,6 +268,97 @@ impl Value for WebhookUrl {
             return Err(Wrong::new("an address holds no user and no password").help("use `tokenFrom`"));
         }
         Ok(Self(written.to_owned()))
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        None => false,
+    }
+}
+
+/// Whether it is the short form of an address that git takes for ssh: `user@host:path`.
+pub fn is_scp_like(address: &str) -> bool {
+    !address.contains("://")
+        && address.split_once(':').is_some_and(|(host, path)| {
+            let host = host.split_once('@').map_or(host, |(_, host)| host);
+            !host.is_empty() && !host.contains('/') && !path.is_empty()
+        })
+}
+
+impl Value for GitUrl {
+    fn from_scalar(scalar: &Scalar) -> Result<Self, Wrong> {
+        let written = text(scalar)?;
+        // git takes what begins with a dash for an option.
+        if written.starts_with('-') || written.chars().any(|one| one.is_whitespace() || one.is_control()) {
+            return Err(Wrong::new("malformed address"));
+        }
+        if is_scp_like(written) {
+            return Ok(Self(written.to_owned()));
+        }
+        let url = Url::parse(written).map_err(|error| Wrong::new(format!("malformed address: {error}")))?;
+        let has_host = url.host_str().is_some_and(|host| !host.is_empty() && !host.starts_with('-'));
+        match url.scheme() {
+            "file" if !has_host => {}
+            "https" | "ssh" if has_host => {}
+            // A host of a scheme that the standard does not know is text to it.
+            "http" | "git" if is_loopback(&url) || url.host_str() == Some("127.0.0.1") => {}
+            "http" | "git" => {
+                return Err(Wrong::new("a tree that anybody on the way can change decides about nobody")
+                    .help("use https:// or ssh://; http:// and git:// are for this machine alone"));
+            }
+            "https" | "ssh" | "file" => return Err(Wrong::new("malformed address: the host is not right")),
+            _ => {
+                return Err(
+                    Wrong::new("git is not asked that way").help("use https://, ssh:// or user@host:path")
+                );
+            }
+        }
+        if url.password().is_some() || (url.scheme() != "ssh" && !url.username().is_empty()) {
+            return Err(Wrong::new("an address holds no user and no password").help("use `credentialsFrom`"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(Wrong::new("the address of a repository has no `?` and no `#`"));
+        }
+        Ok(Self(written.to_owned()))
+    }
+}
+
+impl Value for GitBranch {
+    fn from_scalar(scalar: &Scalar) -> Result<Self, Wrong> {
+        let written = text(scalar)?;
+        // The rules of git-check-ref-format(1), and none of its rare characters.
+        let is_plain = |one: char| one.is_ascii_alphanumeric() || "._/-".contains(one);
+        let is_part = |part: &str| !part.is_empty() && !part.starts_with(['.', '-']) && !part.ends_with('.');
+        let is_branch = written.chars().all(is_plain)
+            && written.split('/').all(|part| is_part(part) && !part.ends_with(".lock"))
+            && !written.contains("..");
+        if is_branch { Ok(Self(written.to_owned())) } else { Err(Wrong::new("malformed name of a branch")) }
+    }
+}
+
+impl Value for GitPath {
+    fn from_scalar(scalar: &Scalar) -> Result<Self, Wrong> {
+        let written = text(scalar)?;
+        let path = written.trim_end_matches('/');
+        let path = path.strip_prefix("./").unwrap_or(path);
+        if path == "." {
+            return Ok(Self(String::new()));
+        }
+        let is_part = |part: &str| !matches!(part, "" | "." | "..") && !part.contains([':', '\\']);
+        if path.split('/').all(is_part) && !path.chars().any(char::is_control) {
+            return Ok(Self(path.to_owned()));
+        }
+        Err(Wrong::new("malformed folder").help("write it from the top of the repository: `customers`"))
+    }
+}
+
+impl Value for FilePath {
+    fn from_scalar(scalar: &Scalar) -> Result<Self, Wrong> {
+        Ok(Self(text(scalar)?.to_owned()))
     }
 }
 
@@ -261,4 +395,4 @@ macro_rules! texts {
     )*};
 }
 
-texts!(StateUrl, WebhookUrl, FilePattern);
+texts!(StateUrl, WebhookUrl, GitUrl, GitBranch, GitPath, FilePath, FilePattern);

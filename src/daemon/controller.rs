@@ -36,8 +36,9 @@ pub struct Pace {
     pub concurrency: usize,
     /// How long the tree must be quiet before it is read: an editor writes in several steps.
     pub settle: Duration,
-    /// How long after a reading another one must say the same before anybody acts on it.
-    pub confirm: Duration,
+    /// How long after a reading another one must say the same before anybody acts on it; `None` for a
+    /// tree that nobody sees half of.
+    pub confirm: Option<Duration>,
     /// When it is read although it is never quiet.
     pub settle_at_most: Duration,
     /// How often it is read unasked: watchers miss events.
@@ -55,7 +56,7 @@ impl Default for Pace {
         Self {
             concurrency: 16,
             settle: Duration::from_secs(2),
-            confirm: Duration::from_secs(1),
+            confirm: Some(Duration::from_secs(1)),
             settle_at_most: Duration::from_secs(30),
             rescan: Duration::from_secs(60),
             deliver: Duration::from_secs(15),
@@ -133,7 +134,7 @@ impl Controller {
             () = stop.cancelled() => return Ok(()),
             first = read(self.tree.clone(), state.turns.clone(), state.pace.confirm) => first?,
         };
-        state.take_over(first);
+        state.tree_read(Ok(Ok(first)));
         let delivering = self.courier.map(|courier| {
             tokio::spawn(deliver(courier, state.pace.deliver, state.wrote.clone(), stop.clone()))
         });
@@ -292,12 +293,17 @@ impl Loop {
     fn tree_read(&mut self, read: Result<Result<Known, Fault>, JoinError>) {
         let fault = match read {
             Ok(Ok(known)) => {
-                if self.unread.take().is_some() {
-                    tracing::info!("the tree can be read again");
-                }
-                return self.take_over(known);
+                let behind = known.reading.behind.as_ref().map(Fault::with_hint);
+                self.take_over(known);
+                let Some(fault) = behind else {
+                    if self.unread.take().is_some() {
+                        tracing::info!("the tree can be read again");
+                    }
+                    return;
+                };
+                fault
             }
-            Ok(Err(fault)) => fault.what,
+            Ok(Err(fault)) => fault.with_hint(),
             Err(error) => format!("reading the tree failed inside Intake: {error}"),
         };
         if self.unread.as_ref() != Some(&fault) {
@@ -373,13 +379,23 @@ struct Known {
 
 /// Reads the tree until two readings in a row say the same: files may be half written, and half of
 /// a document may be a valid one.
-async fn read(tree: Arc<dyn Tree>, turns: Arc<dyn Turns>, confirm: Duration) -> Result<Known, Fault> {
+async fn read(tree: Arc<dyn Tree>, turns: Arc<dyn Turns>, confirm: Option<Duration>) -> Result<Known, Fault> {
+    let read = read_twice(&*tree, confirm).await;
+    if let Err(fault) = turns.tree(&read).await {
+        // It is for `status` alone.
+        tracing::error!("which tree is in force is not recorded: {}", chain(&fault));
+    }
+    Ok(Known { reading: read?, registered: turns.known().await })
+}
+
+async fn read_twice(tree: &dyn Tree, confirm: Option<Duration>) -> Result<TreeReading, Fault> {
     let mut before = tree.read().await?;
+    let Some(confirm) = confirm else { return Ok(before) };
     for _ in 0..READINGS {
         tokio::time::sleep(confirm).await;
         let reading = tree.read().await?;
         if reading.fleet.revision == before.fleet.revision {
-            return Ok(Known { reading, registered: turns.known().await });
+            return Ok(reading);
         }
         before = reading;
     }
@@ -543,7 +559,9 @@ mod tests {
             let revision = Text::from(format!("{customers:?}"));
             let customers = customers.keys().map(|name| (name.clone(), customer(name))).collect();
             let fleet = Fleet { revision, customers, names_are_known: true };
-            Ok(TreeReading { fleet, problems: Vec::new(), fingerprints })
+            let source = Text::const_new("a folder");
+            let (commit, behind) = (None, None);
+            Ok(TreeReading { fleet, problems: Vec::new(), fingerprints, source, commit, behind })
         }
     }
 
@@ -579,6 +597,10 @@ mod tests {
     impl Turns for FakeTurns {
         async fn known(&self) -> Result<Vec<Text>, RegisterFault> {
             Ok(self.known.clone())
+        }
+
+        async fn tree(&self, _read: &Result<TreeReading, Fault>) -> Result<(), RegisterFault> {
+            Ok(())
         }
 
         async fn turn(&self, job: Job, _revision: Text, next: Next, stop: CancellationToken) -> TurnResult {
@@ -626,7 +648,7 @@ mod tests {
         let pace = Pace {
             concurrency: 2,
             settle: Duration::from_millis(20),
-            confirm: Duration::from_millis(5),
+            confirm: Some(Duration::from_millis(5)),
             farewell: Duration::from_millis(500),
             ..Pace::default()
         };
@@ -719,7 +741,7 @@ mod tests {
         for content in &contents {
             tree.say(&[&[("a", content)]]);
         }
-        let fault = read(tree, Arc::new(FakeTurns::default()), Duration::from_millis(1)).await;
+        let fault = read(tree, Arc::new(FakeTurns::default()), Some(Duration::from_millis(1))).await;
         assert!(fault.err().expect("a fault").what.contains("changes all the time"));
     }
 

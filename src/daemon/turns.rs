@@ -6,10 +6,13 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+use crate::model::reading::Fault;
 use crate::model::text::Text;
+use crate::model::tree_status::TreeStatus;
 use crate::plan::outcome::{CustomerState, Summary};
 use crate::ports::register::RegisterFault;
 use crate::ports::source::{Progress, Unwatched};
+use crate::ports::tree::TreeReading;
 use crate::reconcile::judge::{Job, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
 
@@ -18,6 +21,8 @@ use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
 pub trait Turns: Send + Sync {
     /// Returns the customers that the register knows.
     async fn known(&self) -> Result<Vec<Text>, RegisterFault>;
+    /// Records which tree is in force, or why no other one is.
+    async fn tree(&self, read: &Result<TreeReading, Fault>) -> Result<(), RegisterFault>;
     /// Carries out one turn. `next` says how long the wait until the next one is.
     async fn turn(&self, job: Job, tree_revision: Text, next: Next, stop: CancellationToken) -> TurnResult;
 }
@@ -63,6 +68,24 @@ impl Went {
 impl Turns for Reconciler {
     async fn known(&self) -> Result<Vec<Text>, RegisterFault> {
         self.register().customers().await
+    }
+
+    async fn tree(&self, read: &Result<TreeReading, Fault>) -> Result<(), RegisterFault> {
+        let now = self.now();
+        let reading = match read {
+            Ok(reading) => reading,
+            Err(fault) => return self.register().record_tree_fault(&fault.with_hint(), now).await,
+        };
+        let status = TreeStatus {
+            source: reading.source.clone(),
+            revision: reading.fleet.revision.clone(),
+            commit: reading.commit.clone(),
+            since: now,
+            looked_at: now,
+            problems: reading.problems.len() as u64,
+            fault: reading.behind.as_ref().map(|fault| (fault.with_hint(), now)),
+        };
+        self.register().record_tree(&status).await
     }
 
     async fn turn(&self, job: Job, tree_revision: Text, next: Next, stop: CancellationToken) -> TurnResult {

@@ -18,3 +18,4 @@ pub mod standing;
 pub mod tenant;
 pub mod tenant_group;
 pub mod text;
+pub mod tree_status;

@@ -77,6 +77,8 @@ pub struct Consequences {
     pub approved_by: BTreeMap<Digest, Text>,
     /// Whether the customer is suspended: then nothing of the plan is written.
     pub suspended: bool,
+    /// What is wrong in the documents that apply, each with its place.
+    pub invalid: Vec<String>,
     /// What `source-shrunk` measures by next time; `None` where removals were held or a reading
     /// was not complete.
     pub measures: Option<Measures>,

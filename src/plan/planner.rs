@@ -37,6 +37,12 @@ pub fn plan_and<T>(
     draft.plan.consequences.suspended = customer.suspend;
     let by_command = customer.approve_once.iter().filter(|(digest, _)| !customer.approve.contains(*digest));
     draft.plan.consequences.approved_by = by_command.map(|(digest, who)| (*digest, who.clone())).collect();
+    let broken = customer.imports.values().filter_map(|imports| match imports {
+        Imports::Invalid(problems) => Some(problems),
+        Imports::Valid(_) => None,
+    });
+    draft.plan.consequences.invalid =
+        std::iter::once(&customer.invalid).chain(broken).flatten().cloned().collect();
     let is_invalid = !customer.invalid.is_empty()
         || customer.imports.values().any(|imports| matches!(imports, Imports::Invalid(_)));
     if !customer.invalid.is_empty() {

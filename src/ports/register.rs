@@ -12,6 +12,7 @@ use crate::model::register::{
 };
 use crate::model::tenant::SyncState;
 use crate::model::text::Text;
+use crate::model::tree_status::TreeStatus;
 
 /// What may be asked of the register by anybody, plans included.
 #[async_trait]
@@ -50,6 +51,8 @@ pub trait RegisterReader: Send + Sync {
     async fn removals_since(&self, since: Timestamp) -> Result<u64, RegisterFault>;
     /// Returns how each customer's last turn went, sorted by name.
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault>;
+    /// Returns which tree the controller has in force, if one ever said so.
+    async fn tree(&self) -> Result<Option<TreeStatus>, RegisterFault>;
     /// Returns the last complete readings of one customer, if any were kept.
     async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault>;
     /// Returns what the next reading of one customer's tenant goes on from, with its content.
@@ -87,6 +90,11 @@ pub trait Register: RegisterReader {
     /// Keeps what the next reading of a tenant goes on from. Where somebody else kept another one since
     /// the state's generation, that one stays. Bookkeeping.
     async fn record_sync_state(&self, customer: &str, state: SyncState) -> Result<(), RegisterFault>;
+    /// Records which tree is in force. When a revision came into force, and since when there is nothing
+    /// newer, is kept from before. Bookkeeping.
+    async fn record_tree(&self, status: &TreeStatus) -> Result<(), RegisterFault>;
+    /// Records that the tree could not be read, so that the one before stays in force. Bookkeeping.
+    async fn record_tree_fault(&self, fault: &str, at: Timestamp) -> Result<(), RegisterFault>;
     /// Forgets accounts that were removed before a moment; returns how many. Bookkeeping: their
     /// events stay.
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault>;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use crate::model::digest::Digest;
 use crate::model::reading::Fault;
 use crate::model::text::Text;
+use crate::model::tree_status::TreeCommit;
 use crate::policy::fleet::Fleet;
 
 /// The policy tree.
@@ -29,4 +30,10 @@ pub struct TreeReading {
     /// For every customer of the fleet a digest of all that the tree says about it, its files of
     /// people included: another digest means that its next turn should be now.
     pub fingerprints: BTreeMap<Text, Digest>,
+    /// Where it comes from, for people.
+    pub source: Text,
+    /// The commit that it is; `None` for a folder.
+    pub commit: Option<TreeCommit>,
+    /// Why there may be a newer one that is not in force; `None` if this is the newest.
+    pub behind: Option<Fault>,
 }

@@ -17,6 +17,7 @@ use crate::model::register::{
 };
 use crate::model::tenant::SyncState;
 use crate::model::text::Text;
+use crate::model::tree_status::TreeStatus;
 use crate::plan::outcome::{Action, Consequences, CustomerPlan, CustomerState, Operation, Summary};
 use crate::policy::fleet::{Customer, DirectorySource, TenantSource};
 use crate::policy::limits::FleetLimit;
@@ -158,6 +159,10 @@ impl RegisterReader for FakeRegister {
         Ok(self.inner().statuses.values().cloned().collect())
     }
 
+    async fn tree(&self) -> Result<Option<TreeStatus>, RegisterFault> {
+        Ok(None)
+    }
+
     async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault> {
         Ok(self.inner().readings.get(customer).cloned())
     }
@@ -226,6 +231,14 @@ impl Register for FakeRegister {
 
     async fn record_sync_state(&self, customer: &str, state: SyncState) -> Result<(), RegisterFault> {
         self.inner().sync_states.insert(Text::from(customer), state);
+        Ok(())
+    }
+
+    async fn record_tree(&self, _status: &TreeStatus) -> Result<(), RegisterFault> {
+        Ok(())
+    }
+
+    async fn record_tree_fault(&self, _fault: &str, _at: Timestamp) -> Result<(), RegisterFault> {
         Ok(())
     }
 

@@ -92,6 +92,11 @@ impl Reconciler {
         &self.register
     }
 
+    /// Returns what time it is for turns.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Returns what plans without writing.
     pub fn judge(&self) -> &Judge {
         &self.judge
@@ -344,7 +349,14 @@ pub fn why(plan: &CustomerPlan, unread: &Unread) -> String {
             match plan.state {
                 _ if !errors.is_empty() => errors,
                 CustomerState::Invalid => {
-                    "its documents have errors: `intake validate` shows them".to_owned()
+                    let problems = plan.consequences.invalid.iter().take(TOLD_PROBLEMS);
+                    let told: Vec<&str> = problems.map(String::as_str).collect();
+                    let more = plan.consequences.invalid.len().saturating_sub(TOLD_PROBLEMS);
+                    match (told.as_slice(), more) {
+                        ([], _) => "its documents have errors: `intake validate` shows them".to_owned(),
+                        (told, 0) => told.join("; "),
+                        (told, more) => format!("{}; and {more} more", told.join("; ")),
+                    }
                 }
                 CustomerState::NotReady => "the import needs both a directory and a tenant".to_owned(),
                 _ => "a source could not be read".to_owned(),
@@ -352,6 +364,9 @@ pub fn why(plan: &CustomerPlan, unread: &Unread) -> String {
         }
     }
 }
+
+/// How many problems of a customer's documents its status tells.
+const TOLD_PROBLEMS: usize = 3;
 
 fn removals(count: u64) -> String {
     if count == 1 { "1 removal is".to_owned() } else { format!("{count} removals are") }

@@ -19,6 +19,7 @@ use intake::model::reading::{Fault, FaultKind, Reading};
 use intake::model::register::{CustomerStatus, PackedReadings, RegisterState};
 use intake::model::tenant::{SyncState, Tenant};
 use intake::model::text::Text;
+use intake::model::tree_status::TreeStatus;
 use intake::plan::outcome::{CustomerPlan, CustomerState, FindingCode, Operation};
 use intake::policy::fleet::{Customer, DirectorySource, TenantSource};
 use intake::ports::clock::Clock;
@@ -150,6 +151,10 @@ impl RegisterReader for Port {
 
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {
         Ok(Vec::new())
+    }
+
+    async fn tree(&self) -> Result<Option<TreeStatus>, RegisterFault> {
+        Ok(None)
     }
 
     async fn readings(&self, _customer: &str) -> Result<Option<PackedReadings>, RegisterFault> {

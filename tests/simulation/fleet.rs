@@ -362,6 +362,11 @@ impl Fleet {
         let (register, events) = self.load(customer).await?;
         let at = self.watch.now();
         let was_struck = self.storage.was_struck();
+        // A tree without an entry forgets whom it meant: whoever writes it again means whoever is called so then.
+        let entries = &tree.customers[customer].protected;
+        let is_entry =
+            |name: &String, _: &mut _| entries.iter().any(|(_, entry)| entry.as_ref() == Some(name));
+        self.ledger.books[customer].pinned.retain(is_entry);
         let named = |what: String| format!("{}: {what}", NAMES[customer]);
         let outside = self.outside.clone();
         {

@@ -17,6 +17,7 @@ use intake::model::register::{
 };
 use intake::model::tenant::SyncState;
 use intake::model::text::Text;
+use intake::model::tree_status::TreeStatus;
 use intake::ports::outbox::Outbox;
 use intake::ports::register::{ChainCheck, Register, RegisterFault, RegisterReader};
 
@@ -144,6 +145,10 @@ impl RegisterReader for Storage {
         self.call("statuses", self.store.statuses()).await
     }
 
+    async fn tree(&self) -> Result<Option<TreeStatus>, RegisterFault> {
+        self.call("tree", self.store.tree()).await
+    }
+
     async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault> {
         self.call("readings", self.store.readings(customer)).await
     }
@@ -187,6 +192,14 @@ impl Register for Storage {
 
     async fn record_sync_state(&self, customer: &str, state: SyncState) -> Result<(), RegisterFault> {
         self.call("record_sync_state", self.store.record_sync_state(customer, state)).await
+    }
+
+    async fn record_tree(&self, status: &TreeStatus) -> Result<(), RegisterFault> {
+        self.call("record_tree", self.store.record_tree(status)).await
+    }
+
+    async fn record_tree_fault(&self, fault: &str, at: Timestamp) -> Result<(), RegisterFault> {
+        self.call("record_tree_fault", self.store.record_tree_fault(fault, at)).await
     }
 
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault> {

@@ -4,6 +4,7 @@
 pub mod application_key;
 pub mod certificates;
 pub mod contoso;
+pub mod git_server;
 pub mod graph;
 mod graph_assertion;
 mod graph_delta;

@@ -12,3 +12,4 @@ pub mod readings;
 pub mod register;
 pub mod schema;
 pub mod sync_states;
+pub mod tree;

@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 
 use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
-use crate::adapters::store::{accounts, audit, bookkeeping, customers, outbox, readings, sync_states};
+use crate::adapters::store::{accounts, audit, bookkeeping, customers, outbox, readings, sync_states, tree};
 use crate::model::account::Account;
 use crate::model::digest::Digest;
 use crate::model::event::{ChainHead, EventPage, EventQuery};
@@ -15,6 +15,7 @@ use crate::model::register::{
 };
 use crate::model::tenant::SyncState;
 use crate::model::text::Text;
+use crate::model::tree_status::TreeStatus;
 use crate::ports::register::{ChainCheck, Register, RegisterFault, RegisterReader};
 
 #[async_trait]
@@ -71,6 +72,10 @@ impl RegisterReader for StoreReader {
         self.ask(Vec::new(), |connection| Box::pin(bookkeeping::statuses(connection))).await
     }
 
+    async fn tree(&self) -> Result<Option<TreeStatus>, RegisterFault> {
+        self.ask(None, |connection| Box::pin(tree::read(connection))).await
+    }
+
     async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault> {
         let customer = customer.to_owned();
         self.ask(None, |connection| Box::pin(async move { readings::read(connection, &customer).await }))
@@ -116,6 +121,10 @@ impl RegisterReader for Store {
 
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault> {
         self.reader().statuses().await
+    }
+
+    async fn tree(&self) -> Result<Option<TreeStatus>, RegisterFault> {
+        self.reader().tree().await
     }
 
     async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault> {
@@ -179,6 +188,16 @@ impl Register for Store {
             Box::pin(async move { sync_states::write(connection, &customer, state).await })
         })
         .await
+    }
+
+    async fn record_tree(&self, status: &TreeStatus) -> Result<(), RegisterFault> {
+        let status = status.clone();
+        self.write(|connection| Box::pin(async move { tree::write(connection, &status).await })).await
+    }
+
+    async fn record_tree_fault(&self, fault: &str, at: Timestamp) -> Result<(), RegisterFault> {
+        let fault = fault.to_owned();
+        self.write(move |connection| Box::pin(async move { tree::fail(connection, &fault, at).await })).await
     }
 
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault> {

@@ -1,0 +1,245 @@
+//! Runs git so that nothing but what it is told counts: no configuration of the machine or the user, no
+//! hooks, no prompts, one protocol, and an end to all waiting.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use crate::adapters::http::quoted;
+use crate::config::operator::GitTransport;
+use crate::model::reading::{Fault, FaultKind};
+
+/// How long one command may take: a first copy of a large repository over a slow line.
+const LONGEST: Duration = Duration::from_secs(10 * 60);
+
+/// What holds whatever a repository or the machine says.
+const SETTINGS: [&str; 14] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.attributesFile=/dev/null",
+    "core.protectHFS=true",
+    "core.protectNTFS=true",
+    "transfer.fsckObjects=true",
+    "fetch.recurseSubmodules=false",
+    // Credentials are for the address that the operator named, and no other.
+    "http.followRedirects=false",
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=30",
+    "gc.autoDetach=false",
+    "maintenance.autoDetach=false",
+    "log.showSignature=false",
+    "advice.fetchShowForcedUpdates=false",
+];
+
+/// What git and the programs that it starts may see of the environment: how to find programs, and how the
+/// network and its certificates are set up on this machine.
+const ENVIRONMENT: [&str; 12] = [
+    "PATH",
+    "TMPDIR",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+];
+
+/// Why git did not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct GitFault {
+    /// What happened; inert.
+    pub what: String,
+    /// What to try.
+    pub hint: Option<String>,
+}
+
+/// git, for one repository.
+pub struct Git {
+    repository: PathBuf,
+    home: PathBuf,
+    transport: GitTransport,
+}
+
+/// What one command has besides: variables, and secrets that no message may hold.
+#[derive(Default)]
+pub struct Session {
+    /// Variables of the environment.
+    pub variables: Vec<(&'static str, String)>,
+    /// Settings that nobody may see in the list of processes.
+    pub settings: Vec<(&'static str, String)>,
+    /// What must not be told.
+    pub secrets: Vec<SecretString>,
+    /// Files that are gone with this.
+    pub files: Vec<PrivateFile>,
+}
+
+/// A file that only this user may read, and that is removed in the end.
+pub struct PrivateFile(pub PathBuf);
+
+impl Drop for PrivateFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl GitFault {
+    /// Makes one.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: None }
+    }
+
+    /// Adds what to try.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl From<GitFault> for Fault {
+    fn from(fault: GitFault) -> Self {
+        Self { hint: fault.hint, ..Self::new(FaultKind::Transient, fault.what) }
+    }
+}
+
+impl Git {
+    /// Makes one for a bare repository. `home` is a folder for what programs want to keep.
+    pub fn new(repository: PathBuf, home: PathBuf, transport: GitTransport) -> Self {
+        Self { repository, home, transport }
+    }
+
+    /// Returns the folder for what programs want to keep.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Runs a command and returns what it prints.
+    ///
+    /// # Errors
+    /// What it says on stderr, if it does not end well or in time.
+    pub async fn run(&self, arguments: &[&str]) -> Result<Vec<u8>, GitFault> {
+        self.run_with(arguments, &Session::default()).await
+    }
+
+    /// The same, with what a session has.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_with(&self, arguments: &[&str], session: &Session) -> Result<Vec<u8>, GitFault> {
+        self.feed(arguments, session, Vec::new()).await
+    }
+
+    /// The same, and the command reads `input`.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn feed(
+        &self,
+        arguments: &[&str],
+        session: &Session,
+        input: Vec<u8>,
+    ) -> Result<Vec<u8>, GitFault> {
+        let mut child = self.command(arguments, session).spawn().map_err(|error| {
+            GitFault::new(format!("git cannot be started: {error}"))
+                .hint("install git where Intake runs (Debian: the package git)")
+        })?;
+        let mut stdin = child.stdin.take();
+        // On its own: whoever prints much while nobody reads would wait for ever.
+        let fed = async move {
+            if let Some(stdin) = &mut stdin {
+                // A command that ends early says why itself.
+                let _ = stdin.write_all(&input).await;
+            }
+        };
+        let ran = async { tokio::join!(fed, child.wait_with_output()).1 };
+        let what = arguments.first().copied().unwrap_or_default();
+        let output = tokio::time::timeout(LONGEST, ran)
+            .await
+            .map_err(|_| GitFault::new(format!("`git {what}` did not end within {} s", LONGEST.as_secs())))?
+            .map_err(|error| GitFault::new(format!("`git {what}` failed: {error}")))?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let secrets: Vec<&SecretString> = session.secrets.iter().collect();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let said = quoted(&lines.join("; "), &secrets);
+        let said = if said.is_empty() { output.status.to_string() } else { said };
+        Err(GitFault::new(format!("`git {what}` failed: {said}")))
+    }
+
+    /// Runs a command that prints a line or a few of text.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn text(&self, arguments: &[&str]) -> Result<String, GitFault> {
+        let printed = self.run(arguments).await?;
+        Ok(String::from_utf8_lossy(&printed).trim_end().to_owned())
+    }
+
+    /// Returns the commit that a reference names; `None` if there is no such reference.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    pub async fn resolve(&self, reference: &str) -> Result<Option<String>, GitFault> {
+        let found = self.text(&["for-each-ref", "--format=%(objectname)", reference]).await?;
+        Ok(Some(found).filter(|id| !id.is_empty()))
+    }
+
+    /// Whether a commit follows on another one.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    pub async fn is_ancestor(&self, before: &str, after: &str) -> Result<bool, GitFault> {
+        // A count in place of merge-base's exit code, which an error shares with "no".
+        let missing =
+            self.text(&["rev-list", "--count", "--max-count=1", before, &format!("^{after}")]).await?;
+        Ok(missing == "0")
+    }
+
+    /// Prepares a command.
+    fn command(&self, arguments: &[&str], session: &Session) -> Command {
+        let mut command = Command::new("git");
+        command.env_clear();
+        command.envs(ENVIRONMENT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        let protocol = match self.transport {
+            GitTransport::Http => "https:http",
+            GitTransport::Ssh => "ssh",
+            GitTransport::Git => "git",
+            GitTransport::File => "file",
+        };
+        command
+            .env("GIT_DIR", &self.repository)
+            .env("HOME", &self.home)
+            .env("XDG_CONFIG_HOME", &self.home)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ASKPASS", "false")
+            .env("SSH_ASKPASS", "false")
+            .env("GIT_ALLOW_PROTOCOL", protocol)
+            // Messages are read for what they say.
+            .env("LC_ALL", "C.UTF-8");
+        command.envs(session.variables.iter().map(|(name, value)| (name, value)));
+        if !session.settings.is_empty() {
+            command.env("GIT_CONFIG_COUNT", session.settings.len().to_string());
+            for (number, (name, value)) in session.settings.iter().enumerate() {
+                command.env(format!("GIT_CONFIG_KEY_{number}"), name);
+                command.env(format!("GIT_CONFIG_VALUE_{number}"), value);
+            }
+        }
+        command.args(SETTINGS.iter().flat_map(|setting| ["-c", setting])).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+}
