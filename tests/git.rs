@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::support::git_server::{GitDaemon, GitOverHttp, Repository, Sshd};
 use crate::support::intake::{Installation, Run, Running, persons, until};
 
+mod against;
 mod hostile;
 mod signatures;
 

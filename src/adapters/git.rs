@@ -136,6 +136,7 @@ impl GitCopy {
         if in_force.as_ref() == Some(&id) {
             return Ok(Fetched::Same);
         }
+        tracing::debug!(commit = %id, "fetched");
         if let Some(before) = &in_force
             && !self.is_accepted(&id)
             && !self.git.is_ancestor(before, &id).await?

@@ -64,9 +64,18 @@ pub struct GitFault {
 
 /// git, for one repository.
 pub struct Git {
-    repository: PathBuf,
+    /// Where it is; `None` has git look for it.
+    repository: Option<PathBuf>,
     home: PathBuf,
     transport: GitTransport,
+}
+
+/// A repository, and where in it a folder lies.
+pub struct Found {
+    /// The repository's own folder.
+    pub directory: PathBuf,
+    /// The path from its top; empty for the top itself.
+    pub prefix: String,
 }
 
 /// What one command has besides: variables, and secrets that no message may hold.
@@ -113,7 +122,29 @@ impl From<GitFault> for Fault {
 impl Git {
     /// Makes one for a bare repository. `home` is a folder for what programs want to keep.
     pub fn new(repository: PathBuf, home: PathBuf, transport: GitTransport) -> Self {
-        Self { repository, home, transport }
+        Self { repository: Some(repository), home, transport }
+    }
+
+    /// Finds the repository that a folder lies in, whoever it belongs to: nothing of its settings is used.
+    ///
+    /// # Errors
+    /// A folder that lies in none.
+    pub async fn find(folder: &Path, home: &Path) -> Result<Found, GitFault> {
+        let git = Self { repository: None, home: home.to_owned(), transport: GitTransport::File };
+        let folder = folder.display().to_string();
+        let found = git
+            .text(&[
+                "-c",
+                "safe.directory=*",
+                "-C",
+                &folder,
+                "rev-parse",
+                "--absolute-git-dir",
+                "--show-prefix",
+            ])
+            .await?;
+        let (directory, prefix) = found.split_once('\n').unwrap_or((&found, ""));
+        Ok(Found { directory: PathBuf::from(directory), prefix: prefix.trim_end_matches('/').to_owned() })
     }
 
     /// Returns the folder for what programs want to keep.
@@ -217,7 +248,7 @@ impl Git {
             GitTransport::File => "file",
         };
         command
-            .env("GIT_DIR", &self.repository)
+            .envs(self.repository.as_ref().map(|path| ("GIT_DIR", path)))
             .env("HOME", &self.home)
             .env("XDG_CONFIG_HOME", &self.home)
             .env("GIT_CONFIG_NOSYSTEM", "1")

@@ -8,6 +8,7 @@ pub mod git;
 pub mod git_access;
 pub mod git_command;
 pub mod git_files;
+pub mod git_revision;
 pub mod git_signature;
 pub mod graph;
 pub mod graph_application;

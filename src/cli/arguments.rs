@@ -148,6 +148,9 @@ pub struct PlanArguments {
     /// Shows ids in place of names, also in the file of `--out`
     #[arg(long)]
     pub redact: bool,
+    /// Shows only what differs from the tree at this revision of git
+    #[arg(long, value_name = "GITREF", conflicts_with = "out")]
+    pub against: Option<String>,
 }
 
 /// What `apply` takes.

@@ -1,6 +1,7 @@
 //! Commands, output and exit codes: the only place that prints.
 
 pub mod accounts;
+pub mod against;
 pub mod annotations;
 pub mod apply;
 pub mod arguments;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::cli::against::Against;
 use crate::cli::arguments::{Format, PlanArguments};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::round::{Round, exit_of};
@@ -9,6 +10,7 @@ use crate::cli::saved_plan::save;
 use crate::cli::selection::choose;
 use crate::cli::session::{Session, quoted};
 use crate::model::text::inert;
+use crate::plan::difference::difference;
 use crate::plan::markdown;
 use crate::plan::outcome::Plan;
 use crate::plan::redact::redact;
@@ -24,11 +26,26 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
     let tree = session.tree(&arguments.tree.tree, &operator)?;
     let register = session.reader(&operator).await?;
     let jobs = choose(&tree.fleet, &register.customers().await?, &session.common.customers)?;
-    let judge = Judge::new(session.observer(&arguments.tree.tree, &operator, register.clone()));
-    let mut round = Round::judge(&judge, jobs, operator.concurrency, &session.bar).await;
+    let root = &arguments.tree.tree;
+    let (mut round, compared) = match &arguments.against {
+        None => {
+            let judge = Judge::new(session.observer(root, &operator, register.clone()));
+            (Round::judge(&judge, jobs, operator.concurrency, &session.bar).await, None)
+        }
+        Some(reference) => {
+            let against = Against::open(session, &operator, &register, root, reference).await?;
+            let (round, compared, revision) = against.judge(session, jobs, operator.concurrency).await;
+            (round, Some((compared, revision)))
+        }
+    };
     round.keep_fleet_limit(&*register, operator.fleet()).await?;
-    let failed = std::mem::take(&mut round.failed);
+    let mut failed = std::mem::take(&mut round.failed);
     let mut plan = round.into_plan(&tree.fleet.revision);
+    if let Some((mut compared, revision)) = compared {
+        compared.keep_fleet_limit(&*register, operator.fleet()).await?;
+        failed.append(&mut compared.failed);
+        plan = difference(plan, compared.into_plan(&revision));
+    }
     if arguments.redact {
         plan = redact(plan);
     }
@@ -42,7 +59,8 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
     }
     failed.iter().for_each(|failure| session.complain(failure));
     let mut exit = exit_of(&plan, !tree.problems.is_empty() || !failed.is_empty());
-    if arguments.detailed_exitcode && plan.summary.has_changes() {
+    let differs = plan.customers.iter().any(|customer| !customer.no_longer.is_empty());
+    if arguments.detailed_exitcode && (plan.summary.has_changes() || differs) {
         exit = exit.max(Exit::Changes);
     }
     Ok(exit)

@@ -1,5 +1,7 @@
 //! Plans many customers at once; the failure of one stops no other.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 
 use crate::cli::exit::{Exit, Failure};
@@ -10,7 +12,8 @@ use crate::plan::outcome::{CustomerPlan, Plan};
 use crate::plan::planner::unite;
 use crate::policy::limits::FleetLimit;
 use crate::ports::register::{RegisterFault, RegisterReader};
-use crate::reconcile::judge::{Job, Judge, Judged};
+use crate::ports::source::Progress;
+use crate::reconcile::judge::{Job, Judge, Judged, TurnFault};
 
 /// The plans of many customers.
 pub struct Round {
@@ -24,20 +27,33 @@ impl Round {
     /// Reads and plans customers, `at_once` at a time.
     pub async fn judge(judge: &Judge, jobs: Vec<Job>, at_once: usize, bar: &Bar) -> Self {
         bar.begin(jobs.len());
-        let mut results: Vec<_> = futures_util::stream::iter(jobs)
+        let results: Vec<_> = futures_util::stream::iter(jobs)
             .map(|job| async move {
-                let judged = judge.judge(&job, &bar.customer()).await;
+                let judged = Self::one(judge, job, &bar.customer()).await;
                 bar.customer_done();
-                (job, judged)
+                judged
             })
             .buffer_unordered(at_once.max(1))
-            .map(|(job, judged)| {
-                // A fleet's readings together would not fit into memory, and nobody needs them.
-                (job, judged.map(Judged::without_readings))
-            })
             .collect()
             .await;
         bar.end();
+        Self::of(results)
+    }
+
+    /// Reads and plans one customer.
+    pub async fn one(
+        judge: &Judge,
+        job: Job,
+        progress: &Arc<dyn Progress>,
+    ) -> (Job, Result<Judged, TurnFault>) {
+        let judged = judge.judge(&job, progress).await;
+        // A fleet's readings together would not fit into memory, and nobody needs them.
+        (job, judged.map(Judged::without_readings))
+    }
+
+    /// Collects what came of all.
+    pub fn of(results: impl IntoIterator<Item = (Job, Result<Judged, TurnFault>)>) -> Self {
+        let mut results: Vec<_> = results.into_iter().collect();
         results.sort_by(|(left, _), (right, _)| left.name().cmp(right.name()));
         let mut round = Self { judged: Vec::new(), failed: Vec::new() };
         for (job, judged) in results {

@@ -225,7 +225,8 @@ impl Watch for Unwatched {
     fn rearm(&mut self) {}
 }
 
-fn failure(fault: GitFault) -> Failure {
+/// Makes the failure of a command of what git says.
+pub fn failure(fault: GitFault) -> Failure {
     let GitFault { what, hint } = fault;
     Failure { hint, ..Failure::new(what) }
 }

@@ -113,6 +113,14 @@ impl Comment<'_> {
         if !of_these.is_empty() {
             writeln!(out, "{of_these}")?;
         }
+        if let Some(against) = &self.plan.against {
+            let nothing = if self.plan.customers.is_empty() {
+                "Nothing differs."
+            } else {
+                "Only what differs is shown."
+            };
+            writeln!(out, "\nCompared with {}. {nothing}", name(against))?;
+        }
         writeln!(out)
     }
 
@@ -206,14 +214,22 @@ impl Block<'_> {
     }
 
     fn operations(&self, out: &mut dyn Write) -> fmt::Result {
-        let operations = in_order_of_interest(self.plan);
+        self.table(out, &in_order_of_interest(&self.plan.operations), "changes")?;
+        if self.plan.no_longer.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "No longer:\n")?;
+        self.table(out, &in_order_of_interest(&self.plan.no_longer), "changes that are made no longer")
+    }
+
+    fn table(&self, out: &mut dyn Write, operations: &[&Operation], what: &str) -> fmt::Result {
         let rows = operations.len().min(self.comment.room.rows);
         if operations.is_empty() {
             return Ok(());
         }
         let is_folded = rows > FOLD;
         if is_folded {
-            writeln!(out, "<details><summary>{} changes</summary>\n", operations.len())?;
+            writeln!(out, "<details><summary>{} {what}</summary>\n", operations.len())?;
         }
         if rows > 0 {
             writeln!(out, "| Change | Account | What | Type | Policy |\n| --- | --- | --- | --- | --- |")?;
@@ -249,8 +265,8 @@ impl Block<'_> {
 
 /// Returns the operations as a reviewer wants them: who goes before who comes. Where a table is cut, it is
 /// cut at its end.
-fn in_order_of_interest(plan: &CustomerPlan) -> Vec<&Operation> {
-    let mut operations: Vec<&Operation> = plan.operations.iter().collect();
+fn in_order_of_interest(operations: &[Operation]) -> Vec<&Operation> {
+    let mut operations: Vec<&Operation> = operations.iter().collect();
     operations.sort_by_key(|operation| match operation.action {
         Action::Hold => 0,
         Action::Remove => 1,

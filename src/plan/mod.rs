@@ -3,6 +3,7 @@
 pub mod correlate;
 pub mod desire;
 pub mod diff;
+pub mod difference;
 pub mod discover;
 pub mod evidence;
 pub mod explain;

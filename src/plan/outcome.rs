@@ -28,6 +28,9 @@ pub struct Plan {
     /// Whether ids stand in place of names.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub redacted: bool,
+    /// The revision that this is compared with: then only what differs is here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<Text>,
     /// Over all customers.
     pub summary: Summary,
     /// Sorted by name.
@@ -53,6 +56,9 @@ pub struct CustomerPlan {
     pub summary: Summary,
     /// Sorted by name, then id.
     pub operations: Vec<Operation>,
+    /// In a comparison: what the other revision would do, and this one does not. Sorted likewise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub no_longer: Vec<Operation>,
     /// Known accounts that an unclear record or match leaves as they are.
     pub kept: Vec<Kept>,
     /// Licensed people of the tenant whom no scope holds.
@@ -120,7 +126,7 @@ pub struct Summary {
 }
 
 /// One thing to do to one account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// What to do.
     pub action: Action,
@@ -176,7 +182,7 @@ pub struct FieldChange {
 }
 
 /// A known account that stays as it is, because its record or match is unclear.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Kept {
     /// Why.
@@ -190,7 +196,7 @@ pub struct Kept {
 }
 
 /// A candidate that is not in the desired set.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotImported {
     /// Why.

@@ -127,6 +127,7 @@ pub fn unite(revision: Text, mut customers: Vec<CustomerPlan>) -> Plan {
         digest: digester.finish(),
         revision,
         redacted: false,
+        against: None,
         summary,
         customers,
     }
@@ -430,6 +431,7 @@ impl Draft {
             register_revision: register.revision,
             summary: Summary::default(),
             operations: Vec::new(),
+            no_longer: Vec::new(),
             kept: Vec::new(),
             licensed_outside_scope: Vec::new(),
             findings: Vec::new(),

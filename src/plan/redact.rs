@@ -26,13 +26,14 @@ pub fn redact(mut plan: Plan) -> Plan {
 }
 
 fn customer(plan: &mut CustomerPlan) {
-    plan.operations.iter_mut().for_each(operation);
+    plan.operations.iter_mut().chain(&mut plan.no_longer).for_each(operation);
     plan.kept.iter_mut().for_each(kept);
     plan.not_imported.iter_mut().for_each(not_imported);
     plan.licensed_outside_scope.iter_mut().for_each(user);
     plan.findings.iter_mut().for_each(finding);
     // The order of names would tell something of them.
     plan.operations.sort_by_key(|operation| operation.key);
+    plan.no_longer.sort_by_key(|operation| operation.key);
     plan.kept.sort_by_key(|kept| (kept.account_type, kept.account.directory_id, kept.account.tenant_user_id));
     plan.not_imported.sort_by_key(|one| {
         (one.account_type, one.account.directory_id, one.account.tenant_user_id, one.verdict)

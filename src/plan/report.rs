@@ -43,6 +43,11 @@ pub fn write(out: &mut dyn Write, plan: &Plan, style: Style<'_>) -> fmt::Result 
     for customer in &plan.customers {
         write_customer(out, customer, style)?;
     }
+    if let Some(against) = &plan.against {
+        let nothing =
+            if plan.customers.is_empty() { "Nothing differs." } else { "Only what differs is shown." };
+        writeln!(out, "Compared with {}. {nothing}", inert(against))?;
+    }
     write_summary(out, &plan.summary, style)?;
     let of_these = of_these(plan.customers.iter().flat_map(|customer| &customer.operations));
     if !of_these.is_empty() {
@@ -62,6 +67,7 @@ pub fn write_customer(out: &mut dyn Write, plan: &CustomerPlan, style: Style<'_>
     }
     report.heading(out)?;
     report.operations(out)?;
+    report.no_longer(out)?;
     report.hold(out)?;
     report.findings(out)?;
     report.kept(out)?;
@@ -164,10 +170,22 @@ impl Report<'_> {
     }
 
     fn operations(&self, out: &mut dyn Write) -> fmt::Result {
-        let operations = self.plan.in_order();
+        self.table(out, &self.plan.in_order())
+    }
+
+    /// Tells what would happen by the other revision alone.
+    fn no_longer(&self, out: &mut dyn Write) -> fmt::Result {
+        if self.plan.no_longer.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "  {}", self.style.paint(DIM, "no longer:"))?;
+        self.table(out, &self.plan.no_longer.iter().collect::<Vec<_>>())
+    }
+
+    fn table(&self, out: &mut dyn Write, operations: &[&Operation]) -> fmt::Result {
         let names: Vec<String> = operations.iter().map(|operation| name_of(&operation.account())).collect();
         let width = width_of(&names);
-        for (operation, name) in operations.into_iter().zip(&names) {
+        for (operation, name) in operations.iter().zip(&names) {
             self.operation(out, operation, name, width)?;
         }
         Ok(())
@@ -352,6 +370,7 @@ pub(super) fn name_of(account: &AccountView) -> String {
 /// Whether there is something in a customer's plan that somebody should see.
 pub(super) fn has_something_to_tell(plan: &CustomerPlan) -> bool {
     !plan.operations.is_empty()
+        || !plan.no_longer.is_empty()
         || !matches!(plan.state, CustomerState::Ready | CustomerState::Suspended)
         || !plan.kept.is_empty()
         || plan.findings.iter().any(|finding| finding.severity != Severity::Info)
@@ -467,6 +486,7 @@ mod tests {
             register_revision: 1,
             summary: Summary { add: 1, update: 1, remove: 2, hold: 0, unchanged: 120 },
             operations,
+            no_longer: Vec::new(),
             kept: Vec::new(),
             licensed_outside_scope: Vec::new(),
             findings: Vec::new(),
@@ -481,6 +501,7 @@ mod tests {
             digest: Digest::of(b"plan"),
             revision: Text::from("tree"),
             redacted: false,
+            against: None,
             summary: customer.summary,
             customers: vec![customer],
         };

@@ -328,6 +328,7 @@ pub fn plan(name: &str, register_revision: u64, operations: Vec<Operation>) -> C
         register_revision,
         summary,
         operations,
+        no_longer: Vec::new(),
         kept: Vec::new(),
         licensed_outside_scope: Vec::new(),
         findings: Vec::new(),

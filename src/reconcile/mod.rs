@@ -8,6 +8,7 @@ pub mod judge;
 pub mod meant;
 pub mod notice;
 pub mod observe;
+pub mod read_once;
 pub mod readings;
 pub mod replay;
 pub mod turn;

@@ -69,6 +69,7 @@ fn customer(name: &str, operations: Vec<Operation>) -> CustomerPlan {
             unchanged: 120,
         },
         operations,
+        no_longer: Vec::new(),
         kept: Vec::new(),
         licensed_outside_scope: Vec::new(),
         findings: Vec::new(),
@@ -94,6 +95,7 @@ fn full_of(text: &str) -> Plan {
     let account = of(Action::Add, 6).account();
     let mut held =
         customer(text, vec![of(Action::Add, 1), update, pend, remove, hold, of(Action::Return, 7)]);
+    held.no_longer = vec![of(Action::Add, 8)];
     held.state = CustomerState::Held;
     held.approval = Some(Digest::of(b"held"));
     let finding = |severity| Finding {
@@ -118,7 +120,8 @@ fn full_of(text: &str) -> Plan {
     }];
     // Folded, with the text on both sides of the fold.
     let many = (10..50).map(|number| of(Action::Add, number)).collect();
-    unite(Text::from(text), vec![held, customer("zfolded", many), customer(text, Vec::new())])
+    let customers = vec![held, customer("zfolded", many), customer(text, Vec::new())];
+    Plan { against: Some(Text::from(text)), ..unite(Text::from(text), customers) }
 }
 
 /// What GitHub's renderer makes of a text.
@@ -143,8 +146,8 @@ fn expect_inert(text: &str) {
     for row in seen["rows"].as_array().expect("rows") {
         assert_eq!(row.as_array().map(Vec::len), Some(5), "a row has five cells: {row} in {markdown}");
     }
-    // Six changes, forty adds, and the heads of two tables.
-    assert_eq!(seen["rows"].as_array().map(Vec::len), Some(48), "{markdown}");
+    // Seven changes, forty adds, and the heads of three tables.
+    assert_eq!(seen["rows"].as_array().map(Vec::len), Some(50), "{markdown}");
     let outside = seen["outside"].as_str().expect("text");
     for acts in ["@", "#", "http", "www.", "GH-", "sha", text] {
         assert!(!outside.contains(acts), "{acts} stands outside of code: {outside}");
