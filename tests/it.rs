@@ -16,3 +16,4 @@ mod scenarios;
 mod simulation;
 mod support;
 mod tenants;
+mod web;

@@ -27,6 +27,7 @@ pub mod selection;
 pub mod session;
 pub mod sources;
 pub mod status;
+pub mod tokens;
 pub mod validate;
 pub mod when;
 pub mod wiring;

@@ -13,14 +13,19 @@ use crate::cli::selection::choose;
 use crate::cli::session::Session;
 use crate::cli::wiring::{self, CheckedTree, FolderTree, Operator, Store, SystemClock};
 use crate::daemon::controller::{Controller, Pace};
+use crate::daemon::desk::Desk;
+use crate::daemon::readiness::ControllerReadiness;
 use crate::daemon::signals::listen;
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::Summary;
 use crate::plan::report::of_these;
+use crate::ports::access::TokenBook;
 use crate::ports::clock::Clock;
 use crate::reconcile::deliver::Courier;
 use crate::reconcile::judge::{Job, Judge, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
+use crate::web::routes::{Site, routes};
+use crate::web::server::Entrance;
 
 /// Runs the command.
 ///
@@ -33,10 +38,23 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
     let operator = session.operator()?;
     // A wrong path is an error before anything is made or watched.
     let tree = wiring::check_tree(&arguments.tree.tree, &operator, session.colours.err)?;
+    // So is an address that somebody else has.
+    let entrance = match operator.listen.filter(|_| !arguments.once) {
+        Some(address) => Some(wiring::open_entrance(address).await?),
+        None => None,
+    };
+    let tokens = wiring::tokens(&operator)?;
     let store = wiring::open_store(session.state(&operator)).await?;
-    let ran = reconcile(session, arguments, tree, operator, &store, stop, reload).await;
+    let serving = Serving { entrance, tokens };
+    let ran = reconcile(session, arguments, tree, operator, &store, serving, (stop, reload)).await;
     store.close().await;
     ran
+}
+
+/// What others may ask the controller by.
+struct Serving {
+    entrance: Option<Entrance>,
+    tokens: Arc<dyn TokenBook>,
 }
 
 async fn reconcile(
@@ -45,8 +63,8 @@ async fn reconcile(
     tree: CheckedTree,
     operator: Operator,
     store: &Store,
-    stop: CancellationToken,
-    reload: Arc<Notify>,
+    serving: Serving,
+    (stop, reload): (CancellationToken, Arc<Notify>),
 ) -> Result<Exit, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let reconciler = Reconciler::open(
@@ -58,8 +76,11 @@ async fn reconcile(
         wiring::new_run,
     )
     .await?;
-    let courier =
-        Arc::new(Courier { outbox: store.outbox.clone(), destinations: operator.destinations(), clock });
+    let courier = Arc::new(Courier {
+        outbox: store.outbox.clone(),
+        destinations: operator.destinations(),
+        clock: clock.clone(),
+    });
     if arguments.once {
         return once(session, tree, &operator, store, &reconciler, &courier, &stop).await;
     }
@@ -73,6 +94,15 @@ async fn reconcile(
         only: session.common.customers.iter().map(|name| Text::from(name.as_str())).collect(),
         ..Pace::default()
     };
+    let desk = Arc::new(Desk::new());
+    let site = Site {
+        tokens: serving.tokens,
+        readiness: Arc::new(ControllerReadiness::new(desk.clone(), store.register.clone(), clock)),
+    };
+    let answering = serving.entrance.map(|entrance| {
+        tracing::info!(address = %entrance.address(), "listening");
+        tokio::spawn(entrance.serve(routes(site), stop.clone()))
+    });
     let controller = Controller {
         watch: wiring::watch(&root),
         tree: Arc::new(FolderTree::new(root, operator)),
@@ -80,8 +110,15 @@ async fn reconcile(
         courier: Some(courier),
         pace,
         random: wiring::random,
+        desk,
     };
-    controller.run(stop, reload).await?;
+    let ran = controller.run(stop.clone(), reload).await;
+    // A controller that could not begin takes the interface with it.
+    stop.cancel();
+    if let Some(answering) = answering {
+        let _ = answering.await;
+    }
+    ran?;
     Ok(Exit::Done)
 }
 

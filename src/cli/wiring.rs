@@ -2,6 +2,8 @@
 //! port.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use crate::adapters::webhook::{Form, WebhookDestination};
 use crate::adapters::webhook_signature::SigningKey;
 use crate::cli::exit::Failure;
 use crate::cli::sources::AdapterSources;
+use crate::cli::tokens::OperatorTokens;
 use crate::config::operator::{self, Notification, Occasion, OperatorFault};
 use crate::config::secrets::{Owner, Secrets};
 use crate::model::digest::{Digest, Digester};
@@ -29,6 +32,7 @@ use crate::policy::fleet::{Customer, DirectoryLocation, Fleet, SecretRef, Tenant
 use crate::policy::limits::FleetLimit;
 use crate::policy::problem::Problem;
 use crate::policy::schema;
+use crate::ports::access::TokenBook;
 use crate::ports::clock::Clock;
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::{Register, RegisterReader};
@@ -36,6 +40,7 @@ use crate::ports::source::Sources;
 use crate::ports::tree::{Tree, TreeReading};
 use crate::ports::watch::Watch;
 use crate::reconcile::notice::{Notice, Subscription};
+use crate::web::server::Entrance;
 
 /// What the operator's file says, and the secrets that it lets a tree use.
 #[derive(Clone)]
@@ -46,6 +51,8 @@ pub struct Operator {
     pub concurrency: usize,
     /// Who is told what.
     pub subscriptions: Vec<Subscription>,
+    /// Where the HTTP interface listens.
+    pub listen: Option<SocketAddr>,
     settings: Arc<operator::Operator>,
     secrets: Arc<Secrets>,
 }
@@ -107,6 +114,7 @@ pub fn operator(path: Option<&Path>) -> Result<Operator, Failure> {
         state: settings.state.clone(),
         concurrency: settings.concurrency,
         subscriptions: settings.notify.iter().map(subscription).collect(),
+        listen: settings.listen,
         secrets: Arc::new(Secrets::new(&settings.limits)),
         settings: Arc::new(settings),
     })
@@ -302,6 +310,37 @@ fn fingerprint(root: &Path, customer: &Customer) -> Digest {
         digester.optional(looked.ok().map(|(length, time)| format!("{length} {time:?}")));
     }
     digester.finish()
+}
+
+/// Begins to listen for whoever asks over HTTP.
+///
+/// # Errors
+/// If somebody else listens there, or the address is not this machine's.
+pub async fn open_entrance(address: SocketAddr) -> Result<Entrance, Failure> {
+    Entrance::open(address).await.map_err(|error| {
+        let failure = Failure::of(&format!("cannot listen on {address}"), &error);
+        match error.kind() {
+            ErrorKind::AddrInUse => failure.hint("another program has this port, perhaps another controller"),
+            ErrorKind::AddrNotAvailable => {
+                failure.hint("`listen` names an address that this machine does not have")
+            }
+            ErrorKind::PermissionDenied => {
+                failure.hint("ports below 1024 need a permission; choose a higher one")
+            }
+            _ => failure,
+        }
+    })
+}
+
+/// Returns who may ask over HTTP.
+///
+/// # Errors
+/// If a token cannot be read, or two are the same: with a typo in the operator's file nobody would get in,
+/// or with the wrong role.
+pub fn tokens(operator: &Operator) -> Result<Arc<dyn TokenBook>, Failure> {
+    let book = OperatorTokens::new(operator.settings.tokens.clone(), operator.secrets.clone());
+    book.expect_sound()?;
+    Ok(Arc::new(book))
 }
 
 /// Returns who notices changes below a folder.

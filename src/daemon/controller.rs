@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::daemon::desk::Desk;
 use crate::daemon::schedule::{End, Moment, Schedule, Wanted, wait_after};
 use crate::daemon::turns::{Next, TurnResult, Turns, Went};
 use crate::model::digest::Digester;
@@ -79,6 +80,8 @@ pub struct Controller {
     pub pace: Pace,
     /// Returns numbers from 0 to 1.
     pub random: fn() -> f64,
+    /// Where others meet it.
+    pub desk: Arc<Desk>,
 }
 
 /// What the loop remembers.
@@ -86,6 +89,7 @@ struct Loop {
     turns: Arc<dyn Turns>,
     pace: Pace,
     random: fn() -> f64,
+    desk: Arc<Desk>,
     started: Instant,
     schedule: Schedule,
     /// Turns under way, and whose they are: a turn that fails inside tells no name.
@@ -116,6 +120,7 @@ impl Controller {
             schedule: Schedule::new(self.pace.concurrency),
             pace: self.pace,
             random: self.random,
+            desk: self.desk,
             started: Instant::now(),
             running: JoinSet::new(),
             names: HashMap::new(),
@@ -328,6 +333,7 @@ impl Loop {
         self.jobs = jobs;
         let now = self.now();
         let random = self.random;
+        self.desk.take_over(reading.fleet.revision.clone());
         let woken = self.schedule.want(wanted, now, &mut move || random());
         if self.revision != reading.fleet.revision {
             self.revision = reading.fleet.revision.clone();
@@ -637,6 +643,7 @@ mod tests {
             courier: None,
             pace,
             random: || 0.5,
+            desk: Arc::new(Desk::new()),
         };
         let task = tokio::spawn(controller.run(stop.clone(), reload.clone()));
         Running { tree, turns, changed, reload, stop, task }
@@ -748,6 +755,7 @@ mod tests {
             courier: None,
             pace: Pace::default(),
             random: || 0.5,
+            desk: Arc::new(Desk::new()),
         };
         let fault = controller.run(CancellationToken::new(), Arc::new(Notify::new())).await;
         assert_eq!(fault.expect_err("a fault").what, "no such folder");

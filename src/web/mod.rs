@@ -1,0 +1,7 @@
+//! The HTTP interface: asks and answers, and decides nothing.
+
+pub mod access;
+pub mod answer;
+pub mod health;
+pub mod routes;
+pub mod server;

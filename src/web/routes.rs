@@ -1,0 +1,73 @@
+//! Which address is answered by what.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRef, Request};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::get;
+
+use crate::ports::access::TokenBook;
+use crate::ports::readiness::Readiness;
+use crate::web::access;
+use crate::web::answer::{Problem, wrong_method};
+use crate::web::health::{liveness, readiness};
+
+/// What everything here is answered from.
+#[derive(Clone)]
+pub struct Site {
+    /// Who may ask.
+    pub tokens: Arc<dyn TokenBook>,
+    /// Whether the program can do its work.
+    pub readiness: Arc<dyn Readiness>,
+}
+
+impl FromRef<Site> for Arc<dyn Readiness> {
+    fn from_ref(site: &Site) -> Self {
+        site.readiness.clone()
+    }
+}
+
+/// What goes with every answer. Nothing here is for a browser to run, to frame, to keep or to guess at.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (CACHE_CONTROL, "no-store"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (REFERRER_POLICY, "no-referrer"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Returns what answers.
+pub fn routes(site: Site) -> Router {
+    let api =
+        Router::new().fallback(nothing_there).layer(from_fn_with_state(site.tokens.clone(), access::check));
+    Router::new()
+        .route("/healthz", get(liveness).fallback(only_get))
+        .route("/readyz", get(readiness).fallback(only_get))
+        .nest("/api/v1", api)
+        .fallback(nothing_there)
+        .with_state(site)
+        .layer(from_fn(with_headers))
+}
+
+async fn nothing_there() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+}
+
+async fn only_get() -> Response {
+    wrong_method("GET, HEAD")
+}
+
+async fn with_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
