@@ -128,7 +128,7 @@ impl HttpClient {
         Self::with_timeouts(Timeouts::default())
     }
 
-    /// Makes a client with other timeouts, for tests.
+    /// Makes a client with other timeouts: for whoever is asked for long answers, and for tests.
     ///
     /// # Errors
     /// As [`HttpClient::new`].

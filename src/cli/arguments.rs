@@ -148,6 +148,10 @@ pub struct PlanArguments {
     /// Shows ids in place of names, also in the file of `--out`
     #[arg(long)]
     pub redact: bool,
+    /// Asks the controller at this address, which answers from its latest complete readings: needs no
+    /// register and no source, but a token in the variable INTAKE_TOKEN where the controller wants one
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
 }
 
 /// What `apply` takes.

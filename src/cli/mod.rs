@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod annotations;
 pub mod apply;
 pub mod arguments;
+pub mod asked_plan;
 pub mod discover;
 pub mod entry;
 pub mod event_form;

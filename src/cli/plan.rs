@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::arguments::{Format, PlanArguments};
+use crate::cli::asked_plan::asked;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::round::{Round, exit_of};
 use crate::cli::saved_plan::save;
@@ -18,8 +19,13 @@ use crate::reconcile::judge::Judge;
 /// Runs the command.
 ///
 /// # Errors
-/// If the operator's file, the tree or the register cannot be read.
+/// If the operator's file, the tree or the register cannot be read, or the controller that is asked in
+/// place of the sources does not answer.
 pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exit, Failure> {
+    if let Some(server) = &arguments.server {
+        let (plan, has_problems) = asked(session, &arguments.tree.tree, server).await?;
+        return finish(session, arguments, plan, has_problems, &[]);
+    }
     let operator = session.operator()?;
     let tree = session.tree(&arguments.tree.tree, &operator)?;
     let register = session.reader(&operator).await?;
@@ -28,11 +34,19 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
     let mut round = Round::judge(&judge, jobs, operator.concurrency, &session.bar).await;
     round.keep_fleet_limit(&*register, operator.fleet()).await?;
     let failed = std::mem::take(&mut round.failed);
-    let mut plan = round.into_plan(&tree.fleet.revision);
-    if arguments.redact {
-        plan = redact(plan);
-    }
+    let plan = round.into_plan(&tree.fleet.revision);
+    finish(session, arguments, plan, !tree.problems.is_empty(), &failed)
+}
 
+/// Shows a plan, saves it if that was asked for, and says how the command ends.
+fn finish(
+    session: &mut Session,
+    arguments: &PlanArguments,
+    plan: Plan,
+    has_problems: bool,
+    failed: &[Failure],
+) -> Result<Exit, Failure> {
+    let plan = if arguments.redact { redact(plan) } else { plan };
     show(session, &plan, &arguments.tree.tree)?;
     if let Some(path) = &arguments.out {
         save(path, &plan)?;
@@ -41,7 +55,7 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
         session.note(&inert(&format!("The plan is saved. To apply exactly this: {apply} --plan {path}")));
     }
     failed.iter().for_each(|failure| session.complain(failure));
-    let mut exit = exit_of(&plan, !tree.problems.is_empty() || !failed.is_empty());
+    let mut exit = exit_of(&plan, has_problems || !failed.is_empty());
     if arguments.detailed_exitcode && plan.summary.has_changes() {
         exit = exit.max(Exit::Changes);
     }

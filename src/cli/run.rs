@@ -21,9 +21,12 @@ use crate::plan::outcome::Summary;
 use crate::plan::report::of_these;
 use crate::ports::access::TokenBook;
 use crate::ports::clock::Clock;
+use crate::ports::register::RegisterReader;
+use crate::reconcile::candidate::FromKept;
 use crate::reconcile::deliver::Courier;
 use crate::reconcile::judge::{Job, Judge, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
+use crate::web::plans::Plans;
 use crate::web::routes::{Site, routes};
 use crate::web::server::Entrance;
 
@@ -95,7 +98,14 @@ async fn reconcile(
         ..Pace::default()
     };
     let desk = Arc::new(Desk::new());
+    let reader: Arc<dyn RegisterReader> = store.register.clone();
     let site = Site {
+        plans: Plans::new(Arc::new(FromKept {
+            register: reader,
+            clock: clock.clone(),
+            limits: operator.limits().clone(),
+            fleet: operator.fleet(),
+        })),
         tokens: serving.tokens,
         readiness: Arc::new(ControllerReadiness::new(desk.clone(), store.register.clone(), clock)),
     };

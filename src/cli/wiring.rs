@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::adapters::controller_api::ControllerApi;
 use crate::adapters::folder::read_tree;
 use crate::adapters::folder_watch::FolderWatch;
 use crate::adapters::http::HttpClient;
@@ -22,18 +23,19 @@ use crate::cli::exit::Failure;
 use crate::cli::sources::AdapterSources;
 use crate::cli::tokens::OperatorTokens;
 use crate::config::operator::{self, Notification, Occasion, OperatorFault};
-use crate::config::secrets::{Owner, Secrets};
+use crate::config::secrets::{self, Owner, Secrets};
 use crate::model::digest::{Digest, Digester};
 use crate::model::duration::Seconds;
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::Text;
 use crate::policy::check::{TreeFile, check};
 use crate::policy::fleet::{Customer, DirectoryLocation, Fleet, SecretRef, TenantSource};
-use crate::policy::limits::FleetLimit;
+use crate::policy::limits::{FleetLimit, Limits};
 use crate::policy::problem::Problem;
 use crate::policy::schema;
 use crate::ports::access::TokenBook;
 use crate::ports::clock::Clock;
+use crate::ports::controller::RunningController;
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::{Register, RegisterReader};
 use crate::ports::source::Sources;
@@ -144,6 +146,11 @@ impl Operator {
         self.settings.fleet
     }
 
+    /// Returns what a tree may do.
+    pub fn limits(&self) -> &Limits {
+        &self.settings.limits
+    }
+
     /// Returns what opens customers' sources. Files are named in messages as they lie below
     /// `root`; `max_wait` is how long throttling and faults may delay a reading.
     pub fn sources(&self, root: &Path, max_wait: Seconds) -> Arc<dyn Sources> {
@@ -186,17 +193,39 @@ impl Operator {
 /// Reads and checks a tree. `coloured` is about how problems are drawn.
 ///
 /// # Errors
+/// As [`tree_files`].
+pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<CheckedTree, Failure> {
+    Ok(check_files(&tree_files(root)?, operator, coloured))
+}
+
+/// Reads the policy files of a tree.
+///
+/// # Errors
 /// If the tree itself cannot be read: no such folder, no permission, or not a single document in it,
 /// as in a folder that is none of policies. Nobody may be orphaned by a mistyped path.
-pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<CheckedTree, Failure> {
+pub fn tree_files(root: &Path) -> Result<Vec<TreeFile>, Failure> {
     let files = read_tree(root).map_err(|fault| Failure::of("", &fault))?;
     if !files.iter().any(has_document) {
         return Err(Failure::new(format!("no policy files in `{}`", root.display()))
             .hint("name the folder that holds the YAML files of customers and policies"));
     }
-    let checked = check(&files, &operator.settings.limits);
+    Ok(files)
+}
+
+/// Checks policy files.
+pub fn check_files(files: &[TreeFile], operator: &Operator, coloured: bool) -> CheckedTree {
+    let checked = check(files, &operator.settings.limits);
     let problems = checked.problems.iter().map(|problem| show(problem, coloured)).collect();
-    Ok(CheckedTree { fleet: checked.fleet, problems })
+    CheckedTree { fleet: checked.fleet, problems }
+}
+
+/// Returns the controller at an address, to be asked with the token of the environment, if there is one.
+///
+/// # Errors
+/// If that is no address to which a token may be sent.
+pub fn controller(typed: &str, max_wait: Seconds) -> Result<Box<dyn RunningController>, Failure> {
+    let token = secrets::token_of_environment();
+    Ok(Box::new(ControllerApi::new(typed, token, max_wait.to_std())?))
 }
 
 /// Checks a tree that nobody wrote yet, as without an operator's file.

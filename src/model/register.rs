@@ -8,6 +8,7 @@ use crate::model::account::{Account, AccountType};
 use crate::model::digest::Digest;
 use crate::model::event::{ChainHead, NewEvent, ReadingDigests};
 use crate::model::guid::Guid;
+use crate::model::read_from::ReadFrom;
 use crate::model::text::Text;
 
 /// What the register holds of one customer: the planner's idea of what is.
@@ -34,6 +35,8 @@ pub struct PackedReadings {
     pub at: Timestamp,
     /// Over what they hold.
     pub digest: Digest,
+    /// What they were made of; `None` for those that a version kept which did not record it.
+    pub read_from: Option<ReadFrom>,
     /// All of it, compressed; `None` where it is what was kept before.
     pub content: Option<Vec<u8>>,
 }

@@ -213,15 +213,16 @@ impl Reconciler {
     ) -> Result<TurnOutcome, TurnFault> {
         let Judged { plan, observation, unread, packed, sync_state, readings: _ } = judged;
         let customer = plan.name.clone();
+        // Also of whoever is suspended: reads and plans go on.
+        if let Some(packed) = packed {
+            self.keep(&customer, packed).await;
+        }
         if may_write(&plan) {
             // A commit wrote them with what they led to.
             if let (None, Some(measures)) = (wrote, &plan.consequences.measures)
                 && *measures != observation.register.measures
             {
                 self.register.record_measures(&customer, measures, plan.register_revision).await?;
-            }
-            if let Some(packed) = packed {
-                self.keep(&customer, packed).await;
             }
             if let Some(state) = sync_state {
                 self.register.record_sync_state(&customer, state).await?;

@@ -1,5 +1,6 @@
 //! What is answered: JSON, and problem documents (RFC 9457) for everything that went wrong.
 
+use std::error::Error;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -7,6 +8,9 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+
+use crate::model::text::inert;
+use crate::plan::inert_json::json_line;
 
 /// Something that went wrong, as whoever asked is told of it. What may be told to nobody else is in the
 /// log.
@@ -64,7 +68,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let content = serde_json::to_vec(&self).unwrap_or_default();
+        let content = json_line(&self).unwrap_or_default();
         let mut response = Response::new(Body::from(content));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -81,7 +85,7 @@ impl IntoResponse for Problem {
 
 /// Answers with JSON.
 pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
-    match serde_json::to_vec(value) {
+    match json_line(value) {
         Ok(content) => {
             let mut response = Response::new(Body::from(content));
             *response.status_mut() = status;
@@ -101,4 +105,15 @@ pub fn wrong_method(allowed: &'static str) -> Response {
     let mut response = problem.into_response();
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
+}
+
+/// Returns the causes of an error, for the log alone.
+pub fn chain(error: &dyn Error) -> String {
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    inert(&causes.join(": ")).into_owned()
 }

@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod answer;
+pub mod body;
 pub mod health;
+pub mod plans;
 pub mod routes;
 pub mod server;

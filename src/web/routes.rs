@@ -10,13 +10,14 @@ use axum::http::header::{
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::ports::access::TokenBook;
 use crate::ports::readiness::Readiness;
 use crate::web::access;
 use crate::web::answer::{Problem, wrong_method};
 use crate::web::health::{liveness, readiness};
+use crate::web::plans::{Plans, plan};
 
 /// What everything here is answered from.
 #[derive(Clone)]
@@ -25,11 +26,19 @@ pub struct Site {
     pub tokens: Arc<dyn TokenBook>,
     /// Whether the program can do its work.
     pub readiness: Arc<dyn Readiness>,
+    /// Plans candidates.
+    pub plans: Plans,
 }
 
 impl FromRef<Site> for Arc<dyn Readiness> {
     fn from_ref(site: &Site) -> Self {
         site.readiness.clone()
+    }
+}
+
+impl FromRef<Site> for Plans {
+    fn from_ref(site: &Site) -> Self {
+        site.plans.clone()
     }
 }
 
@@ -45,8 +54,10 @@ const HEADERS: [(HeaderName, &str); 6] = [
 
 /// Returns what answers.
 pub fn routes(site: Site) -> Router {
-    let api =
-        Router::new().fallback(nothing_there).layer(from_fn_with_state(site.tokens.clone(), access::check));
+    let api = Router::new()
+        .route("/plans", post(plan).fallback(only_post))
+        .fallback(nothing_there)
+        .layer(from_fn_with_state(site.tokens.clone(), access::check));
     Router::new()
         .route("/healthz", get(liveness).fallback(only_get))
         .route("/readyz", get(readiness).fallback(only_get))
@@ -62,6 +73,10 @@ async fn nothing_there() -> Problem {
 
 async fn only_get() -> Response {
     wrong_method("GET, HEAD")
+}
+
+async fn only_post() -> Response {
+    wrong_method("POST")
 }
 
 async fn with_headers(request: Request, next: Next) -> Response {

@@ -92,6 +92,8 @@ async fn next(
 }
 
 async fn answer(stream: TcpStream, routes: Router, stop: CancellationToken) {
+    // An answer is sent when it is there, and not when there is more of it.
+    let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)

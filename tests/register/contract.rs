@@ -12,6 +12,7 @@ use intake::model::account::{
 use intake::model::digest::Digest;
 use intake::model::event::{ChainHead, Event, EventKind, EventQuery, NewEvent, ReadingDigests};
 use intake::model::guid::Guid;
+use intake::model::read_from::{GroupsRead, ReadFrom};
 use intake::model::register::{
     AccountEntry, AccountList, Commit, CustomerStatus, Delivery, Hold, Measures, PackedReadings,
     PinnedAccount, PinnedScope, Pins, Reports, ScopeKind, ScopeName, Sighting,
@@ -678,6 +679,11 @@ async fn readings_are_kept_whole_and_those_that_are_the_same_change_their_time(
     let packed = |text: &[u8], time| PackedReadings {
         at: at(time),
         digest: Digest::of(text),
+        read_from: (time > 1).then(|| ReadFrom {
+            directories: BTreeMap::from([("main".into(), Digest::of(text))]),
+            tenant: Some(Digest::of(b"tenant")),
+            groups: GroupsRead::Named(["team".into()].into()),
+        }),
         content: Some([text, &[0, 0xff]].concat()),
     };
     assert_eq!(register.readings("contoso").await.unwrap(), None);
@@ -687,9 +693,17 @@ async fn readings_are_kept_whole_and_those_that_are_the_same_change_their_time(
     let state = register.load("contoso").await.unwrap();
     assert_eq!((state.revision, state.readings), (0, Some(first.digest)));
     assert_eq!(register.load("fabrikam").await.unwrap().readings, None);
-    let same = |digest, time| PackedReadings { at: at(time), digest, content: None };
+    // The same people may have been read from somewhere else.
+    let read_from = Some(ReadFrom::default());
+    let same = |digest, time| PackedReadings {
+        at: at(time),
+        digest,
+        read_from: Some(ReadFrom::default()),
+        content: None,
+    };
     register.record_readings("contoso", same(first.digest, 2)).await.unwrap();
-    assert_eq!(register.readings("contoso").await.unwrap(), Some(PackedReadings { at: at(2), ..first }));
+    let kept = register.readings("contoso").await.unwrap();
+    assert_eq!(kept, Some(PackedReadings { at: at(2), read_from, ..first }));
     let second = packed(b"second", 3);
     register.record_readings("contoso", second.clone()).await.unwrap();
     // Another process wrote others meanwhile: theirs are not of this time.
