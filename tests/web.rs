@@ -11,6 +11,7 @@ use crate::support::intake::{Installation, until};
 mod access;
 mod asked_plans;
 mod candidates;
+mod orders;
 
 const VIEWER: &str = "a-token-that-only-looks";
 const OPERATOR: &str = "a-token-that-may-do-things";

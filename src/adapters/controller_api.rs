@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::time::Instant;
 use url::{Host, Url};
 
@@ -16,6 +17,7 @@ use crate::model::text::Text;
 use crate::plan::received::ReceivedPlan;
 use crate::policy::problem::Problem;
 use crate::ports::candidate::{Candidate, Forecast};
+use crate::ports::control::{Order, Reply};
 use crate::ports::controller::RunningController;
 
 /// The largest candidate that a controller takes, in bytes of JSON.
@@ -208,6 +210,47 @@ impl RunningController for ControllerApi {
             read_at: told.read_at,
         })
     }
+
+    async fn order(&self, customer: &str, order: &Order) -> Result<Reply, Fault> {
+        let (word, content) = match order {
+            Order::Sync => ("sync", json!({})),
+            Order::Suspend { reason } => ("suspend", json!({"reason": reason})),
+            Order::Resume => ("resume", json!({})),
+        };
+        let answer = self.ask(&["customers", customer, word], content.to_string().into_bytes()).await?;
+        match (order, answer.status) {
+            (Order::Sync, 202) => Ok(Reply { changed: true, ..Reply::default() }),
+            (Order::Suspend { .. } | Order::Resume, 200) => {
+                let told: ToldStanding = serde_json::from_slice(&answer.body).map_err(|error| {
+                    let what = format!("{} does not answer as a controller does: {error}", self.base);
+                    Fault::new(FaultKind::Refused, what)
+                })?;
+                Ok(Reply {
+                    changed: told.changed,
+                    suspended: told.suspended,
+                    suspended_in_tree: told.suspended_in_tree,
+                    by: told.suspension.map(|by| (by.by, by.at, by.reason)),
+                })
+            }
+            _ => Err(self.refusal(&answer)),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ToldStanding {
+    changed: bool,
+    suspended: bool,
+    suspended_in_tree: bool,
+    suspension: Option<ToldSuspension>,
+}
+
+#[derive(Deserialize)]
+struct ToldSuspension {
+    by: String,
+    at: Timestamp,
+    reason: String,
 }
 
 /// Writes a candidate as it is sent. A file that is no text is one that nobody could read.

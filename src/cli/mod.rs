@@ -16,6 +16,7 @@ pub mod history_verify;
 pub mod init;
 pub mod init_files;
 pub mod logging;
+pub mod order;
 pub mod output;
 pub mod plan;
 pub mod progress;

@@ -12,6 +12,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::selection::choose;
 use crate::cli::session::Session;
 use crate::cli::wiring::{self, CheckedTree, FolderTree, Operator, Store, SystemClock};
+use crate::daemon::control::ControllerControl;
 use crate::daemon::controller::{Controller, Pace};
 use crate::daemon::desk::Desk;
 use crate::daemon::readiness::ControllerReadiness;
@@ -106,6 +107,12 @@ async fn reconcile(
             limits: operator.limits().clone(),
             fleet: operator.fleet(),
         })),
+        control: Arc::new(ControllerControl {
+            desk: desk.clone(),
+            register: store.register.clone(),
+            clock: clock.clone(),
+            new_run: wiring::new_run,
+        }),
         tokens: serving.tokens,
         readiness: Arc::new(ControllerReadiness::new(desk.clone(), store.register.clone(), clock)),
     };

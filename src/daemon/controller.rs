@@ -165,6 +165,7 @@ impl Controller {
                     tracing::info!("reading the tree again, as asked");
                     read_again = true;
                 }
+                () = state.desk.rung() => state.wake(),
                 () = self.watch.changed() => {
                     let patient = at_most.is_none_or(|at_most| Instant::now() < at_most);
                     let since = if reading.is_some() && patient {
@@ -206,6 +207,14 @@ impl Controller {
 impl Loop {
     fn now(&self) -> Moment {
         self.started.elapsed()
+    }
+
+    /// Wakes whom somebody asked for.
+    fn wake(&mut self) {
+        let now = self.now();
+        for name in self.desk.take_rung() {
+            self.schedule.wake(&name, now);
+        }
     }
 
     fn start_due(&mut self, stop: &CancellationToken) {
@@ -333,7 +342,9 @@ impl Loop {
         self.jobs = jobs;
         let now = self.now();
         let random = self.random;
-        self.desk.take_over(reading.fleet.revision.clone());
+        let is_suspended = |job: &Job| matches!(job, Job::Listed(customer) if customer.suspend);
+        let known = self.jobs.iter().map(|(name, job)| (name.clone(), is_suspended(job))).collect();
+        self.desk.take_over(reading.fleet.revision.clone(), known);
         let woken = self.schedule.want(wanted, now, &mut move || random());
         if self.revision != reading.fleet.revision {
             self.revision = reading.fleet.revision.clone();
@@ -618,6 +629,7 @@ mod tests {
         turns: Arc<FakeTurns>,
         changed: Arc<Notify>,
         reload: Arc<Notify>,
+        desk: Arc<Desk>,
         stop: CancellationToken,
         task: JoinHandle<Result<(), Fault>>,
     }
@@ -636,6 +648,7 @@ mod tests {
             farewell: Duration::from_millis(500),
             ..Pace::default()
         };
+        let desk = Arc::new(Desk::new());
         let controller = Controller {
             tree: tree.clone(),
             watch: Box::new(FakeWatch(changed.clone())),
@@ -643,10 +656,10 @@ mod tests {
             courier: None,
             pace,
             random: || 0.5,
-            desk: Arc::new(Desk::new()),
+            desk: desk.clone(),
         };
         let task = tokio::spawn(controller.run(stop.clone(), reload.clone()));
-        Running { tree, turns, changed, reload, stop, task }
+        Running { tree, turns, changed, reload, desk, stop, task }
     }
 
     impl Running {
@@ -689,6 +702,19 @@ mod tests {
         running.tree.set(&[("a", "2"), ("b", "2"), ("c", "1")]);
         running.reload.notify_one();
         running.log_reaches(&["a", "a", "b", "b", "c"]).await;
+        running.end().await;
+    }
+
+    #[tokio::test]
+    async fn whoever_rings_wakes_one_customer_and_nobody_else() {
+        let running = start(&[("a", "1"), ("b", "1")], &["gone"]);
+        running.log_reaches(&["a", "b", "absent gone"]).await;
+        let known = running.desk.customers().expect("a tree in force");
+        assert_eq!(known.keys().map(Text::as_str).collect::<Vec<_>>(), ["a", "b", "gone"]);
+        for name in ["b", "gone", "nobody"] {
+            running.desk.ring(Text::from(name));
+        }
+        running.log_reaches(&["a", "b", "b", "absent gone", "absent gone"]).await;
         running.end().await;
     }
 

@@ -1,5 +1,6 @@
 //! When turns happen: intervals, wake-ups, back-off, shutdown. Never what they do.
 
+pub mod control;
 pub mod controller;
 pub mod desk;
 pub mod readiness;

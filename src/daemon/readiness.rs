@@ -63,3 +63,22 @@ impl Readiness for ControllerReadiness {
         self.store().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::text::Text;
+    use crate::reconcile::fakes::{FakeRegister, FixedClock};
+
+    #[tokio::test]
+    async fn without_a_tree_nothing_can_be_done() {
+        let desk = Arc::new(Desk::new());
+        let register = Arc::new(FakeRegister::default());
+        let readiness = ControllerReadiness::new(desk.clone(), register, Arc::new(FixedClock));
+        assert!(readiness.obstacle().await.is_some_and(|why| why.contains("tree")));
+        desk.take_over(Text::from("tree-1"), BTreeMap::new());
+        assert_eq!(readiness.obstacle().await, None);
+    }
+}

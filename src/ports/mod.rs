@@ -3,6 +3,7 @@
 pub mod access;
 pub mod candidate;
 pub mod clock;
+pub mod control;
 pub mod controller;
 pub mod outbox;
 pub mod readiness;

@@ -13,10 +13,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::ports::access::TokenBook;
+use crate::ports::control::Control;
 use crate::ports::readiness::Readiness;
 use crate::web::access;
 use crate::web::answer::{Problem, wrong_method};
 use crate::web::health::{liveness, readiness};
+use crate::web::orders::{resume, suspend, sync};
 use crate::web::plans::{Plans, plan};
 
 /// What everything here is answered from.
@@ -28,6 +30,14 @@ pub struct Site {
     pub readiness: Arc<dyn Readiness>,
     /// Plans candidates.
     pub plans: Plans,
+    /// Takes orders.
+    pub control: Arc<dyn Control>,
+}
+
+impl FromRef<Site> for Arc<dyn Control> {
+    fn from_ref(site: &Site) -> Self {
+        site.control.clone()
+    }
 }
 
 impl FromRef<Site> for Arc<dyn Readiness> {
@@ -56,6 +66,9 @@ const HEADERS: [(HeaderName, &str); 6] = [
 pub fn routes(site: Site) -> Router {
     let api = Router::new()
         .route("/plans", post(plan).fallback(only_post))
+        .route("/customers/{name}/sync", post(sync).fallback(only_post))
+        .route("/customers/{name}/suspend", post(suspend).fallback(only_post))
+        .route("/customers/{name}/resume", post(resume).fallback(only_post))
         .fallback(nothing_there)
         .layer(from_fn_with_state(site.tokens.clone(), access::check));
     Router::new()

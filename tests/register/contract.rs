@@ -15,7 +15,7 @@ use intake::model::guid::Guid;
 use intake::model::read_from::{GroupsRead, ReadFrom};
 use intake::model::register::{
     AccountEntry, AccountList, Commit, CustomerStatus, Delivery, Hold, Measures, PackedReadings,
-    PinnedAccount, PinnedScope, Pins, Reports, ScopeKind, ScopeName, Sighting,
+    PinnedAccount, PinnedScope, Pins, Reports, ScopeKind, ScopeName, Sighting, Suspension, SuspensionChange,
 };
 use intake::model::tenant::SyncState;
 use intake::model::text::Text;
@@ -56,6 +56,7 @@ laws! {
     an_account_is_written_whole_by_its_key
     a_commit_of_nothing_raises_the_revision
     pins_and_holds_are_replaced_whole
+    a_suspension_stays_through_turns_until_it_is_lifted
     of_many_writers_on_one_revision_exactly_one_wins
     a_commit_whose_caller_goes_away_is_written_all_the_same
     customers_do_not_touch_each_other
@@ -670,6 +671,22 @@ async fn measures_come_with_what_they_led_to_or_not_at_all(register: &dyn Regist
     assert_eq!(register.load("contoso").await.unwrap().measures, seen_at("dc1"));
     register.record_measures("contoso", &seen_at("dc3"), 1).await.unwrap();
     assert_eq!(register.load("contoso").await.unwrap().measures, seen_at("dc3"));
+}
+
+async fn a_suspension_stays_through_turns_until_it_is_lifted(register: &dyn Register, _: &dyn Outbox) {
+    let suspension = Suspension { at: at(5), by: "ops".into(), reason: "moving \u{202e}".to_owned() };
+    let with = |revision, suspension| Commit { suspension, ..small("contoso", revision) };
+    // Also of a customer that no turn has written yet.
+    let commit = with(0, SuspensionChange::Suspend(suspension.clone()));
+    register.commit(commit).await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().suspension, Some(suspension.clone()));
+    assert_eq!(register.load("fabrikam").await.unwrap().suspension, None);
+    register.commit(small("contoso", 1)).await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().suspension, Some(suspension.clone()));
+    register.commit(with(0, SuspensionChange::Lift)).await.unwrap_err();
+    assert_eq!(register.load("contoso").await.unwrap().suspension, Some(suspension));
+    register.commit(with(2, SuspensionChange::Lift)).await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().suspension, None);
 }
 
 async fn readings_are_kept_whole_and_those_that_are_the_same_change_their_time(

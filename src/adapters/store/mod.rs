@@ -11,4 +11,5 @@ pub mod outbox;
 pub mod readings;
 pub mod register;
 pub mod schema;
-pub mod sync_states;
+pub mod suspensions;
+mod sync_states;
