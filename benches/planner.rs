@@ -55,9 +55,12 @@ fn main() {
         let start = Instant::now();
         assert!(ReadingDigests::of(&observation).tenant.is_some());
         let digests = start.elapsed().as_secs_f64();
-        observation.register.readings = pack(&observation).map(|packed| packed.digest);
+        observation.register.readings = pack(&customer, &observation).map(|packed| packed.digest);
         let start = Instant::now();
-        assert!(pack(&observation).is_none_or(|packed| packed.content.is_none()), "it is what was kept");
+        assert!(
+            pack(&customer, &observation).is_none_or(|packed| packed.content.is_none()),
+            "it is what was kept"
+        );
         let kept = start.elapsed().as_secs_f64();
         println!(
             "{size:>10} {seconds:>10.3} {micros:>12.3} {inputs:>12.0} {peak:>12.0} {changes:>8} {digests:>10.3} {kept:>10.3}"

@@ -50,7 +50,7 @@ fn validate(tree: &Path) -> Measured {
 
 /// A customer as providers have them: a domain, a tenant by the partner's application, exceptions.
 fn customer(number: u32) -> String {
-    let tier = if number % 3 == 0 { "premium" } else { "standard" };
+    let tier = if number.is_multiple_of(3) { "premium" } else { "standard" };
     format!(
         "# yaml-language-server: $schema=../schemas/intake.dev.json
 apiVersion: intake.dev/v1

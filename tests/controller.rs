@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use intake::adapters::folder_watch::FolderWatch;
 use intake::daemon::controller::{Controller, Pace};
+use intake::daemon::desk::Desk;
 use intake::daemon::turns::{Next, TurnResult, Turns, Went};
 use intake::model::digest::Digest;
 use intake::model::reading::{Fault, FaultKind};
@@ -119,6 +120,7 @@ impl Running {
             courier: None,
             pace: Pace::default(),
             random: || 0.5,
+            desk: Arc::new(Desk::new()),
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(controller.run(stop.clone(), Arc::new(Notify::new())));

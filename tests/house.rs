@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Rooms, each with the rooms that it may name besides itself.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("model", &[]),
     ("policy", &["model"]),
     ("plan", &["model", "policy"]),
@@ -13,14 +13,15 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("adapters", &["model", "policy", "plan", "ports", "config"]),
     ("reconcile", &["model", "policy", "plan", "ports"]),
     ("daemon", &["model", "policy", "plan", "ports", "reconcile"]),
-    ("cli", &["model", "policy", "plan", "ports", "config", "adapters", "reconcile", "daemon"]),
+    ("web", &["model", "policy", "plan", "ports"]),
+    ("cli", &["model", "policy", "plan", "ports", "config", "adapters", "reconcile", "daemon", "web"]),
 ];
 
 /// Files that adapters share; all others serve one product.
 const SHARED_ADAPTERS: [&str; 4] = ["http", "directory_object", "tenant_object", "tenant_group_object"];
 
 /// Outside crates that live in one place for each purpose, so that replacing one is one place's work.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 17] = [
     ("aws_lc_rs", &["src/adapters/graph_certificate", "src/adapters/webhook_signature"]),
     ("x509_parser", &["src/adapters/graph_certificate"]),
     ("ldap3", &["src/adapters/ldap"]),
@@ -30,6 +31,10 @@ const CRATES: [(&str, &[&str]); 13] = [
     ("backon", &["src/adapters/http"]),
     ("sqlx", &["src/adapters/store"]),
     ("notify", &["src/adapters/folder_watch"]),
+    ("axum", &["src/web"]),
+    ("hyper", &["src/web"]),
+    ("hyper_util", &["src/web"]),
+    ("subtle", &["src/web"]),
     ("clap", &["src/cli"]),
     ("indicatif", &["src/cli"]),
     ("serde_saphyr", &["src/policy/"]),

@@ -467,6 +467,7 @@ fn applied(plan: &CustomerPlan, register: &RegisterState) -> RegisterState {
         holds: commit.holds,
         measures: plan.consequences.measures.clone().unwrap_or_else(|| register.measures.clone()),
         readings: None,
+        suspension: None,
     }
 }
 

@@ -1147,7 +1147,7 @@ fn wrong_documents_fail_the_schema_and_the_check_alike() {
 fn the_operators_file_is_read_as_strictly() {
     let text = r#"state: mysql:x
 concurency: 4
-listen: 127.0.0.1:8080
+listen: somewhere
 permit: [endpoint]
 secrets: {files: ["run/secrets/*"]}
 connections:
@@ -1161,7 +1161,7 @@ notify: [{webhook: {url: "http://chat.example/x"}, on: [changd]}]
     for (at, words) in [
         ("1:8", "malformed state"),
         ("2:1", "did you mean `concurrency`?"),
-        ("3:1", "this version does not know `listen`"),
+        ("3:9", "malformed address to listen on"),
         ("4:10", "did you mean `endpoints`?"),
         ("5:19", "must be absolute"),
         ("7:3", "did you mean `partner`?"),

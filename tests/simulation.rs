@@ -40,6 +40,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fleet::Fleet;
 use steps::{Step, steps};
+use tree::Edit;
 use truth::Change;
 use weather::{Answer, Blow, Tally, Weather};
 
@@ -238,7 +239,7 @@ fn what_broke_a_rule_once_breaks_none_any_more() {
     let ends = Weather { blow: Some((1, Blow::DiesAfter)), ..fine(true) };
     let short = Weather { directory: Answer::Short(0), ..silent };
     let everybody = Step::Round(0, Weather::FINE);
-    let stories: [&[Step]; 4] = [
+    let stories: [&[Step]; 6] = [
         &[Step::Turn(0, unreadable)],
         &[everybody, Step::Change(1, Change::Hire), Step::Turn(1, ends), Step::Turn(1, behind)],
         &[
@@ -254,6 +255,20 @@ fn what_broke_a_rule_once_breaks_none_any_more() {
             Step::Turn(0, Weather::FINE),
             Step::Approve(0),
             Step::Turn(0, short),
+        ],
+        &[
+            everybody,
+            Step::Edit(Edit::Suspend(0)),
+            Step::Change(0, Change::Exodus(4)),
+            Step::Turn(0, Weather::FINE),
+            Step::Approve(0),
+        ],
+        &[
+            Step::Edit(Edit::Protect(4, 1, true)),
+            Step::Turn(4, Weather::FINE),
+            Step::Change(4, Change::Rename(1)),
+            Step::Change(4, Change::Unlicence(1)),
+            Step::Turn(4, Weather { tenant: Answer::Stale, old_tree: true, ..Weather::FINE }),
         ],
     ];
     for story in stories {

@@ -145,7 +145,7 @@ impl HttpClient {
         Self::with_timeouts(Timeouts::default())
     }
 
-    /// Makes a client with other timeouts, for tests.
+    /// Makes a client with other timeouts: for whoever is asked for long answers, and for tests.
     pub fn with_timeouts(timeouts: Timeouts) -> Self {
         Self { clients: Arc::default(), timeouts }
     }

@@ -1,5 +1,6 @@
 //! A file a product: what talks to systems outside, behind the traits of `ports`.
 
+pub mod controller_api;
 pub mod directory_object;
 pub mod directory_object_value;
 pub mod folder;

@@ -119,6 +119,12 @@ pub enum Command {
     Status(TreeArgument),
     /// Lists the audit record
     History(HistoryArguments),
+    /// Has a running controller begin a customer's turn now
+    Sync(OrderArguments),
+    /// Has a running controller write nothing more for a customer; it goes on to read and to plan
+    Suspend(SuspendArguments),
+    /// Lets a running controller write for a customer again that was suspended by command
+    Resume(OrderArguments),
     /// Starts a tree for a newcomer: a customer, a policy, schemas, an operator's file and a pipeline
     Init(InitArguments),
     /// Writes the JSON Schemas of policy files
@@ -151,6 +157,10 @@ pub struct PlanArguments {
     /// Shows only what differs from the tree at this revision of git
     #[arg(long, value_name = "GITREF", conflicts_with = "out")]
     pub against: Option<String>,
+    /// Asks the controller at this address, which answers from its latest complete readings: needs no
+    /// register and no source, but a token in the variable INTAKE_TOKEN where the controller wants one
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
 }
 
 /// What `apply` takes.
@@ -182,6 +192,28 @@ pub struct RunArguments {
     /// Does one round over all customers and exits
     #[arg(long)]
     pub once: bool,
+}
+
+/// What orders to a running controller take.
+#[derive(Debug, Args)]
+pub struct OrderArguments {
+    /// The customer's name
+    #[arg(value_name = "CUSTOMER")]
+    pub customer: String,
+    /// Where the controller is reached; a token whose role is `operator` is in the variable INTAKE_TOKEN
+    #[arg(long, value_name = "URL")]
+    pub server: String,
+}
+
+/// What `suspend` takes.
+#[derive(Debug, Args)]
+pub struct SuspendArguments {
+    /// Whom, and where.
+    #[command(flatten)]
+    pub order: OrderArguments,
+    /// Why, for whoever finds the customer suspended
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// What `explain` takes.

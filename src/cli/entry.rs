@@ -9,8 +9,9 @@ use crate::cli::output::{Colours, Output};
 use crate::cli::progress::Bar;
 use crate::cli::session::Session;
 use crate::cli::{
-    accounts, apply, discover, explain, history, init, logging, plan, run, schema, status, validate,
+    accounts, apply, discover, explain, history, init, logging, order, plan, run, schema, status, validate,
 };
+use crate::ports::control::Order;
 
 /// How long reads that nobody waits for any more may keep the program from ending.
 const LAST_WAIT: Duration = Duration::from_millis(500);
@@ -65,6 +66,12 @@ async fn dispatch(session: &mut Session, command: &Command) -> Result<Exit, Fail
         Command::Accounts(_) => accounts::run(session).await,
         Command::Status(_) => status::run(session).await,
         Command::History(arguments) => history::run(session, arguments).await,
+        Command::Sync(to) => order::run(session, to, &Order::Sync).await,
+        Command::Suspend(arguments) => {
+            let order = Order::Suspend { reason: arguments.reason.clone() };
+            order::run(session, &arguments.order, &order).await
+        }
+        Command::Resume(to) => order::run(session, to, &Order::Resume).await,
         Command::Init(arguments) => init::run(session, arguments),
         Command::Schema(arguments) => schema::run(session, arguments),
     }

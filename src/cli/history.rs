@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use crate::cli::arguments::{Format, HistoryArguments};
 use crate::cli::event_form::{form, line};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::json_line;
 use crate::cli::selection::registered;
 use crate::cli::session::Session;
 use crate::cli::wiring::{Operator, store_is_there};
 use crate::cli::{history_at, history_verify};
 use crate::model::event::{Event, EventQuery};
 use crate::model::text::{Text, inert};
+use crate::plan::inert_json::json_line;
 use crate::ports::register::RegisterReader;
 use crate::reconcile::meant::Meant;
 

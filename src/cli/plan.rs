@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
+use crate::adapters::git_revision::Revision;
 use crate::cli::against::Against;
 use crate::cli::arguments::{Format, PlanArguments};
+use crate::cli::asked_plan::{asked, asked_again};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::round::{Round, exit_of};
 use crate::cli::saved_plan::save;
 use crate::cli::selection::choose;
 use crate::cli::session::{Session, quoted};
+use crate::cli::trees::failure;
 use crate::model::text::inert;
 use crate::plan::difference::difference;
 use crate::plan::markdown;
@@ -20,8 +23,18 @@ use crate::reconcile::judge::Judge;
 /// Runs the command.
 ///
 /// # Errors
-/// If the operator's file, the tree or the register cannot be read.
+/// If the operator's file, the tree or the register cannot be read, or the controller that is asked in
+/// place of the sources does not answer.
 pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exit, Failure> {
+    if let Some(server) = &arguments.server {
+        let root = &arguments.tree.tree;
+        let (mut plan, has_problems) = asked(session, root, server).await?;
+        if let Some(reference) = &arguments.against {
+            let revision = Revision::of(root, reference).await.map_err(failure)?;
+            plan = difference(plan, asked_again(session, &revision, server).await?);
+        }
+        return finish(session, arguments, plan, has_problems, &[]);
+    }
     let operator = session.operator()?;
     let tree = session.tree(&arguments.tree.tree, &operator)?;
     let register = session.reader(&operator).await?;
@@ -46,10 +59,18 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
         failed.append(&mut compared.failed);
         plan = difference(plan, compared.into_plan(&revision));
     }
-    if arguments.redact {
-        plan = redact(plan);
-    }
+    finish(session, arguments, plan, !tree.problems.is_empty(), &failed)
+}
 
+/// Shows a plan, saves it if that was asked for, and says how the command ends.
+fn finish(
+    session: &mut Session,
+    arguments: &PlanArguments,
+    plan: Plan,
+    has_problems: bool,
+    failed: &[Failure],
+) -> Result<Exit, Failure> {
+    let plan = if arguments.redact { redact(plan) } else { plan };
     show(session, &plan, &arguments.tree.tree)?;
     if let Some(path) = &arguments.out {
         save(path, &plan)?;
@@ -58,7 +79,7 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
         session.note(&inert(&format!("The plan is saved. To apply exactly this: {apply} --plan {path}")));
     }
     failed.iter().for_each(|failure| session.complain(failure));
-    let mut exit = exit_of(&plan, !tree.problems.is_empty() || !failed.is_empty());
+    let mut exit = exit_of(&plan, has_problems || !failed.is_empty());
     let differs = plan.customers.iter().any(|customer| !customer.no_longer.is_empty());
     if arguments.detailed_exitcode && (plan.summary.has_changes() || differs) {
         exit = exit.max(Exit::Changes);

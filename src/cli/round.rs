@@ -7,12 +7,12 @@ use futures_util::StreamExt as _;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::progress::Bar;
 use crate::model::text::Text;
-use crate::plan::fleet_limit::keep;
 use crate::plan::outcome::{CustomerPlan, Plan};
 use crate::plan::planner::unite;
 use crate::policy::limits::FleetLimit;
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::ports::source::Progress;
+use crate::reconcile::fleet_room::keep_in_order;
 use crate::reconcile::judge::{Job, Judge, Judged, TurnFault};
 
 /// The plans of many customers.
@@ -75,15 +75,11 @@ impl Round {
         register: &dyn RegisterReader,
         limit: FleetLimit,
     ) -> Result<(), RegisterFault> {
-        let Some(at) = self.judged.iter().map(|(_, judged)| judged.observation.at).max() else {
-            return Ok(());
-        };
-        let mut recent = register.removals_since(limit.window.before(at)).await?;
-        for (_, judged) in &mut self.judged {
-            let at = judged.observation.at;
-            recent += keep(&mut judged.plan, &judged.observation.register, limit, recent, at);
-        }
-        Ok(())
+        let planned = self.judged.iter_mut().map(|(_, judged)| {
+            let Judged { plan, observation, .. } = judged;
+            (plan, &observation.register, observation.at)
+        });
+        keep_in_order(planned.collect(), register, limit).await
     }
 
     /// Unites the plans.

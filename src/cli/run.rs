@@ -14,18 +14,27 @@ use crate::cli::selection::choose;
 use crate::cli::session::Session;
 use crate::cli::trees::{self, FolderTree, Followed, GitTree, Unwatched};
 use crate::cli::wiring::{self, Operator, Store, SystemClock};
+use crate::daemon::control::ControllerControl;
 use crate::daemon::controller::{Controller, Pace};
+use crate::daemon::desk::Desk;
+use crate::daemon::readiness::ControllerReadiness;
 use crate::daemon::signals::listen;
 use crate::daemon::turns::Turns as _;
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::Summary;
 use crate::plan::report::of_these;
 use crate::policy::source::shown;
+use crate::ports::access::TokenBook;
 use crate::ports::clock::Clock;
+use crate::ports::register::RegisterReader;
 use crate::ports::tree::TreeReading;
+use crate::reconcile::candidate::FromKept;
 use crate::reconcile::deliver::Courier;
 use crate::reconcile::judge::{Job, Judge, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
+use crate::web::plans::Plans;
+use crate::web::routes::{Site, routes};
+use crate::web::server::Entrance;
 
 /// Runs the command.
 ///
@@ -38,8 +47,15 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
     let operator = session.operator()?;
     // A wrong path is an error before anything is made or watched.
     let followed = follow(session, arguments, &operator).await?;
+    // So is an address that somebody else has.
+    let entrance = match operator.listen.filter(|_| !arguments.once) {
+        Some(address) => Some(wiring::open_entrance(address).await?),
+        None => None,
+    };
+    let tokens = wiring::tokens(&operator)?;
     let store = wiring::open_store(session.state(&operator)).await?;
-    let ran = reconcile(session, arguments, followed, operator, &store, stop, reload).await;
+    let serving = Serving { entrance, tokens };
+    let ran = reconcile(session, arguments, followed, operator, &store, serving, (stop, reload)).await;
     store.close().await;
     ran
 }
@@ -87,14 +103,20 @@ async fn follow(
     Ok(Followed { root: tree.root(), tree: Arc::new(tree), watch: Box::new(Unwatched), pace })
 }
 
+/// What others may ask the controller by.
+struct Serving {
+    entrance: Option<Entrance>,
+    tokens: Arc<dyn TokenBook>,
+}
+
 async fn reconcile(
     session: &mut Session,
     arguments: &RunArguments,
     followed: Followed,
     operator: Operator,
     store: &Store,
-    stop: CancellationToken,
-    reload: Arc<Notify>,
+    serving: Serving,
+    (stop, reload): (CancellationToken, Arc<Notify>),
 ) -> Result<Exit, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let Followed { tree, root, watch, pace } = followed;
@@ -107,8 +129,11 @@ async fn reconcile(
         wiring::new_run,
     )
     .await?;
-    let courier =
-        Arc::new(Courier { outbox: store.outbox.clone(), destinations: operator.destinations(), clock });
+    let courier = Arc::new(Courier {
+        outbox: store.outbox.clone(),
+        destinations: operator.destinations(),
+        clock: clock.clone(),
+    });
     if arguments.once {
         let read = tree.read().await;
         reconciler.tree(&read).await?;
@@ -124,9 +149,44 @@ async fn reconcile(
         only: session.common.customers.iter().map(|name| Text::from(name.as_str())).collect(),
         ..pace
     };
-    let turns = Arc::new(reconciler);
-    let controller = Controller { watch, tree, turns, courier: Some(courier), pace, random: wiring::random };
-    controller.run(stop, reload).await?;
+    let desk = Arc::new(Desk::new());
+    let reader: Arc<dyn RegisterReader> = store.register.clone();
+    let site = Site {
+        plans: Plans::new(Arc::new(FromKept {
+            register: reader,
+            clock: clock.clone(),
+            limits: operator.limits().clone(),
+            fleet: operator.fleet(),
+        })),
+        control: Arc::new(ControllerControl {
+            desk: desk.clone(),
+            register: store.register.clone(),
+            clock: clock.clone(),
+            new_run: wiring::new_run,
+        }),
+        tokens: serving.tokens,
+        readiness: Arc::new(ControllerReadiness::new(desk.clone(), store.register.clone(), clock)),
+    };
+    let answering = serving.entrance.map(|entrance| {
+        tracing::info!(address = %entrance.address(), "listening");
+        tokio::spawn(entrance.serve(routes(site), stop.clone()))
+    });
+    let controller = Controller {
+        watch,
+        tree,
+        turns: Arc::new(reconciler),
+        courier: Some(courier),
+        pace,
+        random: wiring::random,
+        desk,
+    };
+    let ran = controller.run(stop.clone(), reload).await;
+    // A controller that could not begin takes the interface with it.
+    stop.cancel();
+    if let Some(answering) = answering {
+        let _ = answering.await;
+    }
+    ran?;
     Ok(Exit::Done)
 }
 

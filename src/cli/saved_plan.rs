@@ -9,8 +9,8 @@ use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
 use crate::cli::exit::Failure;
-use crate::cli::output::json_text;
 use crate::model::digest::{Digest, Digester};
+use crate::plan::inert_json::json_text;
 use crate::plan::outcome::{FORMAT_VERSION, Plan};
 use crate::plan::redact::redact;
 

@@ -8,24 +8,18 @@ use crate::model::digest::Digest;
 use crate::model::text::Text;
 use crate::policy::fleet::{Customer, Fleet};
 use crate::ports::register::RegisterReader;
+use crate::reconcile::choose::{self, UnknownCustomer, nearest};
 use crate::reconcile::judge::Job;
 
 /// How many customers are named to somebody who named none.
 const SHORT: usize = 10;
 
-/// Returns who is meant, sorted by name: customers of the tree, and those that the register knows
-/// and the tree does not have. No names mean all.
+/// Returns who is meant: as [`choose::choose`].
 ///
 /// # Errors
-/// A name that neither knows, with the nearest one that exists.
+/// A name that neither tree nor register knows, with the nearest one that exists.
 pub fn choose(fleet: &Fleet, registered: &[Text], names: &[String]) -> Result<Vec<Job>, Failure> {
-    let all: BTreeSet<&Text> = fleet.customers.keys().chain(registered).collect();
-    let chosen = named(&all, names)?;
-    let jobs = chosen.into_iter().map(|name| match fleet.customers.get(name) {
-        Some(customer) => Job::Listed(Arc::new(customer.clone())),
-        None => Job::Absent { name: name.clone(), names_are_known: fleet.names_are_known },
-    });
-    Ok(jobs.collect())
+    Ok(choose::choose(fleet, registered, names)?)
 }
 
 /// Returns those of the names that are meant.
@@ -33,10 +27,7 @@ pub fn choose(fleet: &Fleet, registered: &[Text], names: &[String]) -> Result<Ve
 /// # Errors
 /// As [`choose`].
 pub fn named<'a>(all: &BTreeSet<&'a Text>, names: &[String]) -> Result<BTreeSet<&'a Text>, Failure> {
-    if names.is_empty() {
-        return Ok(all.clone());
-    }
-    names.iter().map(|name| find(all, name)).collect()
+    Ok(choose::named(all, names)?)
 }
 
 /// Returns those of the register's customers that are meant.
@@ -77,22 +68,15 @@ fn listed(fleet: &Fleet) -> String {
     }
 }
 
-fn nearest<'a>(all: impl IntoIterator<Item = &'a Text>, name: &str) -> Option<&'a Text> {
-    let distances = all.into_iter().map(|known| (strsim::damerau_levenshtein(known, name), known));
-    let near = distances.filter(|(distance, known)| *distance <= (known.len().max(name.len()) / 3).max(1));
-    near.min().map(|(_, known)| known)
-}
-
-fn find<'a>(all: &BTreeSet<&'a Text>, name: &str) -> Result<&'a Text, Failure> {
-    if let Some(found) = all.get(&Text::from(name)) {
-        return Ok(found);
+impl From<UnknownCustomer> for Failure {
+    fn from(unknown: UnknownCustomer) -> Self {
+        let failure = Self::of("", &unknown);
+        match unknown.nearest {
+            Some(known) => failure.hint(format!("did you mean `{known}`?")),
+            None if unknown.nobody => failure.hint("neither the tree nor the register has any customer"),
+            None => failure.hint("`intake status` lists the customers of the register"),
+        }
     }
-    let failure = Failure::new(format!("there is no customer `{name}`"));
-    Err(match nearest(all.iter().copied(), name) {
-        Some(known) => failure.hint(format!("did you mean `{known}`?")),
-        None if all.is_empty() => failure.hint("neither the tree nor the register has any customer"),
-        None => failure.hint("`intake status` lists the customers of the register"),
-    })
 }
 
 /// Lets held removals of these digests go ahead, as if the customers' files said so. `who` is who says it.

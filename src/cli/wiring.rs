@@ -2,6 +2,8 @@
 //! port.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
+use crate::adapters::controller_api::ControllerApi;
 use crate::adapters::folder::read_tree;
 use crate::adapters::http::HttpClient;
 use crate::adapters::store::address::Address;
@@ -17,22 +20,26 @@ use crate::adapters::webhook::{Form, WebhookDestination};
 use crate::adapters::webhook_signature::SigningKey;
 use crate::cli::exit::Failure;
 use crate::cli::sources::AdapterSources;
+use crate::cli::tokens::OperatorTokens;
 use crate::config::operator::{self, GitSource, Notification, Occasion, OperatorFault};
-use crate::config::secrets::{Owner, Secrets};
+use crate::config::secrets::{self, Owner, Secrets};
 use crate::model::digest::Digest;
 use crate::model::duration::Seconds;
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::Text;
 use crate::policy::check::{TreeFile, check};
 use crate::policy::fleet::{Fleet, SecretRef};
-use crate::policy::limits::FleetLimit;
+use crate::policy::limits::{FleetLimit, Limits};
 use crate::policy::problem::Problem;
 use crate::policy::schema;
+use crate::ports::access::TokenBook;
 use crate::ports::clock::Clock;
+use crate::ports::controller::RunningController;
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::{Register, RegisterReader};
 use crate::ports::source::Sources;
 use crate::reconcile::notice::{Notice, Subscription};
+use crate::web::server::Entrance;
 
 /// What the operator's file says, and the secrets that it lets a tree use.
 #[derive(Clone)]
@@ -43,6 +50,8 @@ pub struct Operator {
     pub concurrency: usize,
     /// Who is told what.
     pub subscriptions: Vec<Subscription>,
+    /// Where the HTTP interface listens.
+    pub listen: Option<SocketAddr>,
     settings: Arc<operator::Operator>,
     secrets: Arc<Secrets>,
 }
@@ -104,6 +113,7 @@ pub fn operator(path: Option<&Path>) -> Result<Operator, Failure> {
         state: settings.state.clone(),
         concurrency: settings.concurrency,
         subscriptions: settings.notify.iter().map(subscription).collect(),
+        listen: settings.listen,
         secrets: Arc::new(Secrets::new(&settings.limits)),
         settings: Arc::new(settings),
     })
@@ -145,6 +155,11 @@ impl Operator {
     pub fn secret(&self, reference: &SecretRef) -> Result<SecretString, Fault> {
         let secret = self.secrets.resolve(Owner::Operator, reference);
         secret.map_err(|fault| Fault::new(FaultKind::Refused, Failure::of("", &fault).what))
+    }
+
+    /// Returns what a tree may do.
+    pub fn limits(&self) -> &Limits {
+        &self.settings.limits
     }
 
     /// Returns what opens customers' sources. Files are named in messages as they lie below
@@ -189,17 +204,39 @@ impl Operator {
 /// Reads and checks a tree. `coloured` is about how problems are drawn.
 ///
 /// # Errors
+/// As [`tree_files`].
+pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<CheckedTree, Failure> {
+    Ok(check_files(&tree_files(root)?, operator, coloured))
+}
+
+/// Reads the policy files of a tree.
+///
+/// # Errors
 /// If the tree itself cannot be read: no such folder, no permission, or not a single document in it,
 /// as in a folder that is none of policies. Nobody may be orphaned by a mistyped path.
-pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<CheckedTree, Failure> {
+pub fn tree_files(root: &Path) -> Result<Vec<TreeFile>, Failure> {
     let files = read_tree(root).map_err(|fault| Failure::of("", &fault))?;
     if !files.iter().any(has_document) {
         return Err(Failure::new(format!("no policy files in `{}`", root.display()))
             .hint("name the folder that holds the YAML files of customers and policies"));
     }
-    let checked = check(&files, &operator.settings.limits);
+    Ok(files)
+}
+
+/// Checks policy files.
+pub fn check_files(files: &[TreeFile], operator: &Operator, coloured: bool) -> CheckedTree {
+    let checked = check(files, &operator.settings.limits);
     let problems = checked.problems.iter().map(|problem| show(problem, coloured)).collect();
-    Ok(CheckedTree { fleet: checked.fleet, problems })
+    CheckedTree { fleet: checked.fleet, problems }
+}
+
+/// Returns the controller at an address, to be asked with the token of the environment, if there is one.
+///
+/// # Errors
+/// If that is no address to which a token may be sent.
+pub fn controller(typed: &str, max_wait: Seconds) -> Result<Box<dyn RunningController>, Failure> {
+    let token = secrets::token_of_environment();
+    Ok(Box::new(ControllerApi::new(typed, token, max_wait.to_std())?))
 }
 
 /// Checks a tree that nobody wrote yet, as without an operator's file.
@@ -254,6 +291,37 @@ pub fn store_is_there(url: &str) -> bool {
 /// Returns the JSON Schemas of policy files by file name.
 pub fn schemas() -> BTreeMap<&'static str, String> {
     schema::schemas()
+}
+
+/// Begins to listen for whoever asks over HTTP.
+///
+/// # Errors
+/// If somebody else listens there, or the address is not this machine's.
+pub async fn open_entrance(address: SocketAddr) -> Result<Entrance, Failure> {
+    Entrance::open(address).await.map_err(|error| {
+        let failure = Failure::of(&format!("cannot listen on {address}"), &error);
+        match error.kind() {
+            ErrorKind::AddrInUse => failure.hint("another program has this port, perhaps another controller"),
+            ErrorKind::AddrNotAvailable => {
+                failure.hint("`listen` names an address that this machine does not have")
+            }
+            ErrorKind::PermissionDenied => {
+                failure.hint("ports below 1024 need a permission; choose a higher one")
+            }
+            _ => failure,
+        }
+    })
+}
+
+/// Returns who may ask over HTTP.
+///
+/// # Errors
+/// If a token cannot be read, or two are the same: with a typo in the operator's file nobody would get in,
+/// or with the wrong role.
+pub fn tokens(operator: &Operator) -> Result<Arc<dyn TokenBook>, Failure> {
+    let book = OperatorTokens::new(operator.settings.tokens.clone(), operator.secrets.clone());
+    book.expect_sound()?;
+    Ok(Arc::new(book))
 }
 
 /// The clock of the machine.

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::operator_document::{
-    ConnectionSpec, FilePath, FormWord, GitSpec, LATER_KEYS, LimitsSpec, NotifySpec, OccasionWord,
-    OperatorSpec, PermitWord, SecretsSpec, is_scp_like,
+    AuthSpec, ConnectionSpec, FilePath, FormWord, GitSpec, LATER_KEYS, LimitsSpec, NotifySpec, OccasionWord,
+    OperatorSpec, PermitWord, RoleWord, SecretsSpec, is_scp_like,
 };
 use crate::model::duration::Seconds;
 use crate::model::guid::Guid;
@@ -15,7 +16,7 @@ use crate::policy::check::MAX_FILE;
 use crate::policy::document_tenant::ApplicationSpec;
 use crate::policy::fleet::{GraphApplication, GraphCredential, GraphEndpoints, SecretRef};
 use crate::policy::limits::{ConnectionKind, FleetLimit, Limits, Permit};
-use crate::policy::problem::Problem;
+use crate::policy::problem::{Problem, Rule};
 use crate::policy::read::{Placed, Record, Value, check_keys_with_later};
 use crate::policy::source::{Ledger, Place, Source, shown};
 use crate::policy::value::Name;
@@ -38,6 +39,21 @@ pub struct Operator {
     pub git: Option<GitSource>,
     /// Who is told of what.
     pub notify: Vec<Notification>,
+    /// Where the HTTP interface listens, if it does.
+    pub listen: Option<SocketAddr>,
+    /// Who may use it; empty: whoever is on this machine, to look.
+    pub tokens: Vec<AccessToken>,
+}
+
+/// Somebody who may use the HTTP interface.
+#[derive(Debug, Clone)]
+pub struct AccessToken {
+    /// The name that the audit record and the log know.
+    pub name: Text,
+    /// Whether it may also start, suspend and resume customers.
+    pub is_operator: bool,
+    /// Where the token is kept.
+    pub token_from: SecretRef,
 }
 
 /// A policy tree in git. Paths are absolute or relative to the working folder.
@@ -163,6 +179,8 @@ impl Default for Operator {
             fleet: FleetLimit::default(),
             git: None,
             notify: Vec::new(),
+            listen: None,
+            tokens: Vec::new(),
         }
     }
 }
@@ -268,7 +286,35 @@ fn build(spec: &OperatorSpec, folder: &Path, ledger: &mut Ledger) -> Operator {
     }
     operator.git = spec.git.as_ref().map(|git| build_git(git, folder, ledger));
     operator.notify = spec.notify.iter().flatten().map(build_notification).collect();
+    operator.tokens = spec.auth.as_ref().map(|auth| build_tokens(auth, ledger)).unwrap_or_default();
+    if let Some(listen) = &spec.listen {
+        let address = listen.value.0;
+        if !address.ip().is_loopback() && operator.tokens.is_empty() {
+            ledger
+                .report(
+                    listen.at,
+                    "without tokens only this machine may ask, and this address is for others too",
+                )
+                .rule(Rule::Conflict)
+                .help("say in `auth: {tokens: …}` who may ask, or listen on `127.0.0.1`");
+        }
+        operator.listen = Some(address);
+    }
     operator
+}
+
+fn build_tokens(spec: &AuthSpec, ledger: &mut Ledger) -> Vec<AccessToken> {
+    let mut tokens: Vec<AccessToken> = Vec::new();
+    for token in spec.tokens.iter().flatten() {
+        let name = token.name.value.0.clone();
+        if tokens.iter().any(|known| known.name == name) {
+            ledger.report(token.name.at, format!("there are two tokens `{name}`")).rule(Rule::Duplicate);
+        }
+        // A reference that is broken has been reported.
+        let Some(token_from) = token.token_from.reference() else { continue };
+        tokens.push(AccessToken { name, is_operator: token.role == RoleWord::Operator, token_from });
+    }
+    tokens
 }
 
 fn build_secrets(spec: &SecretsSpec, limits: &mut Limits) {

@@ -1,5 +1,7 @@
 //! The operator's file as written.
 
+use std::net::SocketAddr;
+
 use url::Url;
 
 use crate::policy::document_part::Secret;
@@ -8,11 +10,11 @@ use crate::policy::read::{
     Map, Placed, Read, Value, Whole, Wrong, check_keys_with_later, field, read_value, record, words,
 };
 use crate::policy::source::Ledger;
-use crate::policy::value::{Duration, Word};
+use crate::policy::value::{Duration, Name, Word};
 use crate::policy::yaml::{Meaning, Node, Scalar};
 
 /// Keys that later versions have.
-pub const LATER_KEYS: [&str; 3] = ["listen", "targets", "auth"];
+pub const LATER_KEYS: [&str; 1] = ["targets"];
 /// Products that later versions connect.
 const LATER_CONNECTIONS: [&str; 3] = ["itGlue", "hudu", "connectWise"];
 
@@ -21,6 +23,8 @@ record! {
     pub struct OperatorSpec = "the operator's file";
     /// Where the register is: `sqlite:PATH` or `postgres://…`.
     "state" => state: Option<StateUrl>,
+    /// Where the HTTP interface listens: an address of this machine and a port.
+    "listen" => listen: Option<Placed<ListenAddress>>,
     /// Customers at once.
     #[schemars(extend("default" = 16))]
     "concurrency" => concurrency: Option<Whole<1, 1_024>>,
@@ -40,6 +44,8 @@ record! {
     "git" => git: Option<GitSpec>,
     /// Who is told of what.
     "notify" => notify: Option<Vec<NotifySpec>>,
+    /// Who may use the HTTP interface.
+    "auth" => auth: Option<AuthSpec>,
 }
 
 record! {
@@ -189,6 +195,33 @@ words! {
     "recovered" => Recovered,
 }
 
+record! {
+    /// Who may use the HTTP interface.
+    pub struct AuthSpec = "`auth`";
+    /// By a token each.
+    "tokens" => tokens: Option<Vec<TokenSpec>>,
+}
+
+record! {
+    /// Somebody who may use the HTTP interface.
+    pub struct TokenSpec = "a token";
+    /// The name that the audit record and the log know.
+    "name" => name: Placed<Name>,
+    /// What it may do.
+    "role" => role: RoleWord,
+    /// Where the token is kept.
+    "tokenFrom" => token_from: Secret,
+}
+
+words! {
+    /// What a token may do.
+    pub enum RoleWord = "role";
+    /// Look, and have candidates planned.
+    "viewer" => Viewer,
+    /// That, and start, suspend and resume customers.
+    "operator" => Operator,
+}
+
 /// A connection: one product.
 #[derive(Debug, Clone, schemars::JsonSchema)]
 pub struct ConnectionSpec {
@@ -211,6 +244,9 @@ impl Read for ConnectionSpec {
 /// Where the register is.
 #[derive(Debug, Clone)]
 pub struct StateUrl(pub String);
+/// Where the HTTP interface listens.
+#[derive(Debug, Clone)]
+pub struct ListenAddress(pub SocketAddr);
 /// Where a webhook is.
 #[derive(Debug, Clone)]
 pub struct WebhookUrl(pub String);
@@ -247,6 +283,16 @@ impl Value for StateUrl {
             return Ok(Self(written.to_owned()));
         }
         Err(Wrong::new("malformed state").help("write `sqlite:PATH` or `postgres://…`"))
+    }
+}
+
+impl Value for ListenAddress {
+    fn from_scalar(scalar: &Scalar) -> Result<Self, Wrong> {
+        let malformed = |_| {
+            Wrong::new("malformed address to listen on")
+                .help("write an address of this machine and a port: `127.0.0.1:8080`, `[::1]:8080`")
+        };
+        text(scalar)?.parse().map(Self).map_err(malformed)
     }
 }
 
@@ -395,4 +441,4 @@ macro_rules! texts {
     )*};
 }
 
-texts!(StateUrl, WebhookUrl, GitUrl, GitBranch, GitPath, FilePath, FilePattern);
+texts!(StateUrl, ListenAddress, WebhookUrl, GitUrl, GitBranch, GitPath, FilePath, FilePattern);

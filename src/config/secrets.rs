@@ -189,6 +189,12 @@ impl Secrets {
     }
 }
 
+/// Returns the token that whoever typed a command has for a controller.
+pub fn token_of_environment() -> Option<SecretString> {
+    let token = std::env::var("INTAKE_TOKEN").ok()?;
+    Some(token.trim()).filter(|token| !token.is_empty()).map(SecretString::from)
+}
+
 /// Resolves the links in the part of a pattern that stands before its first variable part.
 fn resolved(pattern: &str) -> String {
     let parts: Vec<&str> = pattern.split('/').collect();

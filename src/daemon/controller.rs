@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::daemon::desk::Desk;
 use crate::daemon::schedule::{End, Moment, Schedule, Wanted, wait_after};
 use crate::daemon::turns::{Next, TurnResult, Turns, Went};
 use crate::model::digest::Digester;
@@ -80,6 +81,8 @@ pub struct Controller {
     pub pace: Pace,
     /// Returns numbers from 0 to 1.
     pub random: fn() -> f64,
+    /// Where others meet it.
+    pub desk: Arc<Desk>,
 }
 
 /// What the loop remembers.
@@ -87,6 +90,7 @@ struct Loop {
     turns: Arc<dyn Turns>,
     pace: Pace,
     random: fn() -> f64,
+    desk: Arc<Desk>,
     started: Instant,
     schedule: Schedule,
     /// Turns under way, and whose they are: a turn that fails inside tells no name.
@@ -117,6 +121,7 @@ impl Controller {
             schedule: Schedule::new(self.pace.concurrency),
             pace: self.pace,
             random: self.random,
+            desk: self.desk,
             started: Instant::now(),
             running: JoinSet::new(),
             names: HashMap::new(),
@@ -161,6 +166,7 @@ impl Controller {
                     tracing::info!("reading the tree again, as asked");
                     read_again = true;
                 }
+                () = state.desk.rung() => state.wake(),
                 () = self.watch.changed() => {
                     let patient = at_most.is_none_or(|at_most| Instant::now() < at_most);
                     let since = if reading.is_some() && patient {
@@ -202,6 +208,14 @@ impl Controller {
 impl Loop {
     fn now(&self) -> Moment {
         self.started.elapsed()
+    }
+
+    /// Wakes whom somebody asked for.
+    fn wake(&mut self) {
+        let now = self.now();
+        for name in self.desk.take_rung() {
+            self.schedule.wake(&name, now);
+        }
     }
 
     fn start_due(&mut self, stop: &CancellationToken) {
@@ -334,6 +348,9 @@ impl Loop {
         self.jobs = jobs;
         let now = self.now();
         let random = self.random;
+        let is_suspended = |job: &Job| matches!(job, Job::Listed(customer) if customer.suspend);
+        let known = self.jobs.iter().map(|(name, job)| (name.clone(), is_suspended(job))).collect();
+        self.desk.take_over(reading.fleet.revision.clone(), known);
         let woken = self.schedule.want(wanted, now, &mut move || random());
         if self.revision != reading.fleet.revision {
             self.revision = reading.fleet.revision.clone();
@@ -634,6 +651,7 @@ mod tests {
         turns: Arc<FakeTurns>,
         changed: Arc<Notify>,
         reload: Arc<Notify>,
+        desk: Arc<Desk>,
         stop: CancellationToken,
         task: JoinHandle<Result<(), Fault>>,
     }
@@ -652,6 +670,7 @@ mod tests {
             farewell: Duration::from_millis(500),
             ..Pace::default()
         };
+        let desk = Arc::new(Desk::new());
         let controller = Controller {
             tree: tree.clone(),
             watch: Box::new(FakeWatch(changed.clone())),
@@ -659,9 +678,10 @@ mod tests {
             courier: None,
             pace,
             random: || 0.5,
+            desk: desk.clone(),
         };
         let task = tokio::spawn(controller.run(stop.clone(), reload.clone()));
-        Running { tree, turns, changed, reload, stop, task }
+        Running { tree, turns, changed, reload, desk, stop, task }
     }
 
     impl Running {
@@ -704,6 +724,19 @@ mod tests {
         running.tree.set(&[("a", "2"), ("b", "2"), ("c", "1")]);
         running.reload.notify_one();
         running.log_reaches(&["a", "a", "b", "b", "c"]).await;
+        running.end().await;
+    }
+
+    #[tokio::test]
+    async fn whoever_rings_wakes_one_customer_and_nobody_else() {
+        let running = start(&[("a", "1"), ("b", "1")], &["gone"]);
+        running.log_reaches(&["a", "b", "absent gone"]).await;
+        let known = running.desk.customers().expect("a tree in force");
+        assert_eq!(known.keys().map(Text::as_str).collect::<Vec<_>>(), ["a", "b", "gone"]);
+        for name in ["b", "gone", "nobody"] {
+            running.desk.ring(Text::from(name));
+        }
+        running.log_reaches(&["a", "b", "b", "absent gone", "absent gone"]).await;
         running.end().await;
     }
 
@@ -770,6 +803,7 @@ mod tests {
             courier: None,
             pace: Pace::default(),
             random: || 0.5,
+            desk: Arc::new(Desk::new()),
         };
         let fault = controller.run(CancellationToken::new(), Arc::new(Notify::new())).await;
         assert_eq!(fault.expect_err("a fault").what, "no such folder");

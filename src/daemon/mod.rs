@@ -1,6 +1,9 @@
 //! When turns happen: intervals, wake-ups, back-off, shutdown. Never what they do.
 
+pub mod control;
 pub mod controller;
+pub mod desk;
+pub mod readiness;
 pub mod schedule;
 pub mod signals;
 pub mod turns;

@@ -156,6 +156,13 @@ impl Schedule {
         Some(wait)
     }
 
+    /// Makes a customer's next turn due now; one that is under way is followed by another.
+    pub fn wake(&mut self, name: &str, now: Moment) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.wake(now);
+        }
+    }
+
     /// Returns the interval of a customer.
     pub fn interval(&self, name: &str) -> Option<Duration> {
         self.entries.get(name).map(|entry| entry.wanted.interval)

@@ -31,6 +31,10 @@ pub enum EventKind {
     HoldApproved,
     /// A source, an OU, a group or a person was pinned.
     SourcePinned,
+    /// Somebody had nothing more written for the customer.
+    CustomerSuspended,
+    /// Somebody lifted that.
+    CustomerResumed,
 }
 
 /// An entry of the audit record, before it is chained.
@@ -117,7 +121,7 @@ pub struct EventPage {
 
 impl EventKind {
     /// All kinds, in the order in which an account lives through them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::AccountAdded,
         Self::AccountUpdated,
         Self::AccountPended,
@@ -127,6 +131,8 @@ impl EventKind {
         Self::HoldRecorded,
         Self::HoldApproved,
         Self::SourcePinned,
+        Self::CustomerSuspended,
+        Self::CustomerResumed,
     ];
 
     /// Returns the code that the record and every output use.
@@ -141,6 +147,8 @@ impl EventKind {
             Self::HoldRecorded => "hold.recorded",
             Self::HoldApproved => "hold.approved",
             Self::SourcePinned => "source.pinned",
+            Self::CustomerSuspended => "customer.suspended",
+            Self::CustomerResumed => "customer.resumed",
         }
     }
 

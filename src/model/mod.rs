@@ -10,6 +10,7 @@ pub mod duration;
 pub mod event;
 pub mod guid;
 pub mod observation;
+pub mod read_from;
 pub mod reading;
 pub mod reading_digest;
 pub mod register;

@@ -8,6 +8,7 @@ use crate::model::account::{Account, AccountType};
 use crate::model::digest::Digest;
 use crate::model::event::{ChainHead, NewEvent, ReadingDigests};
 use crate::model::guid::Guid;
+use crate::model::read_from::ReadFrom;
 use crate::model::text::Text;
 
 /// What the register holds of one customer: the planner's idea of what is.
@@ -25,6 +26,31 @@ pub struct RegisterState {
     pub holds: Vec<Hold>,
     /// What the last complete readings held, where they were kept.
     pub readings: Option<Digest>,
+    /// Who suspended the customer by command, as long as it is; what its document says is apart.
+    pub suspension: Option<Suspension>,
+}
+
+/// A customer for which nothing is written until somebody resumes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspension {
+    /// Since when.
+    pub at: Timestamp,
+    /// Who said so: the name of a token.
+    pub by: Text,
+    /// Why, in their words.
+    pub reason: String,
+}
+
+/// What a commit does to the suspension of a customer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SuspensionChange {
+    /// Nothing: what every turn does.
+    #[default]
+    None,
+    /// Suspends it, or suspends it anew.
+    Suspend(Suspension),
+    /// Lifts it.
+    Lift,
 }
 
 /// Complete readings of one customer, packed to be kept: what `explain --cached` is told from.
@@ -34,6 +60,8 @@ pub struct PackedReadings {
     pub at: Timestamp,
     /// Over what they hold.
     pub digest: Digest,
+    /// What they were made of; `None` for those that a version kept which did not record it.
+    pub read_from: Option<ReadFrom>,
     /// All of it, compressed; `None` where it is what was kept before.
     pub content: Option<Vec<u8>>,
 }
@@ -193,6 +221,8 @@ pub struct Commit {
     /// transaction: whoever is added was seen at a server, and a register that knows the one and not the
     /// other takes the next server that is behind for the truth.
     pub measures: Option<Measures>,
+    /// Whether the customer is suspended from now on.
+    pub suspension: SuspensionChange,
 }
 
 /// What a commit left behind.

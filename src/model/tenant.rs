@@ -25,7 +25,7 @@ pub struct Tenant {
     pub subscriptions: Option<Vec<Subscription>>,
     /// The groups that policies select: a reading of its own, as it needs a permission of its own.
     /// `None` where nobody asked, or the source holds none.
-    /// Not kept with a reading that is kept: nobody explains such customers from there yet.
+    /// Kept apart from the rest of a reading that is kept.
     #[serde(skip)]
     pub groups: Option<Reading<Vec<TenantGroup>>>,
     /// What to keep so that the next reading can go on from this one; `None` from a source that is read

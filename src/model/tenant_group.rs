@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::guid::Guid;
 use crate::model::text::Text;
 
 /// A group of a tenant, with its direct members.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TenantGroup {
     /// The id, which never changes.
     pub id: Guid,
@@ -27,7 +30,8 @@ pub struct TenantGroup {
 }
 
 /// A group that is a member of another one: its own members are not imported.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NestedGroup {
     /// The id.
     pub id: Guid,

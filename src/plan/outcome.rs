@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::model::account::{AccountKey, AccountType, Profile, Source, Verdict, sources};
 use crate::model::digest::Digest;
 use crate::model::guid::Guid;
-use crate::model::register::{Hold, Measures, Pins, Reports};
+use crate::model::register::{Hold, Measures, Pins, Reports, Suspension};
 use crate::model::text::Text;
 use crate::policy::fleet::MatchKey;
 
@@ -85,6 +85,8 @@ pub struct Consequences {
     pub suspended: bool,
     /// What is wrong in the documents that apply, each with its place.
     pub invalid: Vec<String>,
+    /// Who suspended it by command, if anybody did.
+    pub suspension: Option<Suspension>,
     /// What `source-shrunk` measures by next time; `None` where removals were held or a reading
     /// was not complete.
     pub measures: Option<Measures>,

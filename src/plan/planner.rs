@@ -34,7 +34,7 @@ pub fn plan_and<T>(
     then: impl FnOnce(CustomerPlan, Option<&Stages<'_>>) -> T,
 ) -> T {
     let mut draft = Draft::new(customer.name.clone(), &observation.register);
-    draft.plan.consequences.suspended = customer.suspend;
+    draft.plan.consequences.suspended |= customer.suspend;
     let by_command = customer.approve_once.iter().filter(|(digest, _)| !customer.approve.contains(*digest));
     draft.plan.consequences.approved_by = by_command.map(|(digest, who)| (*digest, who.clone())).collect();
     let broken = customer.imports.values().filter_map(|imports| match imports {
@@ -85,7 +85,7 @@ pub fn plan_and<T>(
     let plan = draft.finish(match stopped_as {
         Some(state) => state,
         None if judged.unreadable => CustomerState::Unreadable,
-        None if customer.suspend => CustomerState::Suspended,
+        None if customer.suspend || observation.register.suspension.is_some() => CustomerState::Suspended,
         None if judged.held => CustomerState::Held,
         None => CustomerState::Ready,
     });
@@ -110,7 +110,8 @@ pub fn plan_absent(name: &Text, register: &RegisterState, names_are_known: bool)
         .map(orphan_operation)
         .collect();
     draft.plan.findings = describe_orphans(&orphans, true);
-    draft.finish(CustomerState::Ready)
+    let is_suspended = register.suspension.is_some();
+    draft.finish(if is_suspended { CustomerState::Suspended } else { CustomerState::Ready })
 }
 
 /// Unites the plans of customers.
@@ -421,6 +422,8 @@ impl Draft {
         let consequences = Consequences {
             pins: register.pins.clone(),
             holds: register.holds.clone(),
+            suspended: register.suspension.is_some(),
+            suspension: register.suspension.clone(),
             ..Consequences::default()
         };
         let plan = CustomerPlan {

@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::text::inert;
 
 /// What kind of thing is wrong: a word that stays, for programs that sort and dismiss problems.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// Anything that no other word is for.
@@ -36,7 +36,7 @@ pub enum Rule {
 }
 
 /// One thing that is wrong in a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// What kind of thing is wrong.
@@ -56,17 +56,17 @@ pub struct Problem {
     /// What is wrong, for people; inert.
     pub what: String,
     /// What to try.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
     /// The offending line.
     pub excerpt: Excerpt,
     /// Other places that matter: the first of two that collide.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<Label>,
 }
 
 /// Another place of a problem.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Label {
     /// Relative to the tree, inert, with `/` between folders.
@@ -88,7 +88,7 @@ pub struct Label {
 }
 
 /// A line of a file, inert, cut where it is long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Excerpt {
     /// The line as it is shown.
     pub text: String,
@@ -144,6 +144,16 @@ impl Rule {
     }
 }
 
+impl Excerpt {
+    /// Takes away what could not be drawn.
+    fn expect_sound(&mut self) {
+        let is_sound = self.text.get(self.mark.clone()).is_some() && inert(&self.text) == self.text;
+        if !is_sound {
+            *self = Self { text: String::new(), mark: 0..0 };
+        }
+    }
+}
+
 impl Label {
     /// Makes a label for something that is in no file.
     pub fn nowhere(what: String) -> Self {
@@ -179,6 +189,20 @@ impl Problem {
             excerpt,
             labels: Vec::new(),
         }
+    }
+
+    /// Makes one that somebody else sent fit to be shown: inert, and with marks that lie in their lines.
+    #[must_use]
+    pub fn received(mut self) -> Self {
+        let inert_again = |text: &mut String| *text = inert(text).into_owned();
+        [&mut self.file, &mut self.what].into_iter().for_each(inert_again);
+        self.help.iter_mut().for_each(inert_again);
+        self.excerpt.expect_sound();
+        for label in &mut self.labels {
+            [&mut label.file, &mut label.what].into_iter().for_each(inert_again);
+            label.excerpt.expect_sound();
+        }
+        self
     }
 
     /// Returns the key by which problems are ordered; two with one key are the same problem.

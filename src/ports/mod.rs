@@ -1,7 +1,12 @@
 //! Every outside system as the program wishes it were, in the program's own words.
 
+pub mod access;
+pub mod candidate;
 pub mod clock;
+pub mod control;
+pub mod controller;
 pub mod outbox;
+pub mod readiness;
 pub mod register;
 pub mod source;
 pub mod tree;

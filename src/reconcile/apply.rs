@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::model::account::{Account, AccountKey, AccountState, Profile, Provenance};
 use crate::model::event::{EventKind, NewEvent, ReadingDigests};
-use crate::model::register::{Commit, Hold, NewDelivery, PinnedAccount, Pins, RegisterState, ScopeKind};
+use crate::model::register::{
+    Commit, Hold, NewDelivery, PinnedAccount, Pins, RegisterState, ScopeKind, SuspensionChange,
+};
 use crate::model::text::Text;
 use crate::plan::outcome::{AccountView, Action, CustomerPlan, Operation};
 use crate::reconcile::notice::{Notice, Stamp, Subscription, deliveries};
@@ -67,6 +69,7 @@ pub fn commit_of(
         pins: plan.consequences.pins.clone(),
         holds: plan.consequences.holds.clone(),
         measures: plan.consequences.measures.clone(),
+        suspension: SuspensionChange::None,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::model::event::{ChainHead, EventPage, EventQuery};
 use crate::model::guid::Guid;
 use crate::model::observation::Observation;
 use crate::model::register::{
-    Commit, Committed, CustomerStatus, Measures, NewDelivery, PackedReadings, RegisterState,
+    Commit, Committed, CustomerStatus, Measures, NewDelivery, PackedReadings, RegisterState, SuspensionChange,
 };
 use crate::model::tenant::SyncState;
 use crate::model::text::Text;
@@ -196,6 +196,11 @@ impl Register for FakeRegister {
         }
         state.pins = commit.pins;
         state.holds = commit.holds;
+        match commit.suspension {
+            SuspensionChange::None => {}
+            SuspensionChange::Suspend(suspension) => state.suspension = Some(suspension),
+            SuspensionChange::Lift => state.suspension = None,
+        }
         commit.measures.iter().for_each(|measures| remember(&mut state.measures, measures));
         Ok(Committed { revision: state.revision, head: ChainHead::default() })
     }

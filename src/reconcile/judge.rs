@@ -161,7 +161,7 @@ impl Judge {
                 if let Some(Reading::Complete(tenant)) = &mut judged.observation.tenant {
                     judged.sync_state = tenant.sync_state.take();
                 }
-                if self.for_writing { pack_aside(job, judged).await } else { Ok(judged) }
+                if self.for_writing { pack_aside(job, customer, judged).await } else { Ok(judged) }
             }
             Job::Absent { .. } => Ok(judged),
         }
@@ -204,9 +204,10 @@ impl Judge {
 
 /// Packs and digests readings on a thread where a million people hold nobody up. At the end of judging:
 /// what the sources were asked once more is part of what was decided from.
-async fn pack_aside(job: &Job, judged: Judged) -> Result<Judged, TurnFault> {
+async fn pack_aside(job: &Job, customer: &Arc<Customer>, judged: Judged) -> Result<Judged, TurnFault> {
+    let customer = customer.clone();
     let packing = tokio::task::spawn_blocking(move || {
-        let packed = pack(&judged.observation);
+        let packed = pack(&customer, &judged.observation);
         let readings = match is_to_write(&judged.plan, &judged.observation.register) {
             true => ReadingDigests::of(&judged.observation),
             false => ReadingDigests::default(),

@@ -1,13 +1,17 @@
 //! One turn for one customer: observe, plan, apply, deliver.
 
 pub mod apply;
+pub mod candidate;
+pub mod choose;
 pub mod deliver;
 #[cfg(test)]
 pub mod fakes;
+pub mod fleet_room;
 pub mod judge;
 pub mod meant;
 pub mod notice;
 pub mod observe;
+pub mod read_from;
 pub mod read_once;
 pub mod readings;
 pub mod replay;

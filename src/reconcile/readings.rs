@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use crate::model::digest::Digester;
 use crate::model::directory::Directory;
 use crate::model::observation::Observation;
+use crate::model::read_from::GroupsRead;
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::register::{PackedReadings, RegisterState};
 use crate::model::tenant::Tenant;
+use crate::model::tenant_group::TenantGroup;
 use crate::model::text::Text;
 use crate::policy::fleet::Customer;
+use crate::reconcile::read_from::read_from;
 
 /// What is larger is not kept: a hundred thousand people come to a tenth of it.
 const LARGEST: usize = 128 << 20;
@@ -22,19 +25,25 @@ const LARGEST: usize = 128 << 20;
 const LARGEST_UNPACKED: u64 = 4 << 30;
 
 /// Packs the readings of an observation; `None` if one is not complete, or all are too large.
-pub fn pack(observation: &Observation) -> Option<PackedReadings> {
+pub fn pack(customer: &Customer, observation: &Observation) -> Option<PackedReadings> {
     let form = Form::of(observation)?;
+    let mut read_from = read_from(customer);
+    if let (GroupsRead::Named(names), None) = (&mut read_from.groups, form.groups) {
+        // They could not be read whole, and are not kept.
+        names.clear();
+    }
+    let read_from = Some(read_from);
     let mut counted = Counted::new();
     write(&mut counted, &form).ok()?;
     let digest = counted.0.finish();
     // Nearly always nothing has changed, and then nothing is compressed.
     if observation.register.readings == Some(digest) {
-        return Some(PackedReadings { at: observation.at, digest, content: None });
+        return Some(PackedReadings { at: observation.at, digest, read_from, content: None });
     }
     let mut encoder = DeflateEncoder::new(Bounded(Vec::new()), Compression::fast());
     write(&mut encoder, &form).ok()?;
     let content = encoder.finish().ok()?.0;
-    Some(PackedReadings { at: observation.at, digest, content: Some(content) })
+    Some(PackedReadings { at: observation.at, digest, read_from, content: Some(content) })
 }
 
 /// Returns what was seen when readings were packed, as if it were now, with the register as it is. A
@@ -63,7 +72,9 @@ pub fn unpack(
         (source.name.clone(), reading)
     });
     let directories: Vec<(Text, Reading<Directory>)> = directories.collect();
-    let tenant = kept.tenant.map_or_else(|| Reading::Unavailable(missing()), Reading::Complete);
+    let with_groups = |tenant| Tenant { groups: kept.groups.map(Reading::Complete), ..tenant };
+    let tenant =
+        kept.tenant.map(with_groups).map_or_else(|| Reading::Unavailable(missing()), Reading::Complete);
     let tenant = customer.tenant.is_some().then_some(tenant);
     Ok(Observation { at: now, directories, tenant, register, confirmation: None })
 }
@@ -116,18 +127,23 @@ impl Write for Bounded {
 struct Form<'a> {
     directories: Vec<&'a Directory>,
     tenant: Option<&'a Tenant>,
+    /// Those of the tenant, if they were read, and whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<&'a Vec<TenantGroup>>,
 }
 
 impl<'a> Form<'a> {
     fn of(observation: &'a Observation) -> Option<Self> {
         let directories = observation.directories.iter().map(|(_, reading)| reading.complete());
         let tenant = observation.tenant.as_ref().map(Reading::complete);
+        let groups = tenant.flatten().and_then(|tenant| tenant.groups.as_ref()?.complete());
         let form = Self {
             directories: directories.collect::<Option<_>>()?,
             tenant: match tenant {
                 None => None,
                 Some(complete) => Some(complete?),
             },
+            groups,
         };
         (!form.directories.is_empty() || form.tenant.is_some()).then_some(form)
     }
@@ -139,6 +155,8 @@ impl<'a> Form<'a> {
 struct Kept {
     directories: Vec<Directory>,
     tenant: Option<Tenant>,
+    #[serde(default)]
+    groups: Option<Vec<TenantGroup>>,
 }
 
 impl Kept {
@@ -165,6 +183,7 @@ mod tests {
     use crate::model::reading::Shortfall;
     use crate::model::standing::{Expiry, Standing};
     use crate::model::tenant::{Anchor, Licence, Subscription, TenantBuilder, TenantUser};
+    use crate::model::tenant_group::NestedGroup;
     use crate::policy::fleet::{DirectoryLocation, DirectorySource, TenantSource};
     use crate::reconcile::fakes::{NOW, moment};
 
@@ -256,6 +275,15 @@ mod tests {
                 licences,
             });
         }
+        builder.groups(Reading::Complete(vec![TenantGroup {
+            id: Guid::from_u128(7),
+            display_name: Text::from("Team \u{202e}"),
+            is_security: true,
+            holds_roles: false,
+            hides_members: true,
+            users: vec![Guid::from_u128(1)],
+            groups: vec![NestedGroup { id: Guid::from_u128(8), display_name: None, members: Some(2) }],
+        }]));
         builder.finish()
     }
 
@@ -280,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_was_packed_is_unpacked_whole() {
-        let packed = pack(&observation()).expect("packed");
+        let packed = pack(&customer(), &observation()).expect("packed");
         assert_eq!(packed.at, moment(NOW));
         let unpacked = unpack(&packed, &customer(), RegisterState::default(), moment(NOW)).expect("unpacked");
         assert_eq!(format!("{unpacked:?}"), format!("{:?}", observation()));
@@ -288,10 +316,13 @@ mod tests {
 
     #[test]
     fn what_is_kept_already_is_not_packed_again() {
-        let first = pack(&observation()).expect("packed");
+        let first = pack(&customer(), &observation()).expect("packed");
         let mut again = observation();
         again.register.readings = Some(first.digest);
-        assert_eq!(pack(&again).map(|packed| (packed.digest, packed.content)), Some((first.digest, None)));
+        assert_eq!(
+            pack(&customer(), &again).map(|packed| (packed.digest, packed.content)),
+            Some((first.digest, None))
+        );
     }
 
     #[test]
@@ -299,12 +330,12 @@ mod tests {
         let mut partial = observation();
         let shortfall = Shortfall { what: "cut".to_owned(), read: 1 };
         partial.tenant = Some(Reading::Incomplete(shortfall));
-        assert_eq!(pack(&partial), None);
+        assert_eq!(pack(&customer(), &partial), None);
     }
 
     #[test]
     fn damaged_readings_are_refused_wherever_they_are_damaged() {
-        let packed = pack(&observation()).expect("packed");
+        let packed = pack(&customer(), &observation()).expect("packed");
         let content = packed.content.clone().expect("content");
         let whole = format!("{:?}", observation());
         // Another spelling of the same stream is no damage; anything else is refused.

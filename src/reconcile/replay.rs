@@ -161,7 +161,11 @@ impl Details {
                 Some(account) if account.state.code() == self.after.state => account.state.clone(),
                 _ => AccountState::Active,
             },
-            EventKind::HoldRecorded | EventKind::HoldApproved | EventKind::SourcePinned => {
+            EventKind::HoldRecorded
+            | EventKind::HoldApproved
+            | EventKind::SourcePinned
+            | EventKind::CustomerSuspended
+            | EventKind::CustomerResumed => {
                 return Err("it is of a kind that is about no account");
             }
         };

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::account::AccountState;
 use crate::model::duration::Seconds;
 use crate::model::event::ChainHead;
-use crate::model::register::{Commit, Committed, CustomerStatus, PackedReadings, RegisterState};
+use crate::model::register::{Commit, Committed, CustomerStatus, PackedReadings, RegisterState, Suspension};
 use crate::model::text::{Text, inert};
 use crate::plan::diff::RESTORABLE;
 use crate::plan::fleet_limit::keep;
@@ -218,15 +218,16 @@ impl Reconciler {
     ) -> Result<TurnOutcome, TurnFault> {
         let Judged { plan, observation, unread, packed, sync_state, readings: _ } = judged;
         let customer = plan.name.clone();
+        // Also of whoever is suspended: reads and plans go on.
+        if let Some(packed) = packed {
+            self.keep(&customer, packed).await;
+        }
         if may_write(&plan) {
             // A commit wrote them with what they led to.
             if let (None, Some(measures)) = (wrote, &plan.consequences.measures)
                 && *measures != observation.register.measures
             {
                 self.register.record_measures(&customer, measures, plan.register_revision).await?;
-            }
-            if let Some(packed) = packed {
-                self.keep(&customer, packed).await;
             }
             if let Some(state) = sync_state {
                 self.register.record_sync_state(&customer, state).await?;
@@ -322,7 +323,13 @@ pub fn why(plan: &CustomerPlan, unread: &Unread) -> String {
             let orphaned = plan.findings.iter().filter(|finding| finding.code == FindingCode::Orphaned);
             orphaned.map(|finding| finding.message.as_str()).collect::<Vec<_>>().join("; ")
         }
-        CustomerState::Suspended => "suspended: nothing is written".to_owned(),
+        CustomerState::Suspended => match &plan.consequences.suspension {
+            Some(Suspension { at, by, reason }) => {
+                let at = at.strftime("%Y-%m-%d %H:%M:%SZ");
+                format!("suspended by {by} at {at} ({reason}): nothing is written")
+            }
+            None => "suspended: nothing is written".to_owned(),
+        },
         CustomerState::Unreadable if !unread.reasons.is_empty() => unread.reasons.join("; "),
         CustomerState::Held => {
             let Some(approval) = plan.approval.map(|approval| approval.to_string()) else { return errors() };

@@ -12,9 +12,10 @@ use intake::model::account::{
 use intake::model::digest::Digest;
 use intake::model::event::{ChainHead, Event, EventKind, EventQuery, NewEvent, ReadingDigests};
 use intake::model::guid::Guid;
+use intake::model::read_from::{GroupsRead, ReadFrom};
 use intake::model::register::{
     AccountEntry, AccountList, Commit, CustomerStatus, Delivery, Hold, Measures, PackedReadings,
-    PinnedAccount, PinnedScope, Pins, Reports, ScopeKind, ScopeName, Sighting,
+    PinnedAccount, PinnedScope, Pins, Reports, ScopeKind, ScopeName, Sighting, Suspension, SuspensionChange,
 };
 use intake::model::tenant::SyncState;
 use intake::model::text::Text;
@@ -55,6 +56,7 @@ laws! {
     an_account_is_written_whole_by_its_key
     a_commit_of_nothing_raises_the_revision
     pins_and_holds_are_replaced_whole
+    a_suspension_stays_through_turns_until_it_is_lifted
     of_many_writers_on_one_revision_exactly_one_wins
     a_commit_whose_caller_goes_away_is_written_all_the_same
     customers_do_not_touch_each_other
@@ -671,6 +673,22 @@ async fn measures_come_with_what_they_led_to_or_not_at_all(register: &dyn Regist
     assert_eq!(register.load("contoso").await.unwrap().measures, seen_at("dc3"));
 }
 
+async fn a_suspension_stays_through_turns_until_it_is_lifted(register: &dyn Register, _: &dyn Outbox) {
+    let suspension = Suspension { at: at(5), by: "ops".into(), reason: "moving \u{202e}".to_owned() };
+    let with = |revision, suspension| Commit { suspension, ..small("contoso", revision) };
+    // Also of a customer that no turn has written yet.
+    let commit = with(0, SuspensionChange::Suspend(suspension.clone()));
+    register.commit(commit).await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().suspension, Some(suspension.clone()));
+    assert_eq!(register.load("fabrikam").await.unwrap().suspension, None);
+    register.commit(small("contoso", 1)).await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().suspension, Some(suspension.clone()));
+    register.commit(with(0, SuspensionChange::Lift)).await.unwrap_err();
+    assert_eq!(register.load("contoso").await.unwrap().suspension, Some(suspension));
+    register.commit(with(2, SuspensionChange::Lift)).await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().suspension, None);
+}
+
 async fn readings_are_kept_whole_and_those_that_are_the_same_change_their_time(
     register: &dyn Register,
     _: &dyn Outbox,
@@ -678,6 +696,11 @@ async fn readings_are_kept_whole_and_those_that_are_the_same_change_their_time(
     let packed = |text: &[u8], time| PackedReadings {
         at: at(time),
         digest: Digest::of(text),
+        read_from: (time > 1).then(|| ReadFrom {
+            directories: BTreeMap::from([("main".into(), Digest::of(text))]),
+            tenant: Some(Digest::of(b"tenant")),
+            groups: GroupsRead::Named(["team".into()].into()),
+        }),
         content: Some([text, &[0, 0xff]].concat()),
     };
     assert_eq!(register.readings("contoso").await.unwrap(), None);
@@ -687,9 +710,17 @@ async fn readings_are_kept_whole_and_those_that_are_the_same_change_their_time(
     let state = register.load("contoso").await.unwrap();
     assert_eq!((state.revision, state.readings), (0, Some(first.digest)));
     assert_eq!(register.load("fabrikam").await.unwrap().readings, None);
-    let same = |digest, time| PackedReadings { at: at(time), digest, content: None };
+    // The same people may have been read from somewhere else.
+    let read_from = Some(ReadFrom::default());
+    let same = |digest, time| PackedReadings {
+        at: at(time),
+        digest,
+        read_from: Some(ReadFrom::default()),
+        content: None,
+    };
     register.record_readings("contoso", same(first.digest, 2)).await.unwrap();
-    assert_eq!(register.readings("contoso").await.unwrap(), Some(PackedReadings { at: at(2), ..first }));
+    let kept = register.readings("contoso").await.unwrap();
+    assert_eq!(kept, Some(PackedReadings { at: at(2), read_from, ..first }));
     let second = packed(b"second", 3);
     register.record_readings("contoso", second.clone()).await.unwrap();
     // Another process wrote others meanwhile: theirs are not of this time.

@@ -262,7 +262,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_hol
     // What the later steps added.
     tamper(
         &folder.path(),
-        "DROP TABLE sync_states; ALTER TABLE events DROP COLUMN readings; DROP TABLE readings; \
+        "DROP TABLE suspensions; DROP TABLE sync_states; ALTER TABLE events DROP COLUMN readings; DROP TABLE readings; \
          ALTER TABLE statuses DROP COLUMN licensed_outside_scope; \
          ALTER TABLE statuses DROP COLUMN in_scope_without_license; \
          DROP INDEX events_by_time; DROP TABLE sightings; PRAGMA user_version = 1",
@@ -295,6 +295,8 @@ const OLD_EVENTS: &str = r#"
         last_hash = 'sha256:c123a8bd65750a6d29c9e5f14b75f5729ecfa88f1ee2faaa2856382fcbf63867';
     ALTER TABLE events DROP COLUMN readings;
     DROP TABLE sync_states;
+    ALTER TABLE readings DROP COLUMN read_from;
+    DROP TABLE suspensions;
     PRAGMA user_version = 5"#;
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use intake::model::account::{Account, AccountKey, AccountState, AccountType, Pro
 use intake::model::digest::Digest;
 use intake::model::event::{EventKind, NewEvent, ReadingDigests};
 use intake::model::guid::Guid;
-use intake::model::register::{Commit, Hold, NewDelivery, Pins};
+use intake::model::register::{Commit, Hold, NewDelivery, Pins, SuspensionChange};
 use intake::ports::register::ChainCheck;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -159,6 +159,7 @@ pub(crate) fn commit(customer: &str, expected_revision: u64) -> Commit {
         pins: Pins::default(),
         holds: Vec::new(),
         measures: None,
+        suspension: SuspensionChange::None,
     }
 }
 

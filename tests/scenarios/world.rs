@@ -48,6 +48,7 @@ pub(super) fn observation(scenario: &Scenario) -> Observation {
         measures: measures(&scenario.register, &directory, &tenant),
         holds: Vec::<Hold>::new(),
         readings: None,
+        suspension: None,
     };
     let directory = reading(scenario.directory.reading, directory);
     Observation {

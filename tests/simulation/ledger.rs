@@ -188,6 +188,8 @@ impl Ledger {
             if recorded.is_some_and(|recorded| ago(turn.at, 7 * 86_400) >= recorded) {
                 return Err(format!("{approval} was approved too late"));
             }
+            // Whoever approves what a plan showed, before a turn that writes held it, is heard at once.
+            book.holds.entry(approval.clone()).or_insert(event.at);
             if !book.used.insert(approval.clone()) {
                 return Err(format!("{approval} counted twice"));
             }

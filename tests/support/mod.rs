@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "benchmarks use parts of it, from other places")]
 
 pub mod application_key;
+pub mod asking;
 pub mod certificates;
 pub mod contoso;
 pub mod git_server;

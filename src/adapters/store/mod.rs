@@ -11,5 +11,6 @@ pub mod outbox;
 pub mod readings;
 pub mod register;
 pub mod schema;
+pub mod suspensions;
 pub mod sync_states;
 pub mod tree;

@@ -8,12 +8,14 @@ use crate::model::digest::Digest;
 use crate::model::register::PackedReadings;
 
 const DIGEST: &str = "SELECT digest FROM readings WHERE customer = $1";
-const READ: &str = "SELECT at, digest, content FROM readings WHERE customer = $1";
+const READ: &str = "SELECT at, digest, content, read_from FROM readings WHERE customer = $1";
 const WRITE: &str = "
-    INSERT INTO readings (customer, at, digest, content) VALUES ($1, $2, $3, $4)
+    INSERT INTO readings (customer, at, digest, read_from, content) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (customer) DO UPDATE SET
-        at = excluded.at, digest = excluded.digest, content = excluded.content";
-const CONFIRM: &str = "UPDATE readings SET at = $2 WHERE customer = $1 AND digest = $3";
+        at = excluded.at, digest = excluded.digest, read_from = excluded.read_from,
+        content = excluded.content";
+const CONFIRM: &str = "
+    UPDATE readings SET at = $2, read_from = $4 WHERE customer = $1 AND digest = $3";
 
 /// Returns what a customer's stored readings hold, as a digest.
 pub(super) async fn digest(
@@ -33,29 +35,35 @@ pub(super) async fn read(
         return Ok(None);
     };
     let content: Vec<u8> = row.try_get(2)?;
+    let read_from: Option<&str> = row.try_get(3)?;
+    let read_from = read_from
+        .map(|text| serde_json::from_str(text).map_err(|_| strange("what readings were made of", text)))
+        .transpose()?;
     Ok(Some(PackedReadings {
         at: moment(row.try_get(0)?)?,
         digest: read_digest(row.try_get(1)?)?,
+        read_from,
         content: Some(content),
     }))
 }
 
-/// Writes readings in place of those before. Those that hold the same change only their time.
+/// Writes readings in place of those before. Those that hold the same change only their time, and of what
+/// they were made.
 pub(super) async fn write(
     connection: &mut SqliteConnection,
     customer: &str,
     readings: PackedReadings,
 ) -> Result<(), Mishap> {
-    let PackedReadings { at, digest, content } = readings;
+    let PackedReadings { at, digest, read_from, content } = readings;
+    let read_from = read_from
+        .map(|from| serde_json::to_string(&from))
+        .transpose()
+        .map_err(|error| Mishap::Strange(format!("what readings were made of has no JSON form: {error}")))?;
+    let query = sqlx::query(if content.is_some() { WRITE } else { CONFIRM });
+    let query = query.bind(customer).bind(at.as_microsecond()).bind(digest.to_string()).bind(read_from);
     match content {
-        Some(content) => {
-            let query = sqlx::query(WRITE).bind(customer).bind(at.as_microsecond());
-            query.bind(digest.to_string()).bind(content).execute(connection).await?
-        }
-        None => {
-            let query = sqlx::query(CONFIRM).bind(customer).bind(at.as_microsecond());
-            query.bind(digest.to_string()).execute(connection).await?
-        }
+        Some(content) => query.bind(content).execute(connection).await?,
+        None => query.execute(connection).await?,
     };
     Ok(())
 }

@@ -6,7 +6,9 @@ use sqlx::SqliteConnection;
 
 use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
-use crate::adapters::store::{accounts, audit, bookkeeping, customers, outbox, readings, sync_states, tree};
+use crate::adapters::store::{
+    accounts, audit, bookkeeping, customers, outbox, readings, suspensions, sync_states, tree,
+};
 use crate::model::account::Account;
 use crate::model::digest::Digest;
 use crate::model::event::{ChainHead, EventPage, EventQuery};
@@ -218,6 +220,7 @@ async fn load(connection: &mut SqliteConnection, customer: &str) -> Result<Regis
         measures: bookkeeping::measures(connection, customer).await?,
         holds: customers::holds(connection, customer).await?,
         readings: readings::digest(connection, customer).await?,
+        suspension: suspensions::read(connection, customer).await?,
     })
 }
 
@@ -229,6 +232,7 @@ async fn write(connection: &mut SqliteConnection, commit: Commit) -> Result<Comm
     audit::append(connection, links).await?;
     outbox::write(connection, &commit.customer, &commit.deliveries, commit.at).await?;
     customers::write_holds(connection, &commit.customer, &commit.holds).await?;
+    suspensions::write(connection, &commit.customer, &commit.suspension).await?;
     if let Some(measures) = &commit.measures {
         bookkeeping::write_measures(connection, &commit.customer, measures).await?;
     }

@@ -1,0 +1,44 @@
+//! Customers that somebody suspended by command.
+
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::adapters::store::accounts::moment;
+use crate::adapters::store::fault::Mishap;
+use crate::model::register::{Suspension, SuspensionChange};
+use crate::model::text::Text;
+
+const READ: &str = "SELECT suspended_at, suspended_by, reason FROM suspensions WHERE customer = $1";
+const WRITE: &str = "
+    INSERT INTO suspensions (customer, suspended_at, suspended_by, reason) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (customer) DO UPDATE SET
+        suspended_at = excluded.suspended_at, suspended_by = excluded.suspended_by, reason = excluded.reason";
+const LIFT: &str = "DELETE FROM suspensions WHERE customer = $1";
+
+/// Returns who suspended a customer, if anybody did.
+pub(super) async fn read(
+    connection: &mut SqliteConnection,
+    customer: &str,
+) -> Result<Option<Suspension>, Mishap> {
+    let Some(row) = sqlx::query(READ).bind(customer).fetch_optional(connection).await? else {
+        return Ok(None);
+    };
+    let by = Text::from(row.try_get::<&str, _>(1)?);
+    Ok(Some(Suspension { at: moment(row.try_get(0)?)?, by, reason: row.try_get(2)? }))
+}
+
+/// Writes what a commit does to a suspension.
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    customer: &str,
+    change: &SuspensionChange,
+) -> Result<(), Mishap> {
+    match change {
+        SuspensionChange::None => return Ok(()),
+        SuspensionChange::Suspend(Suspension { at, by, reason }) => {
+            let query = sqlx::query(WRITE).bind(customer).bind(at.as_microsecond());
+            query.bind(by.as_str()).bind(reason).execute(connection).await?
+        }
+        SuspensionChange::Lift => sqlx::query(LIFT).bind(customer).execute(connection).await?,
+    };
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Who asks, and what they may: bearer tokens, compared in a time that tells nothing.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use secrecy::ExposeSecret as _;
+use subtle::ConstantTimeEq as _;
+
+use crate::model::digest::Digest;
+use crate::model::text::Text;
+use crate::ports::access::{Role, Token, TokenBook};
+use crate::web::answer::Problem;
+
+/// What is asked of somebody who said nothing.
+const CHALLENGE: &str = "Bearer realm=\"intake\"";
+/// What is asked of somebody whose token is none.
+const WRONG: &str = "Bearer realm=\"intake\", error=\"invalid_token\"";
+
+/// Whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The token's name; `None` where there are no tokens.
+    pub name: Option<Text>,
+    /// What they may do.
+    pub role: Role,
+}
+
+impl Caller {
+    /// Expects somebody who may change something; returns the token's name.
+    ///
+    /// # Errors
+    /// What a viewer is told.
+    pub fn expect_operator(&self) -> Result<&Text, Problem> {
+        match (&self.name, self.role) {
+            (Some(name), Role::Operator) => Ok(name),
+            (Some(name), Role::Viewer) => {
+                let detail = format!("the token `{name}` may look, and not change anything");
+                Err(Problem::new(StatusCode::FORBIDDEN, detail)
+                    .hint("use a token whose role is `operator` in the operator's file"))
+            }
+            (None, _) => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "without tokens, everything here is for looking alone",
+            )
+            .hint("add `auth: {tokens: …}` to the operator's file of the controller")),
+        }
+    }
+}
+
+/// Lets in who may look, and notes who it is.
+pub async fn check(State(tokens): State<Arc<dyn TokenBook>>, mut request: Request, next: Next) -> Response {
+    match caller(tokens, request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn caller(book: Arc<dyn TokenBook>, headers: &HeaderMap) -> Result<Caller, Problem> {
+    if book.is_empty() {
+        return match names_this_machine(headers) {
+            true => Ok(Caller { name: None, role: Role::Viewer }),
+            false => Err(Problem::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "without tokens, only requests to an address of this machine are answered",
+            )
+            .hint("ask 127.0.0.1 or localhost; for a name, add `auth: {tokens: …}` to the operator's file")),
+        };
+    }
+    let presented = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes())).map(Digest::of);
+    let Some(presented) = presented else {
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "this needs a token").challenge(CHALLENGE).hint(
+            "send `Authorization: Bearer TOKEN`, with a token that the operator's file of the controller names",
+        ));
+    };
+    // Tokens lie in files, and a disk may be slow.
+    let tokens = tokio::task::spawn_blocking(move || book.tokens()).await.unwrap_or_default();
+    let known = find(&tokens, presented);
+    known.ok_or_else(|| {
+        tracing::warn!("somebody sent a token that is none");
+        Problem::new(StatusCode::UNAUTHORIZED, "the token is not known").challenge(WRONG)
+    })
+}
+
+/// Returns whose token was presented. All are compared, whichever fits: the time tells nothing. Digests
+/// are compared, so that it does not tell the length of a token either.
+fn find(tokens: &[Token], presented: Digest) -> Option<Caller> {
+    let mut found = None;
+    for token in tokens {
+        let expected = Digest::of(token.secret.expose_secret().as_bytes());
+        if bool::from(expected.as_bytes().ct_eq(presented.as_bytes())) {
+            found = Some(Caller { name: Some(token.name.clone()), role: token.role });
+        }
+    }
+    found
+}
+
+/// Returns the token of an `Authorization` header; the word before it has no case (RFC 9110).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    (scheme.eq_ignore_ascii_case(b"bearer ")).then_some(token.trim_ascii()).filter(|token| !token.is_empty())
+}
+
+/// Whether a request is meant for this machine by its own word. A page of somebody else's may have a name
+/// lead here and ask under it (DNS rebinding): it cannot choose what its browser writes as `Host`.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let without_port = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or(host),
+    };
+    without_port.eq_ignore_ascii_case("localhost")
+        || without_port.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_what_follows_the_word() {
+        assert_eq!(bearer(b"Bearer abc"), Some(b"abc".as_slice()));
+        assert_eq!(bearer(b"bearer  abc "), Some(b"abc".as_slice()));
+        for wrong in [&b"Bearer"[..], b"Bearer ", b"Basic abc", b"", b"Bearerabc"] {
+            assert_eq!(bearer(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_whole_token_fits() {
+        let token = |name: &str, role, secret: &str| Token {
+            name: Text::from(name),
+            role,
+            secret: SecretString::from(secret),
+        };
+        let tokens = [token("ci", Role::Viewer, "look"), token("ops", Role::Operator, "do")];
+        let who = |presented: &str| find(&tokens, Digest::of(presented.as_bytes()));
+        assert_eq!(who("do"), Some(Caller { name: Some(Text::from("ops")), role: Role::Operator }));
+        assert_eq!(who("look").map(|caller| caller.role), Some(Role::Viewer));
+        for wrong in ["", "d", "doo", "Do", "lookdo"] {
+            assert_eq!(who(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_addresses_and_no_name_but_localhost() {
+        let is_here = |host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, host.parse().expect("a header"));
+            names_this_machine(&headers)
+        };
+        for here in ["127.0.0.1:8080", "127.0.0.1", "localhost:1", "LOCALHOST", "[::1]:8080", "127.9.9.9:1"] {
+            assert!(is_here(here), "{here}");
+        }
+        for elsewhere in ["evil.example:8080", "127.0.0.1.evil.example", "10.0.0.1:80", "[2001:db8::1]:1", ""]
+        {
+            assert!(!is_here(elsewhere), "{elsewhere}");
+        }
+        assert!(!names_this_machine(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,10 @@
+//! The HTTP interface: asks and answers, and decides nothing.
+
+pub mod access;
+pub mod answer;
+pub mod body;
+pub mod health;
+pub mod orders;
+pub mod plans;
+pub mod routes;
+pub mod server;

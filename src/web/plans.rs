@@ -1,0 +1,203 @@
+//! `POST plans`: a tree that somebody would like to merge, answered by what it would do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use tokio::sync::Semaphore;
+
+use crate::model::text::Text;
+use crate::plan::outcome::Plan;
+use crate::policy::check::TreeFile;
+use crate::policy::problem::Problem as TreeProblem;
+use crate::ports::candidate::{Candidate, CandidatePlanner, Forecast, ForecastFault};
+use crate::web::answer::{Problem, chain, json};
+use crate::web::body;
+
+/// The largest candidate, in bytes of JSON.
+const LARGEST: usize = 64 << 20;
+/// How many candidates are read and planned at once: each may take a core and much memory.
+const AT_ONCE: usize = 2;
+/// When to come back where there are that many.
+const COME_BACK: Duration = Duration::from_secs(5);
+/// More files than these no tree holds, nor names any request.
+const MOST: usize = 100_000;
+
+/// What plans candidates, a few at once.
+#[derive(Clone)]
+pub struct Plans {
+    planner: Arc<dyn CandidatePlanner>,
+    places: Arc<Semaphore>,
+}
+
+impl Plans {
+    /// Makes it of what plans them.
+    pub fn new(planner: Arc<dyn CandidatePlanner>) -> Self {
+        Self { planner, places: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
+
+/// A candidate as it is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    #[serde(deserialize_with = "bounded")]
+    files: Vec<SentFile>,
+    #[serde(default, deserialize_with = "bounded")]
+    customers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SentFile {
+    path: String,
+    content: Option<String>,
+    /// In place of `content`: why whoever sends it could not read it. It counts as a file that is broken,
+    /// where leaving it out would make its customers look as if they had left the tree.
+    unreadable: Option<String>,
+}
+
+/// What a candidate would do, as it is answered: a plan, and what is wrong in the candidate.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    #[serde(flatten)]
+    plan: &'a Plan,
+    problems: &'a [TreeProblem],
+    read_at: &'a BTreeMap<Text, Timestamp>,
+}
+
+/// Plans a candidate.
+pub async fn plan(State(plans): State<Plans>, headers: HeaderMap, body: Body) -> Response {
+    match answer(plans, &headers, body).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn answer(plans: Plans, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+    let Ok(_place) = plans.places.try_acquire() else {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "other candidates are being planned")
+            .retry_after(COME_BACK));
+    };
+    let content = body::read(headers, body, LARGEST).await?;
+    let candidate = aside(move || read(&content)).await??;
+    let forecast = plans.planner.forecast(candidate).await.map_err(refuse)?;
+    aside(move || {
+        let Forecast { plan, problems, read_at } = &forecast;
+        json(StatusCode::OK, &Answer { plan, problems, read_at })
+    })
+    .await
+}
+
+fn read(content: &[u8]) -> Result<Candidate, Problem> {
+    let sent: Sent = serde_json::from_slice(content).map_err(|error| {
+        let detail = format!("the body is no candidate: {error}");
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+            .hint("send `{\"files\": [{\"path\": \"customers/contoso.yaml\", \"content\": \"…\"}]}`")
+    })?;
+    let files = sent.files.into_iter().map(|file| {
+        let content = match (file.content, file.unreadable) {
+            (Some(content), None) => Ok(content.into_bytes()),
+            (None, Some(why)) => Err(why.chars().take(300).collect()),
+            _ => {
+                let detail = "a file has exactly one of `content` and `unreadable`";
+                return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+            }
+        };
+        Ok(TreeFile { path: PathBuf::from(file.path), content })
+    });
+    Ok(Candidate { files: files.collect::<Result<_, _>>()?, customers: sent.customers })
+}
+
+fn refuse(fault: ForecastFault) -> Problem {
+    match fault {
+        ForecastFault::Unusable { what, hint } => {
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, what);
+            match hint {
+                Some(hint) => problem.hint(hint),
+                None => problem,
+            }
+        }
+        ForecastFault::Failed(_) => {
+            tracing::error!("a candidate could not be planned: {}", chain(&fault));
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the candidate could not be planned")
+                .hint("the log of the controller says why")
+        }
+    }
+}
+
+/// Works on a thread where a large candidate holds nobody up.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!("a candidate could not be planned: {error}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the candidate could not be planned")
+    })
+}
+
+/// Reads a list, and gives it up as soon as it is too long.
+fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct Bounded<T>(std::marker::PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Bounded<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(formatter, "a list of at most {MOST}")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(next) = sequence.next_element()? {
+                if list.len() == MOST {
+                    return Err(serde::de::Error::invalid_length(MOST + 1, &self));
+                }
+                list.push(next);
+            }
+            Ok(list)
+        }
+    }
+    deserializer.deserialize_seq(Bounded(std::marker::PhantomData))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_whole_or_says_why_not() {
+        let sent =
+            r#"{"files": [{"path": "a.yaml", "content": "x"}, {"path": "b.yaml", "unreadable": "no"}]}"#;
+        let candidate = read(sent.as_bytes()).expect("a candidate");
+        let contents: Vec<_> = candidate.files.into_iter().map(|file| file.content).collect();
+        assert_eq!(contents, [Ok(b"x".to_vec()), Err("no".to_owned())]);
+        for wrong in [
+            "",
+            "[]",
+            "{}",
+            r#"{"files": {}}"#,
+            r#"{"files": [{"path": "a.yaml"}]}"#,
+            r#"{"files": [{"path": "a.yaml", "content": "x", "unreadable": "y"}]}"#,
+            r#"{"files": [], "folder": "x"}"#,
+            r#"{"files": [{"path": 1, "content": "x"}]}"#,
+            r#"{"files": [], "customers": "contoso"}"#,
+        ] {
+            assert!(read(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_list_without_end_is_not_taken_in() {
+        let names = vec!["\"x\""; MOST + 1].join(",");
+        let sent = format!("{{\"files\": [], \"customers\": [{names}]}}");
+        assert!(read(sent.as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,101 @@
+//! Which address is answered by what.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRef, Request};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use crate::ports::access::TokenBook;
+use crate::ports::control::Control;
+use crate::ports::readiness::Readiness;
+use crate::web::access;
+use crate::web::answer::{Problem, wrong_method};
+use crate::web::health::{liveness, readiness};
+use crate::web::orders::{resume, suspend, sync};
+use crate::web::plans::{Plans, plan};
+
+/// What everything here is answered from.
+#[derive(Clone)]
+pub struct Site {
+    /// Who may ask.
+    pub tokens: Arc<dyn TokenBook>,
+    /// Whether the program can do its work.
+    pub readiness: Arc<dyn Readiness>,
+    /// Plans candidates.
+    pub plans: Plans,
+    /// Takes orders.
+    pub control: Arc<dyn Control>,
+}
+
+impl FromRef<Site> for Arc<dyn Control> {
+    fn from_ref(site: &Site) -> Self {
+        site.control.clone()
+    }
+}
+
+impl FromRef<Site> for Arc<dyn Readiness> {
+    fn from_ref(site: &Site) -> Self {
+        site.readiness.clone()
+    }
+}
+
+impl FromRef<Site> for Plans {
+    fn from_ref(site: &Site) -> Self {
+        site.plans.clone()
+    }
+}
+
+/// What goes with every answer. Nothing here is for a browser to run, to frame, to keep or to guess at.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (CACHE_CONTROL, "no-store"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (REFERRER_POLICY, "no-referrer"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Returns what answers.
+pub fn routes(site: Site) -> Router {
+    let api = Router::new()
+        .route("/plans", post(plan).fallback(only_post))
+        .route("/customers/{name}/sync", post(sync).fallback(only_post))
+        .route("/customers/{name}/suspend", post(suspend).fallback(only_post))
+        .route("/customers/{name}/resume", post(resume).fallback(only_post))
+        .fallback(nothing_there)
+        .layer(from_fn_with_state(site.tokens.clone(), access::check));
+    Router::new()
+        .route("/healthz", get(liveness).fallback(only_get))
+        .route("/readyz", get(readiness).fallback(only_get))
+        .nest("/api/v1", api)
+        .fallback(nothing_there)
+        .with_state(site)
+        .layer(from_fn(with_headers))
+}
+
+async fn nothing_there() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+}
+
+async fn only_get() -> Response {
+    wrong_method("GET, HEAD")
+}
+
+async fn only_post() -> Response {
+    wrong_method("POST")
+}
+
+async fn with_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,115 @@
+//! The server: listens, takes no more than it can bear, and ends when it is told to.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How many connections there are at once. Whoever comes besides waits until one is over.
+const CONNECTIONS: usize = 256;
+/// How long the head of a request may take, and how long a connection is kept for the next one.
+const HEAD: Duration = Duration::from_secs(15);
+/// How large the head of a request may be, in bytes.
+const HEAD_SIZE: usize = 32 * 1024;
+/// How long a connection may last in all: whoever reads an answer byte by byte is cut off then.
+const LIFETIME: Duration = Duration::from_secs(20 * 60);
+/// How long answers under way may take to end when the program stops.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// How long to wait after a connection could not be taken: mostly there are too many files open.
+const BREATH: Duration = Duration::from_millis(200);
+
+/// A place to listen at, which nobody answers at yet.
+#[derive(Debug)]
+pub struct Entrance {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Entrance {
+    /// Begins to listen; for port 0 at one that is free.
+    ///
+    /// # Errors
+    /// If somebody else listens there, or the address is not this machine's.
+    pub async fn open(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// Returns where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop` is cancelled, and then lets answers under way end.
+    pub async fn serve(self, routes: Router, stop: CancellationToken) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let connections = TaskTracker::new();
+        loop {
+            let taken = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                taken = next(&self.listener, &places) => taken,
+            };
+            match taken {
+                Ok((stream, place)) => {
+                    let (routes, stop) = (routes.clone(), stop.clone());
+                    connections.spawn(async move {
+                        answer(stream, routes, stop).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!("a connection could not be taken: {error}");
+                    tokio::time::sleep(BREATH).await;
+                }
+            }
+        }
+        drop(self.listener);
+        connections.close();
+        // What is left then is cut off with the program.
+        let _ = tokio::time::timeout(FAREWELL, connections.wait()).await;
+    }
+}
+
+/// Waits for a place, and then for whoever takes it.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
+
+async fn answer(stream: TcpStream, routes: Router, stop: CancellationToken) {
+    // An answer is sent when it is there, and not when there is more of it.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_SIZE)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::time::timeout(LIFETIME, async {
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.as_mut().await
+            }
+        }
+    });
+    if let Ok(Err(error)) = ended.await {
+        tracing::debug!("a connection broke: {error}");
+    }
+}
