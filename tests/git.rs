@@ -12,6 +12,7 @@ use crate::support::intake::{Installation, Run, Running, persons, until};
 mod against;
 mod hostile;
 mod signatures;
+mod story;
 
 /// A repository with a fleet in its folder `customers`, and an installation that follows it.
 struct Followed {

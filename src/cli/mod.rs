@@ -33,5 +33,6 @@ pub mod status;
 pub mod tokens;
 pub mod trees;
 pub mod validate;
+pub mod webhooks;
 pub mod when;
 pub mod wiring;

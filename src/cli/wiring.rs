@@ -13,14 +13,12 @@ use secrecy::SecretString;
 
 use crate::adapters::controller_api::ControllerApi;
 use crate::adapters::folder::read_tree;
-use crate::adapters::http::HttpClient;
 use crate::adapters::store::address::Address;
 use crate::adapters::store::connection;
-use crate::adapters::webhook::{Form, WebhookDestination};
-use crate::adapters::webhook_signature::SigningKey;
 use crate::cli::exit::Failure;
 use crate::cli::sources::AdapterSources;
 use crate::cli::tokens::OperatorTokens;
+use crate::cli::webhooks::Webhook;
 use crate::config::operator::{self, GitSource, Notification, Occasion, OperatorFault};
 use crate::config::secrets::{self, Owner, Secrets};
 use crate::model::digest::Digest;
@@ -169,35 +167,19 @@ impl Operator {
         Arc::new(AdapterSources::new(settings, secrets, root.to_owned(), max_wait.to_std()))
     }
 
-    /// Returns where deliveries go, by name. One whose address or token cannot be read is left
-    /// out and told of: what is meant for it waits in the outbox.
+    /// Returns where deliveries go, by name. One whose secrets cannot be read is told of: what is meant for it
+    /// waits until they can.
     pub fn destinations(&self) -> BTreeMap<Text, Arc<dyn Destination>> {
         let mut destinations: BTreeMap<Text, Arc<dyn Destination>> = BTreeMap::new();
         for notification in &self.settings.notify {
             let name = destination_name(&notification.url);
-            match self.webhook(notification) {
-                Ok(webhook) => drop(destinations.insert(name, Arc::new(webhook))),
-                Err(fault) => tracing::error!(destination = %name, "no notifications: {}", fault.with_hint()),
+            let webhook = Webhook::new(notification.clone(), self.secrets.clone());
+            if let Err(fault) = webhook.open() {
+                tracing::error!(destination = %name, "no notifications: {}", fault.with_hint());
             }
+            destinations.insert(name, Arc::new(webhook));
         }
         destinations
-    }
-
-    fn webhook(&self, notification: &Notification) -> Result<WebhookDestination, Fault> {
-        let refused = |what: String| Fault::new(FaultKind::Refused, what);
-        let url =
-            notification.url.parse().map_err(|error| refused(format!("its address is no URL: {error}")))?;
-        let secret = |what: &str, from: Option<&SecretRef>| {
-            let secret = from.map(|from| self.secrets.resolve(Owner::Operator, from)).transpose();
-            secret.map_err(|fault| refused(Failure::of(what, &fault).what))
-        };
-        let token = secret("its token", notification.token_from.as_ref())?;
-        let form = if notification.is_for_people { Form::Slack } else { Form::CloudEvents };
-        let webhook = WebhookDestination::new(HttpClient::new(), url, token).told_in(form);
-        match secret("its signing key", notification.signing_key_from.as_ref())? {
-            Some(key) => Ok(webhook.signed(SigningKey::read(&key)?)),
-            None => Ok(webhook),
-        }
     }
 }
 

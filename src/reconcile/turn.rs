@@ -190,7 +190,7 @@ impl Reconciler {
         let commit = commit_of(&judged.plan, register, &judged.readings, &stamp, &self.subscriptions);
         let Some(commit) = commit else { return Ok(None) };
         let committed = self.commit(commit).await?;
-        log_applied(&judged.plan, committed.head);
+        log_applied(&judged.plan, committed.head, &stamp);
         Ok(Some(committed))
     }
 
@@ -267,10 +267,11 @@ impl Reconciler {
 
 /// Logs what was written, and where the customer's audit record ends now: who keeps the log elsewhere can
 /// prove by it that nothing was cut off. At once, so that no way to stop comes between.
-fn log_applied(plan: &CustomerPlan, head: ChainHead) {
+fn log_applied(plan: &CustomerPlan, head: ChainHead, stamp: &Stamp) {
     let Summary { add, update, remove, hold, .. } = plan.summary;
     tracing::info!(target: APPLIED, customer = %inert(&plan.name), state = plan.state.code(), added = add,
-        updated = update, removed = remove, held = hold, events = head.events,
+        updated = update, removed = remove, held = hold, revision = %stamp.tree_revision, run = %stamp.run,
+        events = head.events,
         head = head.hash.map(tracing::field::display), "applied");
 }
 

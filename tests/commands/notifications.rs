@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::intake::{Installation, persons};
+use crate::support::intake::{Installation, persons, until};
 use crate::support::receiver::Receiver;
 
 /// A customer of thirty people whose leavers are too many, told to a webhook with these fields besides.
@@ -53,4 +53,26 @@ fn a_key_that_signs_nothing_is_told_and_stops_nobody() {
     assert!(!run.stderr.contains("a password"), "{run:?}");
     assert_eq!(here.names("contoso", "active"), persons(&[1, 2]));
     assert!(receiver.told().is_empty(), "and nothing is sent without a signature");
+}
+
+#[test]
+fn a_secret_that_is_renewed_counts_from_the_next_delivery_on() {
+    let here = Installation::new();
+    let receiver = Receiver::start();
+    let key = here.folder().join("key");
+    let line = receiver.notify("changed");
+    let field = format!("{{signingKeyFrom: {{file: {}}}, url:", key.display());
+    here.operator(&line.replace("{url:", &field));
+    here.policy(&["contoso", "fabrikam"]);
+    here.customer_of_files("contoso", &[1, 2]);
+    let mut controller = here.start(&["run"]);
+    controller.logs("no notifications: its signing key");
+    until("contoso is imported", || here.names("contoso", "active") == persons(&[1, 2]));
+    assert!(receiver.told().is_empty());
+    // Somebody puts the key there. What waits is sent when its time comes; what is new is sent at once.
+    fs::write(&key, format!("whsec_{}", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVoxMjM0NTY=")).expect("written");
+    here.customer_of_files("fabrikam", &[11]);
+    until("fabrikam is told of", || receiver.told().iter().any(|event| event["subject"] == "fabrikam"));
+    controller.signal("TERM");
+    controller.end().expect(0);
 }

@@ -50,7 +50,11 @@ pub struct Served {
 impl Served {
     /// Starts the controller of an installation whose operator's file says `listen: 127.0.0.1:0`.
     pub fn start(here: &Installation) -> Self {
-        let mut running = here.start(&["run"]);
+        Self::of(here.start(&["run"]))
+    }
+
+    /// Waits until a controller listens.
+    pub fn of(mut running: Running) -> Self {
         running.logs("listening");
         let log = running.log();
         let address = log.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
