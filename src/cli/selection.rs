@@ -25,7 +25,7 @@ pub fn choose(fleet: &Fleet, registered: &[Text], names: &[String]) -> Result<Ve
 /// Returns those of the names that are meant.
 ///
 /// # Errors
-/// As [`choose`].
+/// As [`choose()`].
 pub fn named<'a>(all: &BTreeSet<&'a Text>, names: &[String]) -> Result<BTreeSet<&'a Text>, Failure> {
     Ok(choose::named(all, names)?)
 }
@@ -33,7 +33,7 @@ pub fn named<'a>(all: &BTreeSet<&'a Text>, names: &[String]) -> Result<BTreeSet<
 /// Returns those of the register's customers that are meant.
 ///
 /// # Errors
-/// As [`choose`], and the register's.
+/// As [`choose()`], and the register's.
 pub async fn registered(register: &dyn RegisterReader, names: &[String]) -> Result<BTreeSet<Text>, Failure> {
     let known = register.customers().await?;
     let chosen = named(&known.iter().collect(), names)?;

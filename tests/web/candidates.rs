@@ -1,13 +1,15 @@
 //! `POST plans`: what a candidate would do, told from what was read before.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 
 use serde_json::{Value, json};
 
 use super::{OPERATOR, VIEWER, candidate, started, with_tokens, without_tokens};
 use crate::support::asking::{Answer, Served};
-use crate::support::intake::{Installation, snapshot_source};
+use crate::support::graph::{GraphFake, SECRET, e3};
+use crate::support::intake::{Installation, snapshot_source, until};
 
 /// Sends a candidate.
 fn plan(served: &Served, candidate: &Value) -> Answer {
@@ -156,7 +158,7 @@ fn a_tree_whose_source_was_changed_is_not_answered_from_before_that() {
     let served = started(&here, &[("a", &[1, 2])]);
     // In force, but not there to be read: what was kept is still of the old one.
     here.customer("a", "a", "{ldif: {file: missing.ldif}}", &snapshot_source("a"));
-    crate::support::intake::until("it was tried", || here.status("a")["state"] == "unreadable");
+    until("it was tried", || here.status("a")["state"] == "unreadable");
     let answer = plan(&served, &candidate(&here.tree())).expect(200).json();
     assert_eq!(customer(&answer, "a")["state"], "unreadable", "{answer:#}");
     served.end();
@@ -268,5 +270,71 @@ fn hostile_names_in_a_candidate_come_back_as_data() {
     assert!(problems.as_array().expect("problems").len() >= 2, "{problems:#}");
     let told = answer.json()["problems"].to_string();
     assert!(!told.contains('\u{202e}') && !told.contains("\\u001b"), "{told}");
+    served.end();
+}
+
+#[test]
+fn groups_of_a_tenant_answer_for_whom_they_were_read_for() {
+    let graph = GraphFake::spawn();
+    let tenant = graph.tenant("contoso.test");
+    let roles = ["User.Read.All", "LicenseAssignment.Read.All", "GroupMember.Read.All"];
+    tenant.people(5).sku(e3()).roles(&roles);
+    tenant.group(1, "Intake Users").members(1, &[1, 2]).group(2, "Office").members(2, &[3]);
+    let mut here = without_tokens();
+    let source = here.graph_source("contoso", &graph);
+    let document = format!(
+        "apiVersion: intake.dev/v1\nkind: Customer\nmetadata: {{name: contoso}}\nspec:\n  tenant: {source}\n"
+    );
+    here.write("contoso.yaml", &document);
+    here.default_policy("selection: {entraGroups: [Intake Users]}");
+    let served = Served::start(&here);
+    until("its first turn is over", || here.status("contoso")["state"] == "ready");
+    assert_eq!(here.accounts().len(), 2);
+    graph.forget_requests();
+    let there = here.elsewhere();
+    let asked = |selection: &str| {
+        there.default_policy(&format!("selection: {selection}"));
+        let answer = plan(&served, &candidate(&there.tree())).expect(200);
+        assert!(!answer.body.contains(SECRET), "{answer:?}");
+        answer.json()
+    };
+    let same = asked("{entraGroups: [intake users]}");
+    assert_eq!(customer(&same, "contoso")["state"], "ready", "{same:#}");
+    assert_eq!(same["summary"]["unchanged"], 2);
+    // Everybody of the tenant was read, whoever selects them.
+    let all = asked("{licensed: true}");
+    assert_eq!(all["summary"]["add"], 3, "{all:#}");
+    // Whether there is another group, and who is in it, nobody asked.
+    let other = asked("{entraGroups: [Intake Users, Office]}");
+    assert_eq!(customer(&other, "contoso")["state"], "unreadable", "{other:#}");
+    let told = customer(&other, "contoso")["findings"].to_string();
+    assert!(told.contains("the group `office` of the tenant was never read"), "{told}");
+    assert!(graph.requests().is_empty(), "the tenant was asked for a candidate");
+    served.end();
+}
+
+#[test]
+fn whoever_comes_while_others_are_planned_is_told_to_come_back() {
+    let here = without_tokens();
+    let served = started(&here, &[("a", &[1])]);
+    // Two that begin to send, and go on forever.
+    let begin = || {
+        let mut stream = TcpStream::connect(served.address).expect("a connection");
+        let head = format!(
+            "POST /api/v1/plans HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n",
+            served.address
+        );
+        stream.write_all(head.as_bytes()).expect("sent");
+        stream
+    };
+    let slow = [begin(), begin()];
+    let asked = || served.post("/api/v1/plans", "{");
+    until("there is no place", || asked().status == 503);
+    let refused = asked().expect(503);
+    assert_eq!(refused.headers["retry-after"], "5");
+    // Everything else is answered all the same.
+    served.get("/readyz").expect(200);
+    drop(slow);
+    until("there is a place", || asked().status == 400);
     served.end();
 }
