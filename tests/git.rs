@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::support::git_server::{GitDaemon, GitOverHttp, Repository, Sshd};
@@ -127,9 +129,10 @@ fn follows(followed: &Followed, refuse: impl FnOnce(&Followed) -> String, becaus
     let tree = followed.tree();
     assert_eq!(tree["revision"], second.as_str());
     assert!(tree["fault"].as_str().expect("a fault").contains(because), "{tree:#}");
-    if !secret.is_empty() {
-        let shown = format!("{run:?}{tree}");
-        assert!(!shown.contains(&secret), "the secret {secret} is shown: {shown}");
+    let shown = format!("{run:?}{tree}");
+    // Also as git is handed it.
+    for secret in [&secret, &STANDARD.encode(format!("x-access-token:{secret}"))] {
+        assert!(secret.is_empty() || !shown.contains(secret), "the secret {secret} is shown: {shown}");
     }
 }
 
@@ -259,7 +262,7 @@ fn the_controller_follows_the_branch_and_stays_where_it_was_while_it_cannot() {
     // Somebody says that the new history is right.
     controller.signal("TERM");
     controller.end().expect(0);
-    let controller = followed.start(&["--accept-rewrite", &rewritten[..12]]);
+    let controller = followed.start(&["--accept-rewrite", &rewritten]);
     followed.until_in_force(&rewritten);
     until("the new history's people", || {
         followed.active() == persons(&[1, 2, 4]) && !followed.query_accounts("contoso", "removed").is_empty()
@@ -298,6 +301,59 @@ fn a_branch_or_a_folder_that_is_not_there_leaves_what_was_in_force() {
     let run = followed.once(1);
     assert!(run.stderr.contains("no policy files"), "{run:?}");
     assert_eq!(followed.active(), persons(&[1, 2]));
+}
+
+#[test]
+fn a_folder_that_moved_is_followed_once_the_operator_names_it() {
+    let followed = Followed::new(&[1, 2]);
+    followed.on_disk("");
+    followed.repository.publish();
+    followed.once(0);
+    crate::support::process::run(followed.repository.git().args(["mv", "customers", "clients"]));
+    let moved = followed.repository.publish();
+    followed.once(1);
+    // What was in force has no such folder: that is no reason to look no further.
+    followed.installation.operator(&format!(
+        "git: {{url: \"file://{}\", path: clients, interval: 1s}}\n",
+        followed.repository.served().display()
+    ));
+    followed.once(0);
+    assert_eq!(followed.tree()["revision"], moved.as_str());
+    assert_eq!(followed.active(), persons(&[1, 2]));
+    for (interval, code) in [("0s", 1), ("2d", 1), ("1d", 0)] {
+        let url = followed.repository.served().display().to_string();
+        followed
+            .installation
+            .operator(&format!("git: {{url: \"file://{url}\", path: clients, interval: {interval}}}\n"));
+        followed.once(code);
+    }
+}
+
+#[test]
+fn a_rewritten_branch_is_accepted_once_and_not_for_ever() {
+    let followed = Followed::new(&[1]);
+    followed.on_disk("");
+    followed.repository.publish();
+    followed.once(0);
+    let git = |arguments: &[&str]| crate::support::process::run(followed.repository.git().args(arguments));
+    git(&["commit", "-q", "--amend", "-m", "another history"]);
+    followed.repository.push();
+    let rewritten = followed.repository.head();
+    let controller = followed.start(&["--accept-rewrite", &rewritten]);
+    followed.until_in_force(&rewritten);
+    followed.people("contoso", &[1, 2]);
+    let next = followed.repository.publish();
+    followed.until_in_force(&next);
+    // Back to the one that was accepted then: that is another rewriting.
+    git(&["reset", "-q", "--hard", &rewritten]);
+    followed.repository.push();
+    until("the branch was rewritten", || {
+        followed.tree()["fault"].as_str().is_some_and(|fault| fault.contains("was rewritten"))
+    });
+    assert_eq!(followed.tree()["revision"], next.as_str());
+    drop(controller);
+    let run = followed.start(&["--once", "--accept-rewrite", &rewritten[..12]]).end().expect(1);
+    assert!(run.stderr.contains("write the whole id of the commit"), "{run:?}");
 }
 
 #[test]

@@ -28,8 +28,8 @@ pub struct GitCopy {
     source: GitSource,
     access: Access,
     signers: Option<Signers>,
-    /// A commit that may come into force although it does not follow on the one before.
-    accept: Option<String>,
+    /// A commit that may come into force, once, although it does not follow on the one before.
+    accept: std::sync::Mutex<Option<String>>,
     /// Two of these at once would fetch into each other's files.
     one: Mutex<()>,
     /// Held as long as this copy is: two controllers share no folder.
@@ -60,8 +60,8 @@ pub struct Checkout {
 
 /// What a look at the branch came to.
 pub enum Fetched {
-    /// It is what is in force.
-    Same,
+    /// It is what is in force; with it, why it would not be taken if it came now.
+    Same(Option<GitFault>),
     /// It may come into force: [`GitCopy::accept`] says that it did.
     New(Checkout),
 }
@@ -94,6 +94,9 @@ impl GitCopy {
             git.run(&["init", "--quiet", "--bare", &path]).await?;
         }
         let signers = source.verify.clone().map(Signers::new);
+        // What a process that was killed left of its conversation.
+        let _ = fs::remove_file(folder.join("home/key"));
+        let accept = std::sync::Mutex::new(accept);
         let copy = Self { git, folder, source, access, signers, accept, one: Mutex::new(()), _lock: lock };
         copy.forget_trees(&[]);
         Ok(copy)
@@ -111,14 +114,17 @@ impl GitCopy {
     /// A copy that is damaged.
     pub async fn restore(&self) -> Result<Option<(Checkout, Option<GitFault>)>, GitFault> {
         let _one = self.one.lock().await;
-        let Some(id) = self.git.resolve(IN_FORCE).await? else { return Ok(None) };
+        let Some(id) = self.in_force().await? else { return Ok(None) };
         let checkout = self.check_out(&id).await?;
         self.link(&checkout.root)?;
-        let refused = match &self.signers {
-            Some(signers) => signers.verify(&self.git, &id).await.err(),
-            None => None,
-        };
-        Ok(Some((checkout, refused)))
+        let doubt = self.doubt(&id).await;
+        Ok(Some((checkout, doubt)))
+    }
+
+    /// Says why a commit would not be taken now, if its signature does not count any more.
+    async fn doubt(&self, id: &str) -> Option<GitFault> {
+        let fault = self.signers.as_ref()?.verify(&self.git, id).await.err()?;
+        Some(GitFault { what: format!("{}; it stays in force", fault.what), ..fault })
     }
 
     /// Fetches the branch, and returns its commit if it may come into force.
@@ -128,13 +134,13 @@ impl GitCopy {
     /// or a commit that nobody signed who may.
     pub async fn fetch(&self) -> Result<Fetched, GitFault> {
         let _one = self.one.lock().await;
-        let in_force = self.git.resolve(IN_FORCE).await?;
+        let in_force = self.in_force().await?;
         self.download(in_force.is_some()).await?;
         let Some(id) = self.git.resolve(FETCHED).await? else {
             return Err(GitFault::new("git fetched nothing"));
         };
         if in_force.as_ref() == Some(&id) {
-            return Ok(Fetched::Same);
+            return Ok(Fetched::Same(self.doubt(&id).await));
         }
         tracing::debug!(commit = %id, "fetched");
         if let Some(before) = &in_force
@@ -157,6 +163,7 @@ impl GitCopy {
         let _one = self.one.lock().await;
         // First the record, then the link: after a restart the link follows the record.
         self.git.run(&["update-ref", IN_FORCE, &checkout.commit.id]).await?;
+        self.accepted().take_if(|accept| *accept == checkout.commit.id);
         // Turns that are under way read the files of the one before.
         let before = fs::read_link(self.current()).unwrap_or_default();
         self.link(&checkout.root)?;
@@ -182,13 +189,31 @@ impl GitCopy {
             arguments.push("--depth=1");
         }
         arguments.extend(["--", &self.source.url, &refspec]);
-        self.remove_locks();
+        self.remove_remains();
         let session = self.access.session(self.git.home())?;
         self.git.run_with(&arguments, &session).await.map(drop).map_err(|fault| self.access.explain(fault))
     }
 
+    /// Returns the commit in force.
+    async fn in_force(&self) -> Result<Option<String>, GitFault> {
+        let found = self.git.resolve(IN_FORCE).await?;
+        // To git it is as if nothing had ever been in force, and any branch would do.
+        if found.is_none() && self.folder.join("repository").join(IN_FORCE).exists() {
+            let folder = inert(&self.folder.display().to_string()).into_owned();
+            return Err(GitFault::new("the record of the commit in force is damaged").hint(format!(
+                "look which commit was (`intake status`), delete the folder {folder}, and start again: the newest \
+                 commit of the branch comes into force then"
+            )));
+        }
+        Ok(found)
+    }
+
     fn is_accepted(&self, id: &str) -> bool {
-        self.accept.as_ref().is_some_and(|accept| accept.len() >= 7 && id.starts_with(accept.as_str()))
+        self.accepted().as_deref() == Some(id)
+    }
+
+    fn accepted(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.accept.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn rewritten(&self, before: &str, id: &str) -> GitFault {
@@ -236,21 +261,26 @@ impl GitCopy {
         Entry::read_all(&listed)
     }
 
-    /// Removes what git leaves behind when it is killed: nobody else writes here, and with a lock left it
-    /// would never fetch again.
-    fn remove_locks(&self) {
+    /// Removes what git leaves behind when it is killed, or refuses what was sent: nobody else writes here,
+    /// with a lock left it would never fetch or tidy up again, and what it refused would fill the disk.
+    fn remove_remains(&self) {
         let repository = self.folder.join("repository");
-        let mut folders = vec![repository.join("refs"), repository.join("objects/info"), repository.clone()];
+        let flat = |folder: &Path| *folder == repository || folder.starts_with(repository.join("objects"));
+        let mut folders = vec![repository.clone()];
+        folders.extend(["refs", "objects", "objects/info", "objects/pack"].map(|part| repository.join(part)));
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-                let path = entry.path();
-                if path.extension().is_some_and(|extension| extension == "lock") {
+                let (path, name) = (entry.path(), entry.file_name());
+                let name = name.to_string_lossy();
+                if name.ends_with(".lock") || (name.starts_with("tmp_") && flat(&folder)) {
                     let _ = fs::remove_file(&path);
-                } else if folder != repository && path.is_dir() {
+                } else if !flat(&folder) && path.is_dir() {
                     folders.push(path);
                 }
             }
         }
+        // What a fetch that was cut short says it fetched.
+        let _ = fs::remove_file(repository.join(FETCHED));
     }
 
     /// Removes all checkouts but some, and but the one in force: a turn may be reading it.

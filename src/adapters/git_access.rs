@@ -94,14 +94,15 @@ impl Access {
         words.join(" ")
     }
 
-    /// Adds what to try to what a server said.
+    /// Adds what to try to what a server said. The text is the same for the same fault, however long it took.
     pub fn explain(&self, fault: GitFault) -> GitFault {
-        let has = |parts: &[&str]| parts.iter().any(|part| fault.what.contains(part));
+        let what = without_times(&fault.what.replace(&self.url, "the repository"));
+        let has = |parts: &[&str]| parts.iter().any(|part| what.contains(part));
         let hint = if has(&["Host key verification failed", "REMOTE HOST IDENTIFICATION"]) {
             "the server's key is not in `git.knownHosts`: compare the key with what its people publish, and \
              put it there"
         } else if has(&[
-            "Permission denied",
+            "Permission denied (",
             "Authentication failed",
             "could not read Username",
             "error: 401",
@@ -118,15 +119,32 @@ impl Access {
             "`git.branch` names the branch that is in force"
         } else if has(&["redirect", "error: 30"]) {
             "write the address to which it leads into `git.url`, mostly the same with `.git` at its end"
+        } else if has(&["dubious ownership"]) {
+            "the repository belongs to another user: run Intake as that one, or ask over ssh or https"
+        } else if has(&["fsck error", "error in object"]) {
+            "a commit that the server sent is malformed: git's own check of objects (git-fsck) refuses it"
         } else if has(&["not found", "does not appear to be a git repository", "not exported", "error: 404"])
         {
             "check `git.url`; a server also says so to whom it does not let in"
         } else {
-            return fault;
+            return GitFault { what, ..fault };
         };
-        let what = fault.what.replace(&self.url, "the repository");
         GitFault { what, ..fault }.hint(hint)
     }
+}
+
+/// Leaves out how long something took (` after 3 ms`), which makes the same fault another text each time.
+fn without_times(text: &str) -> String {
+    let mut parts = text.split(" after ");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|one: char| one.is_ascii_digit());
+        match rest.strip_prefix(" ms").filter(|_| rest.len() < part.len()) {
+            Some(rest) => kept.push_str(rest),
+            None => kept.push_str(&format!(" after {part}")),
+        }
+    }
+    kept
 }
 
 /// Writes a key where ssh finds it.
@@ -150,4 +168,18 @@ fn quoted(word: &str) -> String {
 /// Writes a path as ssh reads it: in quotes, and with `%` as itself.
 fn escaped(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('%', "%%"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_fault_is_the_same_text_however_long_it_took() {
+        assert_eq!(
+            without_times("Failed to connect to h port 1 after 12 ms: Could not connect; after all, ms"),
+            "Failed to connect to h port 1: Could not connect; after all, ms"
+        );
+        assert_eq!(without_times("ended after a while"), "ended after a while");
+    }
 }

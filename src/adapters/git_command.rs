@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use crate::adapters::http::quoted;
@@ -17,13 +17,23 @@ use crate::model::reading::{Fault, FaultKind};
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 /// What holds whatever a repository or the machine says.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 21] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.attributesFile=/dev/null",
     "core.protectHFS=true",
     "core.protectNTFS=true",
     "transfer.fsckObjects=true",
+    // Flaws of old commits that mean nothing to a tree, and that a server sends with a merge of an old branch.
+    "fetch.fsck.missingSpaceBeforeEmail=warn",
+    "fetch.fsck.missingSpaceBeforeDate=warn",
+    "fetch.fsck.missingEmail=warn",
+    "fetch.fsck.badTimezone=warn",
+    "fetch.fsck.zeroPaddedFilemode=warn",
+    // A machine that loses power has everything that was accepted, or nothing of it.
+    "core.fsync=all",
+    // Signatures of certificates would be judged by what the machine trusts, and not by the operator's file.
+    "gpg.x509.program=/bin/false",
     "fetch.recurseSubmodules=false",
     // Credentials are for the address that the operator named, and no other.
     "http.followRedirects=false",
@@ -52,6 +62,11 @@ const ENVIRONMENT: [&str; 12] = [
     "GIT_SSL_CAINFO",
 ];
 
+/// The most that a command may print, in bytes, unless it says otherwise: a list of 100,000 files.
+const MOST_PRINTED: usize = 64 << 20;
+/// The most of its complaints that are read, in bytes.
+const MOST_SAID: usize = 1 << 20;
+
 /// Why git did not do what it should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
@@ -67,7 +82,8 @@ pub struct Git {
     /// Where it is; `None` has git look for it.
     repository: Option<PathBuf>,
     home: PathBuf,
-    transport: GitTransport,
+    /// How others are spoken to, in git's own words.
+    protocols: &'static str,
 }
 
 /// A repository, and where in it a folder lies.
@@ -106,6 +122,12 @@ impl GitFault {
         Self { what: what.into(), hint: None }
     }
 
+    /// Adds what to try where nothing else is said.
+    #[must_use]
+    pub fn or_hint(self, hint: &str) -> Self {
+        Self { hint: self.hint.or_else(|| Some(hint.to_owned())), ..self }
+    }
+
     /// Adds what to try.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
@@ -122,7 +144,18 @@ impl From<GitFault> for Fault {
 impl Git {
     /// Makes one for a bare repository. `home` is a folder for what programs want to keep.
     pub fn new(repository: PathBuf, home: PathBuf, transport: GitTransport) -> Self {
-        Self { repository: Some(repository), home, transport }
+        let protocols = match transport {
+            GitTransport::Http => "https:http",
+            GitTransport::Ssh => "ssh",
+            GitTransport::Git => "git",
+            GitTransport::File => "file",
+        };
+        Self { repository: Some(repository), home, protocols }
+    }
+
+    /// Makes one that speaks to nobody, whatever the repository's own settings say.
+    pub fn offline(repository: PathBuf, home: PathBuf) -> Self {
+        Self { repository: Some(repository), home, protocols: "" }
     }
 
     /// Finds the repository that a folder lies in, whoever it belongs to: nothing of its settings is used.
@@ -130,7 +163,7 @@ impl Git {
     /// # Errors
     /// A folder that lies in none.
     pub async fn find(folder: &Path, home: &Path) -> Result<Found, GitFault> {
-        let git = Self { repository: None, home: home.to_owned(), transport: GitTransport::File };
+        let git = Self { repository: None, home: home.to_owned(), protocols: "" };
         let folder = folder.display().to_string();
         let found = git
             .text(&[
@@ -165,24 +198,26 @@ impl Git {
     /// # Errors
     /// As [`run`](Self::run).
     pub async fn run_with(&self, arguments: &[&str], session: &Session) -> Result<Vec<u8>, GitFault> {
-        self.feed(arguments, session, Vec::new()).await
+        self.feed(arguments, session, Vec::new(), MOST_PRINTED).await
     }
 
-    /// The same, and the command reads `input`.
+    /// The same, and the command reads `input`. Of what it prints no more than `limit` bytes are held.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// As [`run`](Self::run), and if it prints more.
     pub async fn feed(
         &self,
         arguments: &[&str],
         session: &Session,
         input: Vec<u8>,
+        limit: usize,
     ) -> Result<Vec<u8>, GitFault> {
         let mut child = self.command(arguments, session).spawn().map_err(|error| {
             GitFault::new(format!("git cannot be started: {error}"))
                 .hint("install git where Intake runs (Debian: the package git)")
         })?;
-        let mut stdin = child.stdin.take();
+        let mut group = Group(child.id());
+        let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         // On its own: whoever prints much while nobody reads would wait for ever.
         let fed = async move {
             if let Some(stdin) = &mut stdin {
@@ -190,20 +225,35 @@ impl Git {
                 let _ = stdin.write_all(&input).await;
             }
         };
-        let ran = async { tokio::join!(fed, child.wait_with_output()).1 };
-        let what = arguments.first().copied().unwrap_or_default();
-        let output = tokio::time::timeout(LONGEST, ran)
+        let ran = async {
+            let (read, said, ()) = tokio::join!(bounded(stdout, limit), bounded(stderr, MOST_SAID), fed);
+            // What it has not said by then nobody hears; it does not end as long as it is not read.
+            if read.as_ref().is_ok_and(|read| read.len() > limit) {
+                return Ok(None);
+            }
+            let status = child.wait().await?;
+            std::io::Result::Ok(Some((status, read?, said?)))
+        };
+        let what = named(arguments);
+        let ended = tokio::time::timeout(LONGEST, ran)
             .await
             .map_err(|_| GitFault::new(format!("`git {what}` did not end within {} s", LONGEST.as_secs())))?
             .map_err(|error| GitFault::new(format!("`git {what}` failed: {error}")))?;
-        if output.status.success() {
-            return Ok(output.stdout);
+        let Some((status, read, said)) = ended else {
+            return Err(GitFault::new(format!("`git {what}` printed more than {} MiB", limit >> 20))
+                .hint("a tree has at most 100,000 files: `git.path` names the folder that holds it"));
+        };
+        group.0 = None;
+        if status.success() {
+            return Ok(read);
         }
         let secrets: Vec<&SecretString> = session.secrets.iter().collect();
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = String::from_utf8_lossy(&said);
         let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let said = quoted(&lines.join("; "), &secrets);
-        let said = if said.is_empty() { output.status.to_string() } else { said };
+        // The reason stands at the end; before it a server may say hello.
+        let last = lines.len().saturating_sub(4);
+        let said = quoted(&lines[last..].join("; "), &secrets);
+        let said = if said.is_empty() { status.to_string() } else { said };
         Err(GitFault::new(format!("`git {what}` failed: {said}")))
     }
 
@@ -241,12 +291,6 @@ impl Git {
         let mut command = Command::new("git");
         command.env_clear();
         command.envs(ENVIRONMENT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        let protocol = match self.transport {
-            GitTransport::Http => "https:http",
-            GitTransport::Ssh => "ssh",
-            GitTransport::Git => "git",
-            GitTransport::File => "file",
-        };
         command
             .envs(self.repository.as_ref().map(|path| ("GIT_DIR", path)))
             .env("HOME", &self.home)
@@ -258,7 +302,9 @@ impl Git {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ASKPASS", "false")
             .env("SSH_ASKPASS", "false")
-            .env("GIT_ALLOW_PROTOCOL", protocol)
+            .env("GIT_ALLOW_PROTOCOL", self.protocols)
+            // What a partial clone lacks is not fetched: by whom, its own settings would say.
+            .env("GIT_NO_LAZY_FETCH", "1")
             // Messages are read for what they say.
             .env("LC_ALL", "C.UTF-8");
         command.envs(session.variables.iter().map(|(name, value)| (name, value)));
@@ -271,6 +317,47 @@ impl Git {
         }
         command.args(SETTINGS.iter().flat_map(|setting| ["-c", setting])).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        // With whatever it starts, so that all of it can be ended.
+        command.process_group(0);
         command
     }
+}
+
+/// The processes of a command, by the id of their group. Those that are left are killed with this: ssh goes
+/// on when git is gone, as long as the server keeps it talking.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = self.0 {
+            let _ = std::process::Command::new("kill")
+                .args(["-KILL", "--", &format!("-{id}")])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+}
+
+/// Reads a pipe to its end, or a byte more than `limit`.
+async fn bounded(pipe: Option<impl AsyncRead + Unpin>, limit: usize) -> std::io::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    if let Some(pipe) = pipe {
+        let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        pipe.take(most).read_to_end(&mut read).await?;
+    }
+    Ok(read)
+}
+
+/// Names a command, which stands behind its settings.
+fn named<'a>(arguments: &[&'a str]) -> &'a str {
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "-c" | "-C" => drop(words.next()),
+            word => return word,
+        }
+    }
+    ""
 }

@@ -1,7 +1,7 @@
 //! Writes the files of a commit into a folder, as they are in the commit: no filter and no setting of a
 //! repository changes a byte.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -15,6 +15,9 @@ const MAX_FILES: usize = 100_000;
 const MAX_BYTES: u64 = 2 << 30;
 /// How many bytes of content are held at once, a larger file apart.
 const BATCH: u64 = 32 << 20;
+
+/// More than stands before and behind each content, in bytes.
+const HEAD: u64 = 128;
 
 /// One file of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +68,17 @@ impl Entry {
                 ))
                 .hint("`git.path` names the folder of the repository that holds the tree"));
             }
+        }
+        let paths: BTreeSet<&Path> = entries.iter().map(|entry| entry.path.as_path()).collect();
+        // No tree that git makes holds one; in one that somebody made, a file would go through a link.
+        let below =
+            entries.iter().find(|one| one.path.ancestors().skip(1).any(|folder| paths.contains(folder)));
+        if let Some(below) = below {
+            let shown = below.path.display().to_string();
+            return Err(GitFault::new(format!(
+                "git lists a strange file: {} is inside of another",
+                inert(&shown)
+            )));
         }
         Ok(entries)
     }
@@ -125,7 +139,9 @@ fn batches(entries: Vec<&Entry>) -> Vec<Vec<&Entry>> {
 /// Reads what files hold, by its id.
 async fn read_contents(git: &Git, entries: &[&Entry]) -> Result<BTreeMap<String, Vec<u8>>, GitFault> {
     let input: String = entries.iter().map(|entry| format!("{}\n", entry.content)).collect();
-    let printed = git.feed(&["cat-file", "--batch"], &Session::default(), input.into_bytes()).await?;
+    let sizes: u64 = entries.iter().map(|entry| entry.size.saturating_add(HEAD)).sum();
+    let limit = usize::try_from(sizes).unwrap_or(usize::MAX);
+    let printed = git.feed(&["cat-file", "--batch"], &Session::default(), input.into_bytes(), limit).await?;
     let mut contents = BTreeMap::new();
     let mut rest = printed.as_slice();
     for entry in entries {
@@ -189,6 +205,13 @@ mod tests {
             let fault = Entry::read_all(listed.as_bytes()).expect_err(path);
             assert!(fault.what.contains("strange file"), "{path}: {fault}");
         }
+    }
+
+    #[test]
+    fn nothing_lies_inside_of_a_file_or_a_link() {
+        let listed = line("120000", "blob", "4", "a") + &line("120000", "blob", "4", "a/b");
+        let fault = Entry::read_all(listed.as_bytes()).expect_err("a link with something in it");
+        assert!(fault.what.contains("inside of another"), "{fault}");
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::adapters::git_command::{Found, Git, GitFault};
 use crate::adapters::git_files::{Entry, write_files};
-use crate::config::operator::GitTransport;
 use crate::model::text::inert;
 
 /// The folder as it was. Gone with this.
@@ -41,10 +40,11 @@ impl Revision {
             .mode(0o700)
             .create(&home)
             .map_err(|error| GitFault::new(format!("cannot write {}: {error}", home.display())))?;
-        let Found { directory, prefix } = Git::find(folder, &home)
-            .await
-            .map_err(|fault| GitFault::new(format!("{shown} is in no git repository: {}", fault.what)))?;
-        let git = Git::new(directory, home, GitTransport::File);
+        let Found { directory, prefix } = Git::find(folder, &home).await.map_err(|fault| GitFault {
+            what: format!("{shown} is in no git repository: {}", fault.what),
+            ..fault
+        })?;
+        let git = Git::offline(directory, home);
         let named = format!("{reference}^{{commit}}");
         let commit =
             git.text(&["rev-parse", "--verify", "--end-of-options", &named]).await.map_err(|_| {
@@ -59,7 +59,8 @@ impl Revision {
         let listed = git.run(&["ls-tree", "-r", "-z", "-l", "--full-tree", &tree]).await;
         let listed =
             listed.map_err(|_| GitFault::new(format!("`{}` has no folder {shown}", inert(reference))))?;
-        write_files(&git, &Entry::read_all(&listed)?, &revision.root).await?;
+        let written = write_files(&git, &Entry::read_all(&listed)?, &revision.root).await;
+        written.map_err(|fault| fault.or_hint("a partial clone lacks contents: fetch without a filter"))?;
         revision.commit = commit;
         Ok(revision)
     }

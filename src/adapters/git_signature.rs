@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::adapters::git_command::{Git, GitFault, Session};
+use crate::adapters::git_command::{Git, GitFault, PrivateFile, Session};
 use crate::adapters::http::quoted;
 use crate::config::operator::GitVerify;
 use crate::model::text::inert;
@@ -29,6 +30,11 @@ impl Signers {
     /// # Errors
     /// One that is not signed, not soundly, not any more, or by somebody else.
     pub async fn verify(&self, git: &Git, commit: &str) -> Result<(), GitFault> {
+        let (_, signature) = split(&git.run(&["cat-file", "commit", commit]).await?);
+        if let Some(why) = self.objection(&signature) {
+            let id = commit.get(..12).unwrap_or(commit);
+            return Err(GitFault::new(format!("commit {id} is signed by nobody who may: {why}")).hint(TO_TRY));
+        }
         let session = self.session(git.home()).await?;
         // G: good, and by a key that is known to belong to somebody (git-log(1)).
         let format = "--format=%G?%n%GS%n%GF%n%GG";
@@ -42,7 +48,7 @@ impl Signers {
         };
         let id = commit.get(..12).unwrap_or(commit);
         let what = match verdict {
-            Some("G") => return Ok(()),
+            Some("G") => return self.verify_now(git, commit, signer.unwrap_or_default()).await,
             Some("N") | None => format!("commit {id} is not signed"),
             Some("U" | "E") => format!("commit {id} is signed by nobody who may: {}", whom()),
             Some("B") => format!("the signature of commit {id} is not that of its content"),
@@ -52,8 +58,50 @@ impl Signers {
         };
         let said = quoted(lines.next().unwrap_or_default(), &[]);
         let what = if said.is_empty() { what } else { format!("{what} ({said})") };
-        Err(GitFault::new(what)
-            .hint("`git.verify` names whose commits are taken: sign it, or add its signer there"))
+        Err(GitFault::new(what).hint(TO_TRY))
+    }
+
+    /// Says why a signature cannot count, whoever it is of: nobody was named who may sign like that.
+    fn objection(&self, signature: &[u8]) -> Option<&'static str> {
+        let GitVerify { allowed_signers, open_pgp_keys } = &self.files;
+        match signature {
+            b"" => None,
+            _ if signature.starts_with(SSH) => {
+                allowed_signers.is_none().then_some("it is signed by an ssh key")
+            }
+            _ if signature.starts_with(OPEN_PGP) => {
+                open_pgp_keys.is_none().then_some("it is signed by OpenPGP")
+            }
+            _ => Some("it is signed in a way that nobody may sign in"),
+        }
+    }
+
+    /// Judges an ssh signature by today's date as well. git judges by the commit's own date, which whoever
+    /// signs writes as they like: somebody whose time is over could sign on.
+    async fn verify_now(&self, git: &Git, commit: &str, signer: &str) -> Result<(), GitFault> {
+        let object = git.run(&["cat-file", "commit", commit]).await?;
+        let (payload, signature) = split(&object);
+        if !signature.starts_with(SSH) {
+            return Ok(());
+        }
+        let Some(signers) = &self.files.allowed_signers else {
+            return Err(GitFault::new("an ssh signature counts, and nobody may sign by ssh"));
+        };
+        let signers = readable(signers)?;
+        let path = git.home().join("signature");
+        let failed =
+            |error: std::io::Error| GitFault::new(format!("cannot write {}: {error}", path.display()));
+        fs::write(&path, &signature).map_err(failed)?;
+        let file = PrivateFile(path.clone());
+        let shown = path.display().to_string();
+        let arguments = ["-Y", "verify", "-f", &signers, "-I", signer, "-n", "git", "-s", &shown];
+        let verified = run("ssh-keygen", "openssh-client", &[], &arguments, &payload).await;
+        drop(file);
+        verified.map(drop).map_err(|fault| {
+            let id = commit.get(..12).unwrap_or(commit);
+            let what = format!("commit {id} is signed by nobody who may today: {}", fault.what);
+            GitFault { what, ..fault }.or_hint(TO_TRY)
+        })
     }
 
     /// Prepares what git needs to know.
@@ -64,6 +112,13 @@ impl Signers {
             None => "/dev/null".to_owned(),
         };
         session.settings.push(("gpg.ssh.allowedSignersFile", signers));
+        // A kind of signature that nobody configured is judged by nobody.
+        if self.files.allowed_signers.is_none() {
+            session.settings.push(("gpg.ssh.program", "/bin/false".to_owned()));
+        }
+        if self.files.open_pgp_keys.is_none() {
+            session.settings.push(("gpg.openpgp.program", "/bin/false".to_owned()));
+        }
         session.settings.push(("gpg.minTrustLevel", "fully".to_owned()));
         let ring = home.join("gnupg");
         self.fill(&ring).await?;
@@ -98,6 +153,16 @@ impl Signers {
     }
 }
 
+/// How an ssh signature begins.
+const SSH: &[u8] = b"-----BEGIN SSH SIGNATURE-----";
+/// How an OpenPGP signature begins (RFC 9580, section 6.2).
+const OPEN_PGP: &[u8] = b"-----BEGIN PGP SIGNATURE-----";
+
+/// What to try where a signature does not count.
+const TO_TRY: &str = "`git.verify` names whose commits are taken: sign it, or add its signer there";
+/// How long a program may look at a signature or at keys.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// How far gpg trusts somebody's own key.
 const ULTIMATE: u8 = 6;
 
@@ -118,10 +183,23 @@ fn primary_fingerprints(listed: &str) -> impl Iterator<Item = &str> {
 
 /// Runs gpg over a key ring; returns what it prints.
 async fn gpg(ring: &Path, arguments: &[&str], input: &str) -> Result<String, GitFault> {
-    let mut child = Command::new("gpg")
-        .env("GNUPGHOME", ring)
+    let ring = ring.display().to_string();
+    let fixed = ["--batch", "--quiet", "--no-tty"];
+    let arguments: Vec<&str> = fixed.into_iter().chain(arguments.iter().copied()).collect();
+    run("gpg", "gnupg", &[("GNUPGHOME", &ring)], &arguments, input.as_bytes()).await
+}
+
+/// Runs a program of somebody else's package; returns what it prints.
+async fn run(
+    program: &str,
+    package: &str,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+    input: &[u8],
+) -> Result<String, GitFault> {
+    let mut child = Command::new(program)
+        .envs(variables.iter().copied())
         .env("LC_ALL", "C.UTF-8")
-        .args(["--batch", "--quiet", "--no-tty"])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -129,19 +207,43 @@ async fn gpg(ring: &Path, arguments: &[&str], input: &str) -> Result<String, Git
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| {
-            GitFault::new(format!("gpg cannot be started: {error}"))
-                .hint("install GnuPG where Intake runs (Debian: the package gnupg)")
+            GitFault::new(format!("{program} cannot be started: {error}"))
+                .hint(format!("install it where Intake runs (Debian: the package {package})"))
         })?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A few lines, which fit into the pipe; whoever does not read them says why.
-        let _ = stdin.write_all(input.as_bytes()).await;
-    }
-    let output =
-        child.wait_with_output().await.map_err(|error| GitFault::new(format!("gpg failed: {error}")))?;
+    let stdin = child.stdin.take();
+    let fed = async move {
+        if let Some(mut stdin) = stdin {
+            // Whoever does not read it says why.
+            let _ = stdin.write_all(input).await;
+        }
+    };
+    let ran = async { tokio::join!(fed, child.wait_with_output()).1 };
+    let output = tokio::time::timeout(LONGEST, ran)
+        .await
+        .map_err(|_| GitFault::new(format!("{program} did not end within {} s", LONGEST.as_secs())))?
+        .map_err(|error| GitFault::new(format!("{program} failed: {error}")))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(GitFault::new(quoted(&String::from_utf8_lossy(&output.stderr), &[])))
+    // ssh-keygen complains on stdout.
+    let said = [output.stderr, output.stdout].concat();
+    Err(GitFault::new(quoted(&String::from_utf8_lossy(&said), &[])))
+}
+
+/// Splits a commit into what was signed and the signature, which stands in its head (gitformat-signature(5)).
+fn split(object: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (mut payload, mut signature) = (Vec::new(), Vec::new());
+    let (mut in_head, mut in_signature) = (true, false);
+    for line in object.split_inclusive(|byte| *byte == b'\n') {
+        in_signature = in_head && (line.starts_with(b"gpgsig ") || in_signature && line.starts_with(b" "));
+        match line {
+            _ if !in_signature => payload.extend_from_slice(line),
+            _ if line.starts_with(b" ") => signature.extend_from_slice(&line[1..]),
+            _ => signature.extend_from_slice(&line[b"gpgsig ".len()..]),
+        }
+        in_head &= line != b"\n";
+    }
+    (payload, signature)
 }
 
 /// Returns the absolute path of a file that can be read.
@@ -156,6 +258,16 @@ fn readable(path: &Path) -> Result<String, GitFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_commit_is_split_into_what_was_signed_and_the_signature() {
+        let object =
+            b"tree 1\nauthor a\ngpgsig -----BEGIN SSH SIGNATURE-----\n abc\n -----END SSH SIGNATURE-----\n\
+            committer b\n\nmessage\ngpgsig none\n kept\n";
+        let (payload, signature) = split(object);
+        assert_eq!(signature, b"-----BEGIN SSH SIGNATURE-----\nabc\n-----END SSH SIGNATURE-----\n");
+        assert_eq!(payload, b"tree 1\nauthor a\ncommitter b\n\nmessage\ngpgsig none\n kept\n");
+    }
 
     #[test]
     fn the_fingerprints_of_keys_are_found_and_those_of_subkeys_are_not() {

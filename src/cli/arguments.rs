@@ -186,7 +186,7 @@ pub struct RunArguments {
     /// The folder of policy files; by default the one in git that the operator's file names, else this one
     #[arg(value_name = "TREE")]
     pub tree: Option<PathBuf>,
-    /// Takes this commit although the branch was rewritten before it
+    /// Takes this commit, once, although the branch was rewritten before it
     #[arg(long, value_name = "COMMIT", value_parser = commit)]
     pub accept_rewrite: Option<String>,
     /// Does one round over all customers and exits
@@ -368,13 +368,13 @@ pub enum Colour {
     Never,
 }
 
-/// Reads the id of a commit, or its beginning.
+/// Reads the whole id of a commit: to make another one that begins alike is easy.
 fn commit(text: &str) -> Result<String, String> {
     let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_hex && (7..=64).contains(&text.len()) {
+    if is_hex && matches!(text.len(), 40 | 64) {
         return Ok(text.to_ascii_lowercase());
     }
-    Err("write the id of the commit, or at least 7 digits of it".to_owned())
+    Err("write the whole id of the commit".to_owned())
 }
 
 #[cfg(test)]

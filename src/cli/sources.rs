@@ -50,8 +50,8 @@ impl AdapterSources {
         Self { operator, secrets, root, patience, graph: SharedGraph::new(HttpClient::new()) }
     }
 
-    fn file(&self, path: &Path) -> Result<PathBuf, Fault> {
-        resolve(&self.root, path).map_err(|fault| {
+    fn file(&self, customer: &Customer, path: &Path) -> Result<PathBuf, Fault> {
+        resolve(customer.files.as_deref().unwrap_or(&self.root), path).map_err(|fault| {
             Fault::new(FaultKind::Refused, Failure::of("its file cannot be used", &fault).what)
         })
     }
@@ -60,8 +60,14 @@ impl AdapterSources {
         secret(&self.secrets, owner, from)
     }
 
-    fn ldif(&self, source: &DirectorySource, path: &Path) -> Result<LdifDirectory, Fault> {
-        Ok(LdifDirectory::new(source.name.clone(), self.file(path)?, path.display().to_string()))
+    fn ldif(
+        &self,
+        customer: &Customer,
+        source: &DirectorySource,
+        path: &Path,
+    ) -> Result<LdifDirectory, Fault> {
+        let file = self.file(customer, path)?;
+        Ok(LdifDirectory::new(source.name.clone(), file, path.display().to_string()))
     }
 
     fn ldap(
@@ -75,7 +81,7 @@ impl AdapterSources {
             Some(Bind::Password { password_from, .. }) => Some(self.secret(owner, password_from)?),
             Some(Bind::Kerberos(_)) | None => None,
         };
-        let ca_file = location.ca_file.as_deref().map(|path| self.file(path)).transpose()?;
+        let ca_file = location.ca_file.as_deref().map(|path| self.file(customer, path)).transpose()?;
         let location = LdapLocation { ca_file, ..location.clone() };
         Ok(LdapDirectory::new(source.name.clone(), location, password, self.patience))
     }
@@ -85,7 +91,7 @@ impl AdapterSources {
             match &location.application {
                 GraphApplication::Connection(name) => match self.operator.connections.get(name) {
                     Some(Connection::Graph(connection)) => {
-                        let credential = self.credential(Owner::Operator, &connection.credential)?;
+                        let credential = self.credential(None, &connection.credential)?;
                         (connection.client_id, &connection.endpoints, credential)
                     }
                     None => {
@@ -94,7 +100,7 @@ impl AdapterSources {
                     }
                 },
                 GraphApplication::Own { client_id, endpoints, credential } => {
-                    (*client_id, endpoints, self.credential(Owner::Customer(&customer.name), credential)?)
+                    (*client_id, endpoints, self.credential(Some(customer), credential)?)
                 }
             };
         Ok(GraphTenant::new(
@@ -107,15 +113,21 @@ impl AdapterSources {
         ))
     }
 
-    fn credential(&self, owner: Owner<'_>, credential: &GraphCredential) -> Result<Credential, Fault> {
+    /// Reads a credential of a customer's, or of the operator's.
+    fn credential(
+        &self,
+        customer: Option<&Customer>,
+        credential: &GraphCredential,
+    ) -> Result<Credential, Fault> {
+        let owner = customer.map_or(Owner::Operator, |customer| Owner::Customer(&customer.name));
         Ok(match credential {
             GraphCredential::Secret(from) => Credential::Secret(self.secret(owner, from)?),
             GraphCredential::Certificate { certificate_file, private_key_from } => {
                 let key = self.secret(owner, private_key_from)?;
                 let name = shown(certificate_file);
-                let file = match owner {
-                    Owner::Operator => certificate_file.clone(),
-                    Owner::Customer(_) => self.file(certificate_file)?,
+                let file = match customer {
+                    None => certificate_file.clone(),
+                    Some(customer) => self.file(customer, certificate_file)?,
                 };
                 let certificate = Certificate::read(&file, &name, &key, Timestamp::now())?;
                 Credential::Certificate(Arc::new(certificate))
@@ -153,7 +165,7 @@ fn secret(secrets: &Secrets, owner: Owner<'_>, from: &SecretRef) -> Result<Secre
 impl Sources for AdapterSources {
     fn directory(&self, customer: &Customer, source: &DirectorySource) -> Box<dyn DirectoryPort> {
         match &source.location {
-            DirectoryLocation::Ldif(path) => match self.ldif(source, path) {
+            DirectoryLocation::Ldif(path) => match self.ldif(customer, source, path) {
                 Ok(directory) => Box::new(directory),
                 Err(fault) => Box::new(Unopened(fault)),
             },
@@ -166,7 +178,7 @@ impl Sources for AdapterSources {
 
     fn tenant(&self, customer: &Customer, source: &TenantSource) -> Box<dyn TenantPort> {
         match source {
-            TenantSource::Snapshot(path) => match self.file(path) {
+            TenantSource::Snapshot(path) => match self.file(customer, path) {
                 Ok(file) => Box::new(SnapshotTenant::new(file, path.display().to_string())),
                 Err(fault) => Box::new(Unopened(fault)),
             },

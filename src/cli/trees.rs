@@ -90,14 +90,17 @@ impl GitTree {
     async fn restore(&self) -> Result<Option<InForce>, Fault> {
         let Some((checkout, doubt)) = self.copy.restore().await? else { return Ok(None) };
         let reading = self.check(&checkout).await?;
-        let doubt = doubt.map(|fault| Fault { what: format!("{}; it stays", fault.what), ..fault.into() });
-        Ok(Some(InForce { reading, doubt }))
+        Ok(Some(InForce { reading, doubt: doubt.map(Fault::from) }))
     }
 
     /// Takes the branch's newest commit, if that may come into force.
     async fn follow(&self, in_force: &mut Option<InForce>) -> Result<(), Fault> {
         match self.copy.fetch().await? {
-            Fetched::Same => {}
+            Fetched::Same(doubt) => {
+                if let Some(known) = in_force {
+                    known.doubt = doubt.map(Fault::from);
+                }
+            }
             Fetched::New(checkout) => {
                 let reading = self.check(&checkout).await?;
                 self.copy.accept(&checkout).await?;
@@ -125,6 +128,8 @@ impl GitTree {
         };
         mark(&mut reading.problems);
         for customer in reading.fleet.customers.values_mut() {
+            // Its people are those of this commit, whatever comes into force while they are being read.
+            customer.files = Some(checkout.root.clone());
             mark(&mut customer.invalid);
             for imports in customer.imports.values_mut() {
                 if let Imports::Invalid(problems) = imports {
@@ -145,13 +150,25 @@ impl GitTree {
 impl Tree for GitTree {
     async fn read(&self) -> Result<TreeReading, Fault> {
         let mut in_force = self.in_force.lock().await;
+        // What cannot be restored, perhaps by another `git.path` than it was taken by, may be followed by
+        // something that can.
+        let mut lost = None;
         if in_force.is_none() {
-            *in_force = self.restore().await?;
+            match self.restore().await {
+                Ok(restored) => *in_force = restored,
+                Err(fault) => lost = Some(fault),
+            }
         }
         let followed = self.follow(&mut in_force).await;
         match (&*in_force, followed) {
             (Some(known), Ok(())) => Ok(TreeReading { behind: known.doubt.clone(), ..known.reading.clone() }),
             (Some(known), Err(fault)) => Ok(TreeReading { behind: Some(fault), ..known.reading.clone() }),
+            (None, followed) if lost.is_some() => {
+                let why = followed.err().map(|fault| format!("; {}", fault.with_hint())).unwrap_or_default();
+                let lost = lost.unwrap_or_else(|| Fault::new(FaultKind::Refused, ""));
+                let what = format!("what was in force cannot be used: {}{why}", lost.what);
+                Err(Fault { what, ..lost })
+            }
             (None, Err(fault)) => Err(fault),
             (None, Ok(())) => Err(Fault::new(FaultKind::Transient, "git has nothing that could be in force")),
         }

@@ -389,12 +389,20 @@ fn build_git(spec: &GitSpec, folder: &Path, ledger: &mut Ledger) -> GitSource {
         }
         GitVerify { allowed_signers: ssh, open_pgp_keys: open_pgp }
     });
+    let interval = match &spec.interval {
+        None => Seconds(60),
+        Some(interval) if (1..=86_400).contains(&interval.value.0.0) => interval.value.0,
+        Some(interval) => {
+            ledger.report(interval.at, "out of range").help("write a duration from 1s to 1d");
+            Seconds(60)
+        }
+    };
     GitSource {
         url,
         transport,
         branch: spec.branch.as_ref().map_or_else(|| "main".to_owned(), |branch| branch.0.clone()),
         path: spec.path.as_ref().map_or_else(String::new, |path| path.0.clone()),
-        interval: spec.interval.map_or(Seconds(60), |interval| interval.0),
+        interval,
         folder: match &spec.folder {
             Some(path) => folder.join(&path.0),
             None => PathBuf::from("intake-git"),

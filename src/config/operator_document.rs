@@ -61,7 +61,7 @@ record! {
     "path" => path: Option<GitPath>,
     /// How often it is looked for new commits.
     #[schemars(extend("default" = "1m"))]
-    "interval" => interval: Option<Duration>,
+    "interval" => interval: Option<Placed<Duration>>,
     /// Where the copy is kept; nobody else may write there.
     #[schemars(extend("default" = "intake-git"))]
     "folder" => folder: Option<FilePath>,

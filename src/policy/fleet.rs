@@ -56,6 +56,9 @@ pub struct Customer {
     pub options: BTreeMap<AccountType, Options>,
     /// Problems of its own document: nothing of the customer can be relied upon.
     pub invalid: Vec<String>,
+    /// Where the files are that the document names, if not in the folder that everybody's are in: in a tree
+    /// of commits each has a folder of its own.
+    pub files: Option<PathBuf>,
 }
 
 impl Customer {
@@ -76,6 +79,7 @@ impl Customer {
             imports: BTreeMap::new(),
             options: BTreeMap::new(),
             invalid: Vec::new(),
+            files: None,
         }
     }
 }

@@ -80,13 +80,7 @@ struct Once<P> {
 #[async_trait]
 impl DirectoryPort for Once<Box<dyn DirectoryPort>> {
     async fn read(&self, progress: &dyn Progress) -> Reading<Directory> {
-        let known = lock(&self.kept.directories).get(&self.key).cloned();
-        if let Some(known) = known {
-            return known;
-        }
-        let reading = self.port.read(progress).await;
-        lock(&self.kept.directories).insert(self.key.clone(), reading.clone());
-        reading
+        once(&self.kept.directories, &self.key, self.port.read(progress)).await
     }
 
     async fn confirm(&self, people: &[Guid], progress: &dyn Progress) -> Reading<Option<PeopleNow>> {
@@ -97,13 +91,7 @@ impl DirectoryPort for Once<Box<dyn DirectoryPort>> {
 #[async_trait]
 impl TenantPort for Once<Box<dyn TenantPort>> {
     async fn read(&self, progress: &dyn Progress) -> Reading<Tenant> {
-        let known = lock(&self.kept.tenants).get(&self.key).cloned();
-        if let Some(known) = known {
-            return known;
-        }
-        let reading = self.port.read(progress).await;
-        lock(&self.kept.tenants).insert(self.key.clone(), reading.clone());
-        reading
+        once(&self.kept.tenants, &self.key, self.port.read(progress)).await
     }
 
     async fn read_on(
@@ -112,13 +100,7 @@ impl TenantPort for Once<Box<dyn TenantPort>> {
         now: Timestamp,
         progress: &dyn Progress,
     ) -> Reading<Tenant> {
-        let known = lock(&self.kept.tenants).get(&self.key).cloned();
-        if let Some(known) = known {
-            return known;
-        }
-        let reading = self.port.read_on(kept, now, progress).await;
-        lock(&self.kept.tenants).insert(self.key.clone(), reading.clone());
-        reading
+        once(&self.kept.tenants, &self.key, self.port.read_on(kept, now, progress)).await
     }
 
     async fn confirm(&self, users: &[Guid], progress: &dyn Progress) -> Reading<Option<Tenant>> {
@@ -132,6 +114,20 @@ impl TenantPort for Once<Box<dyn TenantPort>> {
     ) -> Reading<Option<Vec<TenantGroup>>> {
         self.port.groups(wanted, progress).await
     }
+}
+
+/// Returns the reading that was kept, or asks for one and keeps it.
+async fn once<T: Clone>(
+    kept: &Mutex<HashMap<String, Reading<T>>>,
+    key: &str,
+    ask: impl Future<Output = Reading<T>> + Send,
+) -> Reading<T> {
+    if let Some(known) = lock(kept).get(key) {
+        return known.clone();
+    }
+    let reading = ask.await;
+    lock(kept).insert(key.to_owned(), reading.clone());
+    reading
 }
 
 /// No customer's name holds this character.

@@ -25,8 +25,10 @@ use crate::web::body;
 
 /// The largest candidate, in bytes of JSON.
 const LARGEST: usize = 64 << 20;
-/// How many candidates are read and planned at once: each may take a core and much memory.
+/// How many candidates are planned at once: each may take a core and much memory.
 const AT_ONCE: usize = 2;
+/// How many are taken in at once. More than are planned, so that whoever sends slowly keeps nobody out.
+const ARRIVING: usize = 8;
 /// When to come back where there are that many.
 const COME_BACK: Duration = Duration::from_secs(5);
 /// More files than these no tree holds, nor names any request.
@@ -36,13 +38,15 @@ const MOST: usize = 100_000;
 #[derive(Clone)]
 pub struct Plans {
     planner: Arc<dyn CandidatePlanner>,
+    arriving: Arc<Semaphore>,
     places: Arc<Semaphore>,
 }
 
 impl Plans {
     /// Makes it of what plans them.
     pub fn new(planner: Arc<dyn CandidatePlanner>) -> Self {
-        Self { planner, places: Arc::new(Semaphore::new(AT_ONCE)) }
+        let of = |places| Arc::new(Semaphore::new(places));
+        Self { planner, arriving: of(ARRIVING), places: of(AT_ONCE) }
     }
 }
 
@@ -85,11 +89,14 @@ pub async fn plan(State(plans): State<Plans>, headers: HeaderMap, body: Body) ->
 }
 
 async fn answer(plans: Plans, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
-    let Ok(_place) = plans.places.try_acquire() else {
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "other candidates are being planned")
-            .retry_after(COME_BACK));
+    let busy = |_| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "other candidates are being planned")
+            .retry_after(COME_BACK)
     };
+    let arriving = plans.arriving.try_acquire().map_err(busy)?;
     let content = body::read(headers, body, LARGEST).await?;
+    let _place = plans.places.try_acquire().map_err(busy)?;
+    drop(arriving);
     let candidate = aside(move || read(&content)).await??;
     let forecast = plans.planner.forecast(candidate).await.map_err(refuse)?;
     aside(move || {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::git::Followed;
 use crate::support::intake::{persons, until};
-use crate::support::process::run;
+use crate::support::process::{run, run_with_input};
 
 #[test]
 fn files_arrive_as_they_are_and_links_lead_nowhere_else() {
@@ -77,9 +77,16 @@ fn a_copy_that_was_left_in_the_middle_is_used_again() {
     followed.once(0);
     let copy = followed.installation.folder().join("intake-git");
     // What git leaves when it is killed, and half a checkout, and a machine that lost power.
-    for lock in ["shallow.lock", "refs/intake/fetched.lock", "refs/intake/in-force.lock", "packed-refs.lock"]
-    {
-        fs::write(copy.join("repository").join(lock), "").expect("written");
+    let remains = [
+        "shallow.lock",
+        "refs/intake/fetched.lock",
+        "refs/intake/in-force.lock",
+        "packed-refs.lock",
+        "objects/maintenance.lock",
+        "objects/pack/tmp_pack_x1",
+    ];
+    for left in remains {
+        fs::write(copy.join("repository").join(left), "").expect("written");
     }
     fs::create_dir(copy.join("trees/half.new")).expect("a folder");
     fs::write(copy.join("trees").join(&first).join("contoso.yaml"), "").expect("written");
@@ -87,6 +94,7 @@ fn a_copy_that_was_left_in_the_middle_is_used_again() {
     let second = followed.repository.publish();
     followed.once(0);
     assert_eq!(followed.active(), persons(&[1, 2]));
+    assert!(!remains.iter().any(|left| copy.join("repository").join(left).exists()), "it is tidied up");
     let trees: Vec<_> = fs::read_dir(copy.join("trees"))
         .expect("a folder")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
@@ -102,8 +110,50 @@ fn a_copy_that_was_left_in_the_middle_is_used_again() {
     // A copy that is damaged is no tree at all, and nobody goes by it.
     fs::remove_dir_all(copy.join("repository/objects")).expect("removed");
     let run = followed.once(1);
-    assert!(run.stderr.contains("git"), "{run:?}");
+    assert!(run.stderr.contains("what was in force cannot be used"), "{run:?}");
     assert_eq!(followed.active(), persons(&[1, 2]));
+}
+
+#[test]
+fn a_record_that_was_lost_lets_no_other_history_in() {
+    let followed = Followed::new(&[1]);
+    followed.on_disk("");
+    followed.repository.publish();
+    followed.once(0);
+    // As a file system leaves it that lost power.
+    let record = followed.installation.folder().join("intake-git/repository/refs/intake/in-force");
+    fs::write(record, "").expect("written");
+    let run = followed.once(1);
+    assert!(run.stderr.contains("the record of the commit in force is damaged"), "{run:?}");
+    assert_eq!(followed.active(), persons(&[1]));
+}
+
+#[test]
+fn a_tree_of_a_billion_files_is_refused_before_it_fills_the_memory() {
+    let followed = Followed::new(&[1]);
+    followed.on_disk("");
+    let good = followed.repository.publish();
+    followed.once(0);
+    // Each folder holds the one before it ten times, under a long name: nine objects, a billion files.
+    let git = |arguments: &[&str]| run(followed.repository.git().args(arguments)).trim().to_owned();
+    let mut object = git(&["hash-object", "-w", "customers/contoso.yaml"]);
+    let long = "x".repeat(200);
+    for level in 0..9 {
+        let (mode, kind) = if level == 0 { ("100644", "blob") } else { ("040000", "tree") };
+        let lines: String = (0..10).map(|one| format!("{mode} {kind} {object}\t{one}{long}\n")).collect();
+        let made = run_with_input(followed.repository.git().arg("mktree"), &lines);
+        object = made.trim().to_owned();
+    }
+    let top = run_with_input(
+        followed.repository.git().arg("mktree"),
+        &format!("040000 tree {object}\tcustomers\n"),
+    );
+    let commit = git(&["commit-tree", "-m", "bomb", "-p", &good, top.trim()]);
+    git(&["push", "-q", "origin", &format!("{commit}:main")]);
+    let run = followed.once(1);
+    assert!(run.stderr.contains("printed more than 64 MiB"), "{run:?}");
+    assert_eq!(followed.tree()["revision"], good.as_str());
+    assert_eq!(followed.active(), persons(&[1]));
 }
 
 #[test]

@@ -36,14 +36,17 @@ fn takes_only(followed: &Followed, allowed: &Signed, refused: &[(&Signed, &str)]
 fn commits_are_taken_from_allowed_signers_by_ssh() {
     let followed = Followed::new(&[1]);
     let folder = followed.installation.folder().to_owned();
-    for name in ["ada", "eve", "old"] {
+    for name in ["ada", "eve", "old", "gone"] {
         ssh_key(&folder.join(name));
     }
     let public = |name: &str| fs::read_to_string(folder.join(format!("{name}.pub"))).expect("a key");
+    // `gone` could still sign on the day that every commit here says it is of, and cannot today.
     let signers = format!(
-        "ada@msp.test namespaces=\"git\" {}old@msp.test valid-before=\"20200101\" {}",
+        "ada@msp.test namespaces=\"git\" {}old@msp.test valid-before=\"20200101\" {}\
+         gone@msp.test valid-before=\"20261121\" {}",
         public("ada"),
-        public("old")
+        public("old"),
+        public("gone")
     );
     fs::write(folder.join("signers"), signers).expect("written");
     followed.on_disk("verify: {allowedSigners: signers}\n");
@@ -55,6 +58,7 @@ fn commits_are_taken_from_allowed_signers_by_ssh() {
             (&Signed::Not, "is not signed"),
             (&key("eve"), "is signed by nobody who may"),
             (&key("old"), "is signed by nobody who may"),
+            (&key("gone"), "is signed by nobody who may today"),
         ],
     );
 }

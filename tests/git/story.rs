@@ -115,7 +115,7 @@ git:
     assert_eq!(followed.query_accounts("contoso", "removed"), persons(&[6]));
     until("somebody was told", || changes(&receiver).len() == 2);
     assert!(changes(&receiver)[1].contains("person6@contoso.test"), "{:?}", changes(&receiver));
-    assert_eq!(revisions(&followed, "person6", "account.removed"), [merged.clone()]);
+    assert_eq!(revisions(&followed, "person6", "account.removed"), [merged]);
 
     // Reverted: the register is as it was.
     fs::write(&document, text).expect("written");

@@ -74,6 +74,7 @@ impl Repository {
             .env("GIT_AUTHOR_NAME", "Ada")
             .env("GIT_AUTHOR_EMAIL", "ada@msp.test")
             .env("GIT_AUTHOR_DATE", "2026-11-20T10:30:00+01:00")
+            .env("GIT_COMMITTER_DATE", "2026-11-20T10:30:00+01:00")
             .env("GIT_COMMITTER_NAME", "Ada")
             .env("GIT_COMMITTER_EMAIL", "ada@msp.test");
         git

@@ -1,7 +1,7 @@
 //! `POST plans`: what a candidate would do, told from what was read before.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{OPERATOR, VIEWER, candidate, started, with_tokens, without_tokens};
 use crate::support::asking::{Answer, Served};
 use crate::support::graph::{GraphFake, SECRET, e3};
-use crate::support::intake::{Installation, snapshot_source, until};
+use crate::support::intake::{Installation, PATIENCE, snapshot_source, until};
 
 /// Sends a candidate.
 fn plan(served: &Served, candidate: &Value) -> Answer {
@@ -317,19 +317,24 @@ fn groups_of_a_tenant_answer_for_whom_they_were_read_for() {
 fn whoever_comes_while_others_are_planned_is_told_to_come_back() {
     let here = without_tokens();
     let served = started(&here, &[("a", &[1])]);
-    // Two that begin to send, and go on forever.
+    // As many as are taken in at once, who begin to send and go on for ever.
     let begin = || {
         let mut stream = TcpStream::connect(served.address).expect("a connection");
         let head = format!(
-            "POST /api/v1/plans HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n",
+            "POST /api/v1/plans HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\
+             Expect: 100-continue\r\n\r\n",
             served.address
         );
         stream.write_all(head.as_bytes()).expect("sent");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        // Who is told to go on has a place.
+        let mut told = [0_u8; 25];
+        stream.read_exact(&mut told).expect("an answer");
+        assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
         stream
     };
-    let slow = [begin(), begin()];
+    let slow: Vec<TcpStream> = (0..8).map(|_| begin()).collect();
     let asked = || served.post("/api/v1/plans", "{");
-    until("there is no place", || asked().status == 503);
     let refused = asked().expect(503);
     assert_eq!(refused.headers["retry-after"], "5");
     // Everything else is answered all the same.
