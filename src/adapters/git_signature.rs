@@ -30,7 +30,7 @@ impl Signers {
     /// # Errors
     /// One that is not signed, not soundly, not any more, or by somebody else.
     pub async fn verify(&self, git: &Git, commit: &str) -> Result<(), GitFault> {
-        let (_, signature) = split(&git.run(&["cat-file", "commit", commit]).await?);
+        let (payload, signature) = split(&git.run(&["cat-file", "commit", commit]).await?);
         if let Some(why) = self.objection(&signature) {
             let id = commit.get(..12).unwrap_or(commit);
             return Err(GitFault::new(format!("commit {id} is signed by nobody who may: {why}")).hint(TO_TRY));
@@ -48,7 +48,11 @@ impl Signers {
         };
         let id = commit.get(..12).unwrap_or(commit);
         let what = match verdict {
-            Some("G") => return self.verify_now(git, commit, signer.unwrap_or_default()).await,
+            Some("G") if signature.starts_with(SSH) => {
+                let signer = signer.unwrap_or_default();
+                return self.verify_now(git, commit, signer, &payload, &signature).await;
+            }
+            Some("G") => return Ok(()),
             Some("N") | None => format!("commit {id} is not signed"),
             Some("U" | "E") => format!("commit {id} is signed by nobody who may: {}", whom()),
             Some("B") => format!("the signature of commit {id} is not that of its content"),
@@ -78,12 +82,14 @@ impl Signers {
 
     /// Judges an ssh signature by today's date as well. git judges by the commit's own date, which whoever
     /// signs writes as they like: somebody whose time is over could sign on.
-    async fn verify_now(&self, git: &Git, commit: &str, signer: &str) -> Result<(), GitFault> {
-        let object = git.run(&["cat-file", "commit", commit]).await?;
-        let (payload, signature) = split(&object);
-        if !signature.starts_with(SSH) {
-            return Ok(());
-        }
+    async fn verify_now(
+        &self,
+        git: &Git,
+        commit: &str,
+        signer: &str,
+        payload: &[u8],
+        signature: &[u8],
+    ) -> Result<(), GitFault> {
         let Some(signers) = &self.files.allowed_signers else {
             return Err(GitFault::new("an ssh signature counts, and nobody may sign by ssh"));
         };
@@ -91,11 +97,11 @@ impl Signers {
         let path = git.home().join("signature");
         let failed =
             |error: std::io::Error| GitFault::new(format!("cannot write {}: {error}", path.display()));
-        fs::write(&path, &signature).map_err(failed)?;
+        fs::write(&path, signature).map_err(failed)?;
         let file = PrivateFile(path.clone());
         let shown = path.display().to_string();
         let arguments = ["-Y", "verify", "-f", &signers, "-I", signer, "-n", "git", "-s", &shown];
-        let verified = run("ssh-keygen", "openssh-client", &[], &arguments, &payload).await;
+        let verified = run("ssh-keygen", "openssh-client", &[], &arguments, payload).await;
         drop(file);
         verified.map(drop).map_err(|fault| {
             let id = commit.get(..12).unwrap_or(commit);

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use crate::model::text::Text;
-use crate::plan::outcome::{Action, CustomerPlan, CustomerState, Operation, Plan, Summary};
+use crate::plan::outcome::{
+    AccountView, CustomerPlan, CustomerState, Finding, Kept, NotImported, Operation, Plan, Summary,
+    TenantUserView,
+};
 
 /// Leaves of a plan what the plan before does not have, and adds what that one has and this one has no
 /// longer. Digests stay those of the whole plan: what is approved and applied is all of it.
@@ -34,14 +37,21 @@ fn of_customer(mut plan: CustomerPlan, before: CustomerPlan) -> Option<CustomerP
         // Nobody knows what differs, and that must not look as if nothing did.
         return Some(plan);
     }
-    let (same, operations): (Vec<_>, Vec<_>) =
-        plan.operations.drain(..).partition(|operation| has(&before.operations, operation));
-    plan.no_longer = before.operations.into_iter().filter(|operation| !has(&same, operation)).collect();
-    plan.operations = operations;
-    plan.findings.retain(|finding| !before.findings.contains(finding));
-    plan.kept.retain(|kept| !before.kept.contains(kept));
-    plan.not_imported.retain(|one| !before.not_imported.contains(one));
-    plan.licensed_outside_scope.retain(|user| !before.licensed_outside_scope.contains(user));
+    // When a grace ends depends on the moment of planning alone.
+    let timeless = |operation: &Operation| Operation { until: None, ..operation.clone() };
+    let of_operation = |one: &Operation| one.key;
+    let earlier: Vec<Operation> = before.operations.iter().map(timeless).collect();
+    let now: Vec<Operation> = plan.operations.iter().map(timeless).collect();
+    plan.operations = others(plan.operations, &earlier, |one| timeless(one), of_operation);
+    plan.no_longer = others(before.operations, &now, |one| timeless(one), of_operation);
+    let of_account = |account: &AccountView| (account.directory_id, account.tenant_user_id);
+    plan.findings = others(plan.findings, &before.findings, Finding::clone, |one| one.code);
+    plan.kept = others(plan.kept, &before.kept, Kept::clone, |one| of_account(&one.account));
+    plan.not_imported =
+        others(plan.not_imported, &before.not_imported, NotImported::clone, |one| of_account(&one.account));
+    let outside = &before.licensed_outside_scope;
+    plan.licensed_outside_scope =
+        others(plan.licensed_outside_scope, outside, TenantUserView::clone, |one| one.tenant_user_id);
     plan.summary = count(&plan.operations, plan.summary.unchanged);
     let differs = plan.state != before.state
         || plan.approval != before.approval
@@ -68,24 +78,23 @@ fn only_before(before: CustomerPlan) -> CustomerPlan {
     }
 }
 
-/// Whether an operation is among others. When a grace ends depends on the moment of planning alone.
-fn has(operations: &[Operation], operation: &Operation) -> bool {
-    // Sorted alike, but what is missing in one moves the others.
-    operations.iter().any(|other| {
-        other.key == operation.key && Operation { until: operation.until, ..other.clone() } == *operation
-    })
+/// Returns those of a list that another one does not have, compared as `form` makes them. Sought by a key, as
+/// both lists may be of a hundred thousand.
+fn others<T: PartialEq, K: Ord>(
+    list: Vec<T>,
+    known: &[T],
+    form: impl Fn(&T) -> T,
+    key: impl Fn(&T) -> K,
+) -> Vec<T> {
+    let mut by_key: BTreeMap<K, Vec<&T>> = BTreeMap::new();
+    known.iter().for_each(|one| by_key.entry(key(one)).or_default().push(one));
+    let is_known = |one: &T| by_key.get(&key(one)).is_some_and(|same| same.contains(&&form(one)));
+    list.into_iter().filter(|one| !is_known(one)).collect()
 }
 
 fn count(operations: &[Operation], unchanged: u64) -> Summary {
     let mut summary = Summary { unchanged, ..Summary::default() };
-    for operation in operations {
-        match operation.action {
-            Action::Add | Action::Return => summary.add += 1,
-            Action::Update => summary.update += 1,
-            Action::Pend | Action::Remove => summary.remove += 1,
-            Action::Hold => summary.hold += 1,
-        }
-    }
+    operations.iter().for_each(|operation| summary.count(operation.action));
     summary
 }
 
@@ -94,7 +103,7 @@ mod tests {
     use super::*;
     use crate::model::account::Verdict;
     use crate::model::digest::Digest;
-    use crate::plan::outcome::FORMAT_VERSION;
+    use crate::plan::outcome::{Action, FORMAT_VERSION};
     use crate::plan::planner::unite;
     use crate::reconcile::fakes::{moment, operation, plan as customer};
 

@@ -506,6 +506,17 @@ impl Summary {
         self.unchanged += other.unchanged;
     }
 
+    /// Counts one operation.
+    pub fn count(&mut self, action: Action) {
+        let counter = match action {
+            Action::Add | Action::Return => &mut self.add,
+            Action::Update => &mut self.update,
+            Action::Pend | Action::Remove => &mut self.remove,
+            Action::Hold => &mut self.hold,
+        };
+        *counter += 1;
+    }
+
     /// Whether anything would be done or is held.
     pub fn has_changes(&self) -> bool {
         self.add + self.update + self.remove + self.hold > 0

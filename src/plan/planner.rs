@@ -459,13 +459,7 @@ impl Draft {
         plan.findings.dedup();
         let mut touched = 0;
         for operation in &plan.operations {
-            let counter = match operation.action {
-                Action::Add | Action::Return => &mut plan.summary.add,
-                Action::Update => &mut plan.summary.update,
-                Action::Pend | Action::Remove => &mut plan.summary.remove,
-                Action::Hold => &mut plan.summary.hold,
-            };
-            *counter += 1;
+            plan.summary.count(operation.action);
             touched += u64::from(is_about_imported(operation));
         }
         plan.summary.unchanged = imported.saturating_sub(touched);

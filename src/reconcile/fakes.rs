@@ -317,14 +317,7 @@ pub fn operation(action: Action, number: u128) -> Operation {
 /// A plan of these operations.
 pub fn plan(name: &str, register_revision: u64, operations: Vec<Operation>) -> CustomerPlan {
     let mut summary = Summary::default();
-    for operation in &operations {
-        match operation.action {
-            Action::Add | Action::Return => summary.add += 1,
-            Action::Update => summary.update += 1,
-            Action::Pend | Action::Remove => summary.remove += 1,
-            Action::Hold => summary.hold += 1,
-        }
-    }
+    operations.iter().for_each(|operation| summary.count(operation.action));
     CustomerPlan {
         name: Text::from(name),
         state: CustomerState::Ready,
