@@ -1152,7 +1152,7 @@ permit: [endpoint]
 secrets: {files: ["run/secrets/*"]}
 connections:
   Partner: {graph: {clientId: "12"}}
-  glue: {itGlue: {region: us}}
+  glue: {itGlue: {region: uk}}
 limits: {removal: {maxPercent: 200}, minInterval: 1}
 notify: [{webhook: {url: "http://chat.example/x"}, on: [changd]}]
 "#;
@@ -1167,7 +1167,8 @@ notify: [{webhook: {url: "http://chat.example/x"}, on: [changd]}]
         ("7:3", "did you mean `partner`?"),
         ("7:20", "exactly one of `clientSecretFrom`"),
         ("7:31", "malformed GUID"),
-        ("8:10", "this version does not know `itGlue`"),
+        ("8:18", "`apiKeyFrom` is missing"),
+        ("8:27", "did you mean `us`?"),
         ("9:32", "out of range: from 0 to 100"),
         ("9:51", "malformed duration"),
         ("10:26", "https"),

@@ -94,7 +94,7 @@ impl AdapterSources {
                         let credential = self.credential(None, &connection.credential)?;
                         (connection.client_id, &connection.endpoints, credential)
                     }
-                    None => {
+                    _ => {
                         let what = format!("the operator's file has no Graph connection `{}`", inert(name));
                         return Err(Fault::new(FaultKind::Refused, what));
                     }

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::operator_document::{
-    AuthSpec, ConnectionSpec, FilePath, FormWord, GitSpec, LATER_KEYS, LimitsSpec, NotifySpec, OccasionWord,
-    OperatorSpec, PermitWord, RoleWord, SecretsSpec, is_scp_like,
+    AuthSpec, ConnectWiseSpec, ConnectionSpec, FilePath, FormWord, GitSpec, HuduSpec, ItGlueSpec, LATER_KEYS,
+    LimitsSpec, NotifySpec, OccasionWord, OperatorSpec, PermitWord, RoleWord, SecretsSpec, is_scp_like,
 };
+use crate::model::contact::Product;
 use crate::model::duration::Seconds;
 use crate::model::guid::Guid;
 use crate::model::text::Text;
@@ -19,7 +20,7 @@ use crate::policy::limits::{ConnectionKind, FleetLimit, Limits, Permit};
 use crate::policy::problem::{Problem, Rule};
 use crate::policy::read::{Placed, Record, Value, check_keys_with_later};
 use crate::policy::source::{Ledger, Place, Source, shown};
-use crate::policy::value::Name;
+use crate::policy::value::{HttpUrl, Name};
 use crate::policy::yaml::{Scalar, parse};
 
 /// What the operator decided. The default is what holds without a file.
@@ -106,6 +107,59 @@ pub struct GitVerify {
 pub enum Connection {
     /// Microsoft Graph.
     Graph(GraphConnection),
+    /// IT Glue.
+    ItGlue(ItGlueConnection),
+    /// Hudu.
+    Hudu(HuduConnection),
+    /// ConnectWise PSA.
+    ConnectWise(ConnectWiseConnection),
+}
+
+/// A key of IT Glue.
+#[derive(Debug, Clone)]
+pub struct ItGlueConnection {
+    /// Where the API is: a scheme, a host and perhaps a port.
+    pub url: String,
+    /// The API key.
+    pub api_key_from: SecretRef,
+    /// Categories of password entries that accounts are matched with by username. Empty: none are read.
+    pub password_categories: Vec<Text>,
+}
+
+/// A key of a Hudu instance.
+#[derive(Debug, Clone)]
+pub struct HuduConnection {
+    /// Where the instance is: a scheme, a host and perhaps a port.
+    pub url: String,
+    /// The API key.
+    pub api_key_from: SecretRef,
+}
+
+/// An API member of ConnectWise PSA.
+#[derive(Debug, Clone)]
+pub struct ConnectWiseConnection {
+    /// Where the API is: a scheme, a host and perhaps a port.
+    pub url: String,
+    /// The company that one logs in to.
+    pub login_company: Text,
+    /// The id of the integration.
+    pub client_id: Guid,
+    /// The API member's public key.
+    pub public_key_from: SecretRef,
+    /// The API member's private key.
+    pub private_key_from: SecretRef,
+}
+
+impl Connection {
+    /// Returns what the connection leads to.
+    pub fn kind(&self) -> ConnectionKind {
+        match self {
+            Self::Graph(_) => ConnectionKind::Graph,
+            Self::ItGlue(_) => ConnectionKind::Documentation(Product::ItGlue),
+            Self::Hudu(_) => ConnectionKind::Documentation(Product::Hudu),
+            Self::ConnectWise(_) => ConnectionKind::Documentation(Product::ConnectWise),
+        }
+    }
 }
 
 /// An application of the operator's at Microsoft Graph.
@@ -268,7 +322,7 @@ fn build(spec: &OperatorSpec, folder: &Path, ledger: &mut Ledger) -> Operator {
         let connection = build_connection(connection, folder, ledger);
         match (valid, connection) {
             (Ok(valid), Some(connection)) => {
-                operator.limits.connections.insert(valid.0.clone(), ConnectionKind::Graph);
+                operator.limits.connections.insert(valid.0.clone(), connection.kind());
                 operator.connections.insert(valid.0, connection);
             }
             (Ok(_), None) => {}
@@ -342,7 +396,58 @@ fn build_limits(spec: &LimitsSpec, limits: &mut Limits) {
 }
 
 fn build_connection(spec: &Placed<ConnectionSpec>, folder: &Path, ledger: &mut Ledger) -> Option<Connection> {
-    let graph: &Placed<ApplicationSpec> = spec.value.graph.as_ref()?;
+    let ConnectionSpec { graph, it_glue, hudu, connect_wise } = &spec.value;
+    if let Some(graph) = graph {
+        return build_application(graph, folder, ledger).map(Connection::Graph);
+    }
+    if let Some(ItGlueSpec { region, url, api_key_from, password_categories }) = it_glue {
+        let url = match (region, url) {
+            (Some(region), _) => region.url().to_owned(),
+            (None, Some(url)) => service(url, ledger),
+            // Reported: exactly one of the two is needed.
+            (None, None) => return None,
+        };
+        let password_categories = password_categories.iter().flatten().map(|word| word.0.clone()).collect();
+        return Some(Connection::ItGlue(ItGlueConnection {
+            url,
+            api_key_from: api_key_from.reference()?,
+            password_categories,
+        }));
+    }
+    if let Some(HuduSpec { url, api_key_from }) = hudu {
+        return Some(Connection::Hudu(HuduConnection {
+            url: service(url, ledger),
+            api_key_from: api_key_from.reference()?,
+        }));
+    }
+    let ConnectWiseSpec { url, login_company, client_id, public_key_from, private_key_from } =
+        connect_wise.as_ref()?;
+    Some(Connection::ConnectWise(ConnectWiseConnection {
+        url: service(url, ledger),
+        login_company: login_company.0.clone(),
+        client_id: client_id.0,
+        public_key_from: public_key_from.reference()?,
+        private_key_from: private_key_from.reference()?,
+    }))
+}
+
+/// Returns the address of a service that is sent a key.
+fn service(url: &Placed<HttpUrl>, ledger: &mut Ledger) -> String {
+    let address = &url.value.0;
+    if address.scheme == "http" && !address.is_loopback {
+        ledger
+            .report(url.at, "a key would travel in plain text")
+            .rule(Rule::Conflict)
+            .help("write `https://`; `http://` is for this machine alone");
+    }
+    address.written.clone()
+}
+
+fn build_application(
+    graph: &Placed<ApplicationSpec>,
+    folder: &Path,
+    ledger: &mut Ledger,
+) -> Option<GraphConnection> {
     match graph.value.check(graph.at, ledger)? {
         GraphApplication::Own { client_id, endpoints, credential } => {
             let credential = match credential {
@@ -352,7 +457,7 @@ fn build_connection(spec: &Placed<ConnectionSpec>, folder: &Path, ledger: &mut L
                 }
                 other => other,
             };
-            Some(Connection::Graph(GraphConnection { client_id, endpoints, credential }))
+            Some(GraphConnection { client_id, endpoints, credential })
         }
         GraphApplication::Connection(_) => None,
     }

@@ -6,17 +6,13 @@ use url::Url;
 
 use crate::policy::document_part::Secret;
 use crate::policy::document_tenant::ApplicationSpec;
-use crate::policy::read::{
-    Map, Placed, Read, Value, Whole, Wrong, check_keys_with_later, field, read_value, record, words,
-};
+use crate::policy::read::{Map, Placed, Read, Value, Whole, Wrong, read_value, record, words};
 use crate::policy::source::Ledger;
-use crate::policy::value::{Duration, Name, Word};
+use crate::policy::value::{Duration, GuidValue, HttpUrl, Name, Word};
 use crate::policy::yaml::{Meaning, Node, Scalar};
 
 /// Keys that later versions have.
 pub const LATER_KEYS: [&str; 1] = ["targets"];
-/// Products that later versions connect.
-const LATER_CONNECTIONS: [&str; 3] = ["itGlue", "hudu", "connectWise"];
 
 record! {
     /// The operator's file.
@@ -222,22 +218,76 @@ words! {
     "operator" => Operator,
 }
 
-/// A connection: one product.
-#[derive(Debug, Clone, schemars::JsonSchema)]
-pub struct ConnectionSpec {
+record! {
+    /// A connection: one product.
+    pub struct ConnectionSpec = "a connection" exactly_one &["graph", "itGlue", "hudu", "connectWise"];
     /// Microsoft Graph.
-    pub graph: Option<Placed<ApplicationSpec>>,
+    "graph" => graph: Option<Placed<ApplicationSpec>>,
+    /// IT Glue.
+    "itGlue" => it_glue: Option<ItGlueSpec>,
+    /// Hudu.
+    "hudu" => hudu: Option<HuduSpec>,
+    /// ConnectWise PSA.
+    "connectWise" => connect_wise: Option<ConnectWiseSpec>,
 }
 
-impl Read for ConnectionSpec {
-    fn read(node: &Node, ledger: &mut Ledger) -> Option<Self> {
-        if !check_keys_with_later(node, &["graph"], &LATER_CONNECTIONS, "a connection", ledger) {
-            return None;
+record! {
+    /// A key of IT Glue.
+    pub struct ItGlueSpec = "`itGlue`" exactly_one &["region", "url"];
+    /// In which region the account is. A key of another one looks like a wrong key.
+    "region" => region: Option<RegionWord>,
+    /// Where the API is, in place of a region; `http://` to this machine alone.
+    "url" => url: Option<Placed<HttpUrl>>,
+    /// The API key. It needs no access to passwords.
+    "apiKeyFrom" => api_key_from: Secret,
+    /// Categories of password entries that accounts are matched with by username, for example `Active Directory`.
+    /// Without any, password entries are not read.
+    "passwordCategories" => password_categories: Option<Vec<Word>>,
+}
+
+record! {
+    /// A key of a Hudu instance.
+    pub struct HuduSpec = "`hudu`";
+    /// Where the instance is; `http://` to this machine alone.
+    "url" => url: Placed<HttpUrl>,
+    /// The API key. It needs no access to passwords.
+    "apiKeyFrom" => api_key_from: Secret,
+}
+
+record! {
+    /// An API member of ConnectWise PSA.
+    pub struct ConnectWiseSpec = "`connectWise`";
+    /// Where the API is, for example `https://api-na.myconnectwise.net`; `http://` to this machine alone.
+    "url" => url: Placed<HttpUrl>,
+    /// The company that one logs in to.
+    "loginCompany" => login_company: Word,
+    /// The id of the integration, from ConnectWise's developer network.
+    "clientId" => client_id: GuidValue,
+    /// The API member's public key.
+    "publicKeyFrom" => public_key_from: Secret,
+    /// The API member's private key.
+    "privateKeyFrom" => private_key_from: Secret,
+}
+
+words! {
+    /// A region of IT Glue.
+    pub enum RegionWord = "region";
+    /// North America.
+    "us" => Us,
+    /// Europe.
+    "eu" => Eu,
+    /// Australia.
+    "au" => Au,
+}
+
+impl RegionWord {
+    /// Returns where the region's API is (<https://api.itglue.com/developer>).
+    pub fn url(self) -> &'static str {
+        match self {
+            Self::Us => "https://api.itglue.com",
+            Self::Eu => "https://api.eu.itglue.com",
+            Self::Au => "https://api.au.itglue.com",
         }
-        if node.entries().is_empty() {
-            ledger.report(node.at, "`graph` is missing here");
-        }
-        Some(Self { graph: field(node, "graph", ledger)? })
     }
 }
 

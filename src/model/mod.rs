@@ -3,6 +3,8 @@
 pub mod account;
 pub mod addresses;
 pub mod confirmation;
+pub mod contact;
+pub mod contact_match;
 pub mod digest;
 pub mod directory;
 pub mod dn;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use crate::model::contact::Product;
 use crate::model::duration::Seconds;
 use crate::model::text::{Text, fold};
 use crate::policy::check_bind::bind;
@@ -394,17 +395,27 @@ fn documentation(specs: &[Placed<DocumentationSpec>], context: &mut Context<'_>)
                 .rule(Rule::Duplicate)
                 .label(first, "first here");
         }
-        if context.limits.connections.contains_key(&connection) {
-            let what =
-                format!("the connection `{connection}` leads to a tenant, and not to a documentation system");
-            context.ledger.report(at, what);
+        let Some(product) = product_of(&connection, at, context) else { continue };
+        let wants_organization = product == Product::ItGlue;
+        if wants_organization != spec.organization_id.is_some() {
+            let key = if wants_organization { "organizationId" } else { "companyId" };
+            let what = format!("`{connection}` leads to {}, which takes `{key}`", product.name());
+            context.ledger.report(at, what).rule(Rule::Conflict);
         }
-        if let (Some(layout), Some(_)) = (&spec.asset_layout_id, &spec.organization_id) {
-            context
-                .ledger
-                .report(layout.at, "`assetLayoutId` goes with `companyId`")
-                .rule(Rule::Conflict)
-                .help("an organisation of IT Glue has no asset layout");
+        match (&spec.asset_layout_id, product) {
+            (None, Product::Hudu) => {
+                context
+                    .ledger
+                    .report(at, "`assetLayoutId` is missing here")
+                    .rule(Rule::MissingKey)
+                    .help("people are assets in Hudu: write the id of the asset layout that they have there");
+            }
+            (Some(layout), Product::ItGlue | Product::ConnectWise) => {
+                let what =
+                    format!("`assetLayoutId` is for Hudu, and `{connection}` leads to {}", product.name());
+                context.ledger.report(layout.at, what).rule(Rule::Conflict);
+            }
+            _ => {}
         }
         let organization = match (&spec.organization_id, &spec.company_id) {
             (Some(id), None) => id.0.clone(),
@@ -415,6 +426,29 @@ fn documentation(specs: &[Placed<DocumentationSpec>], context: &mut Context<'_>)
         documentation.push(Documentation { connection, organization, asset_layout });
     }
     documentation
+}
+
+/// Returns which product a connection leads to; reports one that leads to none.
+fn product_of(connection: &Text, at: Place, context: &mut Context<'_>) -> Option<Product> {
+    match context.limits.connections.get(connection) {
+        Some(ConnectionKind::Documentation(product)) => Some(*product),
+        Some(ConnectionKind::Graph) => {
+            let what =
+                format!("the connection `{connection}` leads to a tenant, and not to a documentation system");
+            context.ledger.report(at, what);
+            None
+        }
+        None => {
+            let is_documentation = |(name, kind): (&'_ Text, &ConnectionKind)| {
+                (*kind != ConnectionKind::Graph).then(|| name.clone())
+            };
+            let known: Vec<Text> = context.limits.connections.iter().filter_map(is_documentation).collect();
+            let help = suggest(connection, known.iter().map(Text::as_str));
+            let what = format!("the operator's file has no connection `{connection}`");
+            context.ledger.report(at, what).rule(Rule::UnknownReference).maybe_help(help);
+            None
+        }
+    }
 }
 
 fn upn_suffixes(spec: &CustomerSpec, context: &mut Context<'_>) -> BTreeMap<Text, Text> {

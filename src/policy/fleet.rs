@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use jiff::civil::Date;
 
 use crate::model::account::AccountType;
+use crate::model::contact::Shelf;
 use crate::model::digest::Digest;
 use crate::model::dn::Dn;
 use crate::model::duration::Seconds;
@@ -521,6 +522,13 @@ pub struct Documentation {
     pub organization: Text,
     /// Hudu: the asset layout that holds people.
     pub asset_layout: Option<u64>,
+}
+
+impl Documentation {
+    /// Returns where the customer's contacts are.
+    pub fn shelf(&self) -> Shelf {
+        Shelf { organization: self.organization.clone(), asset_layout: self.asset_layout }
+    }
 }
 
 /// A person's choice among several candidates.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::model::contact::Product;
 use crate::model::duration::Seconds;
 use crate::model::text::{Text, fold};
 use crate::policy::fleet::SecretRef;
@@ -50,6 +51,8 @@ pub enum Permit {
 pub enum ConnectionKind {
     /// Microsoft Graph.
     Graph,
+    /// A documentation system.
+    Documentation(Product),
 }
 
 /// How many removals may begin over all customers.

@@ -5,6 +5,7 @@ pub mod candidate;
 pub mod clock;
 pub mod control;
 pub mod controller;
+pub mod documentation;
 pub mod outbox;
 pub mod readiness;
 pub mod register;
