@@ -468,6 +468,7 @@ fn applied(plan: &CustomerPlan, register: &RegisterState) -> RegisterState {
         measures: plan.consequences.measures.clone().unwrap_or_else(|| register.measures.clone()),
         readings: None,
         suspension: None,
+        documented: register.documented.clone(),
     }
 }
 

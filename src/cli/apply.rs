@@ -22,6 +22,7 @@ use crate::plan::report::of_these;
 use crate::ports::clock::Clock;
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::reconcile::deliver::Courier;
+use crate::reconcile::documentation::Documenter;
 use crate::reconcile::judge::{Job, Judge, Judged, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
 
@@ -76,6 +77,10 @@ async fn apply(
         wiring::new_run,
     )
     .await?;
+    let systems = operator.documentation(session.common.max_wait);
+    let documenter =
+        Arc::new(Documenter::new(systems.clone(), store.register.clone(), clock.clone(), wiring::new_run));
+    let reconciler = reconciler.with_documenter(documenter.clone());
 
     // Everybody is judged and shown before the first write.
     let mut round = tokio::select! {
@@ -128,7 +133,9 @@ async fn apply(
         }
     })
     .await;
-    let courier = Courier { outbox: store.outbox.clone(), destinations: operator.destinations(), clock };
+    session.look_for_contacts(&documenter, &stop).await;
+    let destinations = operator.destinations(&systems);
+    let courier = Courier { outbox: store.outbox.clone(), destinations, clock };
     session.deliver(&courier, &stop).await;
     if !session.is_json() {
         let Summary { add, update, remove, hold, .. } = applied;

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::cli::when::When;
+use crate::model::contact_match::MatchStatus;
 use crate::model::digest::Digest;
 use crate::model::duration::Seconds;
 use crate::model::event::EventKind;
@@ -119,6 +120,11 @@ pub enum Command {
     Status(TreeArgument),
     /// Lists the audit record
     History(HistoryArguments),
+    /// Lists how accounts stand in documentation systems, and what to commit to choose among candidates
+    Matches(MatchesArguments),
+    /// Makes documents of customers
+    #[command(subcommand)]
+    Customers(CustomersCommand),
     /// Has a running controller begin a customer's turn now
     Sync(OrderArguments),
     /// Has a running controller write nothing more for a customer; it goes on to read and to plan
@@ -284,6 +290,70 @@ pub struct HistoryArguments {
     /// Checks besides that the record still holds a head that was noted earlier; may be given several times
     #[arg(long = "head", value_name = "HASH", requires = "verify")]
     pub heads: Vec<Digest>,
+}
+
+/// What `matches` takes.
+#[derive(Debug, Args)]
+pub struct MatchesArguments {
+    /// Where the tree is.
+    #[command(flatten)]
+    pub tree: TreeArgument,
+    /// Only accounts that stand so; may be given several times
+    #[arg(long = "status", value_name = "STATUS", value_parser = statuses())]
+    pub statuses: Vec<MatchStatus>,
+    /// Only this system, by the name of its connection; may be given several times
+    #[arg(long = "system", value_name = "NAME")]
+    pub systems: Vec<String>,
+}
+
+/// What is done with customers.
+#[derive(Debug, Subcommand)]
+pub enum CustomersCommand {
+    /// Prints `Customer` documents for the organisations of a documentation system that the tree does not have
+    Import(CustomersImportArguments),
+}
+
+/// What `customers import` takes.
+#[derive(Debug, Args)]
+pub struct CustomersImportArguments {
+    /// Where the tree is.
+    #[command(flatten)]
+    pub tree: TreeArgument,
+    /// From which product
+    #[arg(long, value_enum)]
+    pub from: ImportFrom,
+    /// By which connection of the operator's file [default: the only one to this product]
+    #[arg(long, value_name = "NAME")]
+    pub connection: Option<String>,
+    /// Only organisations of this type; may be given several times
+    #[arg(long = "type", value_name = "TYPE")]
+    pub types: Vec<String>,
+    /// Only organisations of this status; may be given several times
+    #[arg(long = "status", value_name = "STATUS")]
+    pub statuses: Vec<String>,
+    /// Hudu: the asset layout that people have there
+    #[arg(long, value_name = "ID")]
+    pub asset_layout: Option<u64>,
+    /// Writes new documents into `customers/` of the tree, and lets names follow that an import wrote
+    #[arg(long)]
+    pub write: bool,
+}
+
+/// Where customers are documented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImportFrom {
+    /// IT Glue
+    Itglue,
+    /// Hudu
+    Hudu,
+    /// ConnectWise PSA
+    Connectwise,
+}
+
+/// Reads how an account stands.
+fn statuses() -> impl TypedValueParser<Value = MatchStatus> {
+    PossibleValuesParser::new(MatchStatus::ALL.map(MatchStatus::code))
+        .try_map(|code| MatchStatus::from_code(&code).ok_or("no status"))
 }
 
 /// Reads a kind of event; of another word, clap names the nearest one.

@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use crate::cli::arguments::{Arguments, Command};
+use crate::cli::arguments::{Arguments, Command, CustomersCommand};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{Colours, Output};
 use crate::cli::progress::Bar;
 use crate::cli::session::Session;
 use crate::cli::{
-    accounts, apply, discover, explain, history, init, logging, order, plan, run, schema, status, validate,
+    accounts, apply, customers, discover, explain, history, init, logging, matches, order, plan, run, schema,
+    status, validate,
 };
 use crate::ports::control::Order;
 
@@ -66,6 +67,10 @@ async fn dispatch(session: &mut Session, command: &Command) -> Result<Exit, Fail
         Command::Accounts(_) => accounts::run(session).await,
         Command::Status(_) => status::run(session).await,
         Command::History(arguments) => history::run(session, arguments).await,
+        Command::Matches(arguments) => matches::run(session, arguments).await,
+        Command::Customers(CustomersCommand::Import(arguments)) => {
+            customers::import(session, arguments).await
+        }
         Command::Sync(to) => order::run(session, to, &Order::Sync).await,
         Command::Suspend(arguments) => {
             let order = Order::Suspend { reason: arguments.reason.clone() };

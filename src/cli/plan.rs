@@ -18,7 +18,8 @@ use crate::plan::markdown;
 use crate::plan::outcome::Plan;
 use crate::plan::redact::redact;
 use crate::plan::report::{self, Style};
-use crate::reconcile::judge::Judge;
+use crate::reconcile::judge::{Judge, Judged};
+use crate::reconcile::missing_contacts::show_missing_contacts;
 
 /// Runs the command.
 ///
@@ -52,6 +53,11 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
         }
     };
     round.keep_fleet_limit(&*register, operator.fleet()).await?;
+    if compared.is_none() {
+        let systems = operator.documentation(session.common.max_wait);
+        let mut judged: Vec<&mut Judged> = round.judged.iter_mut().map(|(_, judged)| judged).collect();
+        show_missing_contacts(&systems, &*register, &mut judged).await?;
+    }
     let mut failed = std::mem::take(&mut round.failed);
     let mut plan = round.into_plan(&tree.fleet.revision);
     if let Some((mut compared, revision)) = compared {

@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::arguments::RunArguments;
 use crate::cli::exit::{Exit, Failure};
@@ -17,6 +18,7 @@ use crate::cli::wiring::{self, Operator, Store, SystemClock};
 use crate::daemon::control::ControllerControl;
 use crate::daemon::controller::{Controller, Pace};
 use crate::daemon::desk::Desk;
+use crate::daemon::documentation::{Gaps, look_for_contacts};
 use crate::daemon::readiness::ControllerReadiness;
 use crate::daemon::signals::listen;
 use crate::daemon::turns::Turns as _;
@@ -30,6 +32,7 @@ use crate::ports::register::RegisterReader;
 use crate::ports::tree::TreeReading;
 use crate::reconcile::candidate::FromKept;
 use crate::reconcile::deliver::Courier;
+use crate::reconcile::documentation::Documenter;
 use crate::reconcile::judge::{Job, Judge, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
 use crate::web::plans::Plans;
@@ -129,15 +132,20 @@ async fn reconcile(
         wiring::new_run,
     )
     .await?;
+    let systems = operator.documentation(session.common.max_wait);
+    let documenter =
+        Arc::new(Documenter::new(systems.clone(), store.register.clone(), clock.clone(), wiring::new_run));
+    let reconciler = reconciler.with_documenter(documenter.clone());
     let courier = Arc::new(Courier {
         outbox: store.outbox.clone(),
-        destinations: operator.destinations(),
+        destinations: operator.destinations(&systems),
         clock: clock.clone(),
     });
     if arguments.once {
         let read = tree.read().await;
         reconciler.tree(&read).await?;
-        return once(session, read?, &operator, store, &reconciler, &courier, &stop).await;
+        let after = After { documenter: &documenter, courier: &courier };
+        return once(session, read?, &operator, store, &reconciler, after, &stop).await;
     }
     if !session.common.customers.is_empty() {
         // A mistyped name must not become a controller that does nothing for ever.
@@ -171,6 +179,9 @@ async fn reconcile(
         tracing::info!(address = %entrance.address(), "listening");
         tokio::spawn(entrance.serve(routes(site), stop.clone()))
     });
+    // Ends with the controller; what is under way then is done again another time.
+    let _looking =
+        AbortOnDropHandle::new(tokio::spawn(look_for_contacts(documenter, Gaps::default(), stop.clone())));
     let controller = Controller {
         watch,
         tree,
@@ -190,6 +201,12 @@ async fn reconcile(
     Ok(Exit::Done)
 }
 
+/// What comes after the turns of a round.
+struct After<'a> {
+    documenter: &'a Documenter,
+    courier: &'a Courier,
+}
+
 /// Does one round: every customer has its turn, and none waits for another one's.
 async fn once(
     session: &mut Session,
@@ -197,7 +214,7 @@ async fn once(
     operator: &Operator,
     store: &Store,
     reconciler: &Reconciler,
-    courier: &Courier,
+    after: After<'_>,
     stop: &CancellationToken,
 ) -> Result<Exit, Failure> {
     // Those of a folder were told with their lines.
@@ -225,7 +242,8 @@ async fn once(
         .await;
     bar.end();
     turns.sort_by(|(left, _), (right, _)| left.cmp(right));
-    session.deliver(courier, stop).await;
+    session.look_for_contacts(after.documenter, stop).await;
+    session.deliver(after.courier, stop).await;
 
     let is_sound = tree.problems.is_empty() && tree.behind.is_none();
     let mut exit = if is_sound { Exit::Done } else { Exit::Error };

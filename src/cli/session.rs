@@ -20,6 +20,7 @@ use crate::model::text::Text;
 use crate::policy::fleet::Customer;
 use crate::ports::register::RegisterReader;
 use crate::reconcile::deliver::Courier;
+use crate::reconcile::documentation::{Documenter, Looked};
 use crate::reconcile::observe::{Observer, STALL, read_directories};
 
 /// Where the register is if nobody says.
@@ -156,6 +157,23 @@ impl Session {
             self.complain(&fault.into());
         }
         drop(timer);
+    }
+
+    /// Looks for the contacts of everybody who had a turn. What a documentation system does not answer is
+    /// logged, recorded for `matches`, and no failure of the command: the imports are done.
+    pub async fn look_for_contacts(&self, documenter: &Documenter, stop: &CancellationToken) {
+        let looked = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            looked = documenter.look_everywhere() => looked,
+        };
+        match looked {
+            Ok(Looked { matched: 0, failed: 0, .. }) => {}
+            Ok(Looked { matched, failed, changed }) => {
+                tracing::info!(matched, failed, changed, "looked for contacts");
+            }
+            Err(fault) => self.complain(&fault.into()),
+        }
     }
 
     /// Reads all directories of a customer of the tree at `root`, and nothing else.

@@ -21,21 +21,24 @@ use crate::cli::tokens::OperatorTokens;
 use crate::cli::webhooks::Webhook;
 use crate::config::operator::{self, GitSource, Notification, Occasion, OperatorFault};
 use crate::config::secrets::{self, Owner, Secrets};
+use crate::model::contact::Product;
 use crate::model::digest::Digest;
 use crate::model::duration::Seconds;
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::Text;
 use crate::policy::check::{TreeFile, check};
 use crate::policy::fleet::{Fleet, SecretRef};
-use crate::policy::limits::{FleetLimit, Limits};
+use crate::policy::limits::{ConnectionKind, FleetLimit, Limits};
 use crate::policy::problem::Problem;
 use crate::policy::schema;
 use crate::ports::access::TokenBook;
 use crate::ports::clock::Clock;
 use crate::ports::controller::RunningController;
+use crate::ports::documentation::DocumentationSystems;
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::{Register, RegisterReader};
 use crate::ports::source::Sources;
+use crate::reconcile::make_contact::{ContactMaker, destination_of};
 use crate::reconcile::notice::{Notice, Subscription};
 use crate::web::server::Entrance;
 
@@ -167,10 +170,30 @@ impl Operator {
         Arc::new(AdapterSources::new(settings, secrets, root.to_owned(), max_wait.to_std()))
     }
 
+    /// Returns what opens documentation systems.
+    pub fn documentation(&self, _max_wait: Seconds) -> Arc<dyn DocumentationSystems> {
+        Arc::new(crate::cli::documentation::OperatorSystems { operator: Arc::clone(&self.settings) })
+    }
+
+    /// Returns the connections to a documentation product, sorted.
+    pub fn documentation_connections(&self, product: Product) -> Vec<Text> {
+        let kind = ConnectionKind::Documentation(product);
+        let connections =
+            self.settings.connections.iter().filter(|(_, connection)| connection.kind() == kind);
+        connections.map(|(name, _)| name.clone()).collect()
+    }
+
     /// Returns where deliveries go, by name. One whose secrets cannot be read is told of: what is meant for it
     /// waits until they can.
-    pub fn destinations(&self) -> BTreeMap<Text, Arc<dyn Destination>> {
+    pub fn destinations(
+        &self,
+        systems: &Arc<dyn DocumentationSystems>,
+    ) -> BTreeMap<Text, Arc<dyn Destination>> {
         let mut destinations: BTreeMap<Text, Arc<dyn Destination>> = BTreeMap::new();
+        for connection in self.settings.connections.keys().filter(|name| systems.product(name).is_some()) {
+            let maker = ContactMaker { connection: connection.clone(), systems: systems.clone() };
+            destinations.insert(destination_of(connection), Arc::new(maker));
+        }
         for notification in &self.settings.notify {
             let name = destination_name(&notification.url);
             let webhook = Webhook::new(notification.clone(), self.secrets.clone());
@@ -191,13 +214,21 @@ pub fn check_tree(root: &Path, operator: &Operator, coloured: bool) -> Result<Ch
     Ok(check_files(&tree_files(root)?, operator, coloured))
 }
 
+/// Reads the policy files of a tree that may still be empty.
+///
+/// # Errors
+/// If the tree itself cannot be read.
+pub fn policy_files(root: &Path) -> Result<Vec<TreeFile>, Failure> {
+    read_tree(root).map_err(|fault| Failure::of("", &fault))
+}
+
 /// Reads the policy files of a tree.
 ///
 /// # Errors
 /// If the tree itself cannot be read: no such folder, no permission, or not a single document in it,
 /// as in a folder that is none of policies. Nobody may be orphaned by a mistyped path.
 pub fn tree_files(root: &Path) -> Result<Vec<TreeFile>, Failure> {
-    let files = read_tree(root).map_err(|fault| Failure::of("", &fault))?;
+    let files = policy_files(root)?;
     if !files.iter().any(has_document) {
         return Err(Failure::new(format!("no policy files in `{}`", root.display()))
             .hint("name the folder that holds the YAML files of customers and policies"));

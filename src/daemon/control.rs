@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use crate::daemon::desk::Desk;
+use crate::model::contact_match::ContactChanges;
 use crate::model::event::{EventKind, NewEvent, ReadingDigests};
 use crate::model::register::{Commit, RegisterState, Suspension, SuspensionChange};
 use crate::model::text::{Text, inert};
@@ -117,6 +118,7 @@ impl ControllerControl {
                 holds: state.holds,
                 measures: None,
                 suspension: change.clone(),
+                contacts: ContactChanges::default(),
             };
             match self.register.commit(commit).await {
                 Ok(_) => return Ok(state.suspension),

@@ -3,6 +3,7 @@
 pub mod control;
 pub mod controller;
 pub mod desk;
+pub mod documentation;
 pub mod readiness;
 pub mod schedule;
 pub mod signals;

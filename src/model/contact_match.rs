@@ -35,6 +35,33 @@ pub struct ContactMatch {
     pub asked_at: Option<Timestamp>,
 }
 
+/// What a commit does to what is known of contacts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContactChanges {
+    /// Written whole, by account and connection.
+    pub written: Vec<ContactMatch>,
+    /// Forgotten: the customer is not documented there any more, or accounts of this type are not matched.
+    pub forgotten: Vec<(Text, AccountKey)>,
+}
+
+/// How looking into a documentation system last went for a customer: bookkeeping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentationStatus {
+    /// The customer's name.
+    pub customer: Text,
+    /// The connection of the operator's file.
+    pub connection: Text,
+    /// When it was last tried.
+    pub last_attempt: Timestamp,
+    /// When everything there was last read.
+    pub last_success: Option<Timestamp>,
+    /// Why the last attempt led to nothing, in words for people.
+    pub fault: Option<String>,
+    /// Whether the key ever saw the customer's organisation: one that it does not see any more is hidden, and
+    /// one that it never saw is mistyped.
+    pub saw_organization: bool,
+}
+
 /// How many candidates of one account are kept. A system in which everybody has the same address must not
 /// fill the store.
 pub const CANDIDATES_KEPT: usize = 100;

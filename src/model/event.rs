@@ -35,6 +35,16 @@ pub enum EventKind {
     CustomerSuspended,
     /// Somebody lifted that.
     CustomerResumed,
+    /// A contact of a documentation system stands for an account from now on.
+    ContactMatched,
+    /// None does.
+    ContactUnmatched,
+    /// Several could: a person decides.
+    ContactAmbiguous,
+    /// It could not be found out, or a person's choice cannot be followed.
+    ContactFailed,
+    /// What was known of an account in a documentation system is forgotten.
+    ContactForgotten,
 }
 
 /// An entry of the audit record, before it is chained.
@@ -121,7 +131,7 @@ pub struct EventPage {
 
 impl EventKind {
     /// All kinds, in the order in which an account lives through them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::AccountAdded,
         Self::AccountUpdated,
         Self::AccountPended,
@@ -133,6 +143,11 @@ impl EventKind {
         Self::SourcePinned,
         Self::CustomerSuspended,
         Self::CustomerResumed,
+        Self::ContactMatched,
+        Self::ContactUnmatched,
+        Self::ContactAmbiguous,
+        Self::ContactFailed,
+        Self::ContactForgotten,
     ];
 
     /// Returns the code that the record and every output use.
@@ -149,7 +164,24 @@ impl EventKind {
             Self::SourcePinned => "source.pinned",
             Self::CustomerSuspended => "customer.suspended",
             Self::CustomerResumed => "customer.resumed",
+            Self::ContactMatched => "contact.matched",
+            Self::ContactUnmatched => "contact.unmatched",
+            Self::ContactAmbiguous => "contact.ambiguous",
+            Self::ContactFailed => "contact.failed",
+            Self::ContactForgotten => "contact.forgotten",
         }
+    }
+
+    /// Whether it tells of an account's contact in a documentation system, and not of the account itself.
+    pub fn is_about_contact(self) -> bool {
+        matches!(
+            self,
+            Self::ContactMatched
+                | Self::ContactUnmatched
+                | Self::ContactAmbiguous
+                | Self::ContactFailed
+                | Self::ContactForgotten
+        )
     }
 
     /// Returns the kind of a code.

@@ -1,10 +1,11 @@
 //! What the register knows of one customer, and what a turn writes into it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use crate::model::account::{Account, AccountType};
+use crate::model::contact_match::ContactChanges;
 use crate::model::digest::Digest;
 use crate::model::event::{ChainHead, NewEvent, ReadingDigests};
 use crate::model::guid::Guid;
@@ -28,6 +29,8 @@ pub struct RegisterState {
     pub readings: Option<Digest>,
     /// Who suspended the customer by command, as long as it is; what its document says is apart.
     pub suspension: Option<Suspension>,
+    /// The connections in which contacts of the customer were ever looked for.
+    pub documented: BTreeSet<Text>,
 }
 
 /// A customer for which nothing is written until somebody resumes it.
@@ -223,6 +226,8 @@ pub struct Commit {
     pub measures: Option<Measures>,
     /// Whether the customer is suspended from now on.
     pub suspension: SuspensionChange,
+    /// What is known of contacts from now on.
+    pub contacts: ContactChanges,
 }
 
 /// What a commit left behind.
@@ -260,6 +265,34 @@ pub struct Delivery {
     pub body: serde_json::Value,
     /// How often it was tried.
     pub attempts: u32,
+}
+
+/// A delivery that failed at least once, and was not made since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateDelivery {
+    /// The customer it tells of.
+    pub customer: Text,
+    /// Where it goes.
+    pub destination: Text,
+    /// The same for every attempt.
+    pub key: Text,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Whether it was given up.
+    pub is_given_up: bool,
+    /// Why the last attempt failed.
+    pub error: String,
+}
+
+/// What separates a destination of the operator's from what a delivery to it is about: deliveries about
+/// different things do not wait for each other.
+pub const LANE: char = '#';
+
+impl Delivery {
+    /// Returns the destination of the operator's file.
+    pub fn address(&self) -> &str {
+        self.destination.split(LANE).next().unwrap_or_default()
+    }
 }
 
 /// How a customer's last turn went: bookkeeping, apart from the register's revision.

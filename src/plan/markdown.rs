@@ -155,6 +155,7 @@ impl Block<'_> {
         self.hold(out)?;
         self.findings(out)?;
         self.operations(out)?;
+        self.missing_contacts(out)?;
         self.others(out)
     }
 
@@ -220,6 +221,18 @@ impl Block<'_> {
         }
         writeln!(out, "No longer:\n")?;
         self.table(out, &in_order_of_interest(&self.plan.no_longer), "changes that are made no longer")
+    }
+
+    fn missing_contacts(&self, out: &mut dyn Write) -> fmt::Result {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for contact in &self.plan.missing_contacts {
+            *counts.entry(contact.system.as_str()).or_default() += 1;
+        }
+        for (system, count) in counts {
+            let contacts = if count == 1 { "contact" } else { "contacts" };
+            writeln!(out, "{count} missing {contacts} would be made in {}.\n", name(system))?;
+        }
+        Ok(())
     }
 
     fn table(&self, out: &mut dyn Write, operations: &[&Operation], what: &str) -> fmt::Result {

@@ -67,9 +67,29 @@ pub struct CustomerPlan {
     pub findings: Vec<Finding>,
     /// Candidates that are not in the desired set, and why.
     pub not_imported: Vec<NotImported>,
+    /// Contacts that would be made in documentation systems, where `createMissing` is on. Not part of what
+    /// the digest covers: documentation decides nothing about accounts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing_contacts: Vec<MissingContact>,
     /// What applying the plan writes besides the operations.
     #[serde(skip)]
     pub consequences: Consequences,
+}
+
+/// A contact that would be made in a documentation system, as no other fits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MissingContact {
+    /// The connection of the operator's file.
+    pub system: Text,
+    /// The account's type.
+    pub account_type: AccountType,
+    /// The account's id.
+    pub id: Guid,
+    /// The account's name; `None` where names are left out.
+    pub account: Option<Text>,
+    /// The address that it would have; likewise.
+    pub address: Option<Text>,
 }
 
 /// What applying a plan writes besides its operations; not part of the public form.

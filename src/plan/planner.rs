@@ -435,6 +435,7 @@ impl Draft {
             summary: Summary::default(),
             operations: Vec::new(),
             no_longer: Vec::new(),
+            missing_contacts: Vec::new(),
             kept: Vec::new(),
             licensed_outside_scope: Vec::new(),
             findings: Vec::new(),

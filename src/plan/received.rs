@@ -193,6 +193,7 @@ impl ReceivedCustomer {
                 .map(ReceivedOperation::operation)
                 .collect::<Result<_, _>>()?,
             no_longer: Vec::new(),
+            missing_contacts: Vec::new(),
             kept: self.kept.into_iter().map(ReceivedKept::kept).collect(),
             licensed_outside_scope: self
                 .licensed_outside_scope

@@ -34,6 +34,9 @@ fn customer(plan: &mut CustomerPlan) {
     // The order of names would tell something of them.
     plan.operations.sort_by_key(|operation| operation.key);
     plan.no_longer.sort_by_key(|operation| operation.key);
+    for contact in &mut plan.missing_contacts {
+        (contact.account, contact.address) = (None, None);
+    }
     plan.kept.sort_by_key(|kept| (kept.account_type, kept.account.directory_id, kept.account.tenant_user_id));
     plan.not_imported.sort_by_key(|one| {
         (one.account_type, one.account.directory_id, one.account.tenant_user_id, one.verdict)

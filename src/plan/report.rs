@@ -69,6 +69,7 @@ pub fn write_customer(out: &mut dyn Write, plan: &CustomerPlan, style: Style<'_>
     report.operations(out)?;
     report.no_longer(out)?;
     report.hold(out)?;
+    report.missing_contacts(out)?;
     report.findings(out)?;
     report.kept(out)?;
     report.not_imported(out)?;
@@ -174,6 +175,26 @@ impl Report<'_> {
     }
 
     /// Tells what would happen by the other revision alone.
+    fn missing_contacts(&self, out: &mut dyn Write) -> fmt::Result {
+        for contact in &self.plan.missing_contacts {
+            let account = match &contact.account {
+                Some(name) => inert(name).into_owned(),
+                None => contact.id.to_string(),
+            };
+            write!(
+                out,
+                "  {} contact in {} for {account}",
+                self.style.paint(GREEN, "+"),
+                inert(&contact.system)
+            )?;
+            if let Some(address) = &contact.address {
+                write!(out, ", {}", inert(address))?;
+            }
+            writeln!(out, ": none fits (createMissing)")?;
+        }
+        Ok(())
+    }
+
     fn no_longer(&self, out: &mut dyn Write) -> fmt::Result {
         if self.plan.no_longer.is_empty() {
             return Ok(());
@@ -371,6 +392,7 @@ pub(super) fn name_of(account: &AccountView) -> String {
 pub(super) fn has_something_to_tell(plan: &CustomerPlan) -> bool {
     !plan.operations.is_empty()
         || !plan.no_longer.is_empty()
+        || !plan.missing_contacts.is_empty()
         || !matches!(plan.state, CustomerState::Ready | CustomerState::Suspended)
         || !plan.kept.is_empty()
         || plan.findings.iter().any(|finding| finding.severity != Severity::Info)
@@ -487,6 +509,7 @@ mod tests {
             summary: Summary { add: 1, update: 1, remove: 2, hold: 0, unchanged: 120 },
             operations,
             no_longer: Vec::new(),
+            missing_contacts: Vec::new(),
             kept: Vec::new(),
             licensed_outside_scope: Vec::new(),
             findings: Vec::new(),

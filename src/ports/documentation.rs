@@ -41,6 +41,9 @@ pub trait DocumentationSystems: Send + Sync {
     /// that leads to something else.
     fn product(&self, connection: &str) -> Option<Product>;
 
+    /// Returns the categories of password entries that accounts are matched with by username there.
+    fn categories(&self, connection: &str) -> Vec<Text>;
+
     /// Opens a connection, with its secrets as they are now.
     ///
     /// # Errors

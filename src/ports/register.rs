@@ -5,10 +5,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::model::account::Account;
+use crate::model::contact_match::{ContactMatch, DocumentationStatus};
 use crate::model::digest::Digest;
 use crate::model::event::{ChainHead, Event, EventPage, EventQuery};
 use crate::model::register::{
-    Commit, Committed, CustomerStatus, Measures, NewDelivery, PackedReadings, RegisterState,
+    Commit, Committed, CustomerStatus, LateDelivery, Measures, NewDelivery, PackedReadings, RegisterState,
 };
 use crate::model::tenant::SyncState;
 use crate::model::text::Text;
@@ -57,6 +58,14 @@ pub trait RegisterReader: Send + Sync {
     async fn readings(&self, customer: &str) -> Result<Option<PackedReadings>, RegisterFault>;
     /// Returns what the next reading of one customer's tenant goes on from, with its content.
     async fn sync_state(&self, customer: &str) -> Result<Option<SyncState>, RegisterFault>;
+    /// Returns how accounts stand in documentation systems, of one customer or of all: by customer, then
+    /// connection, then account.
+    async fn contacts(&self, customer: Option<&str>) -> Result<Vec<(Text, ContactMatch)>, RegisterFault>;
+    /// Returns how looking into documentation systems last went, by customer and connection.
+    async fn documentation(&self) -> Result<Vec<DocumentationStatus>, RegisterFault>;
+    /// Returns deliveries that failed at least once and were not made since, whose destination begins with
+    /// some text; by number.
+    async fn late_deliveries(&self, prefix: &str) -> Result<Vec<LateDelivery>, RegisterFault>;
 }
 
 /// What only a turn that applies may do.
@@ -95,7 +104,9 @@ pub trait Register: RegisterReader {
     async fn record_tree(&self, status: &TreeStatus) -> Result<(), RegisterFault>;
     /// Records that the tree could not be read, so that the one before stays in force. Bookkeeping.
     async fn record_tree_fault(&self, fault: &str, at: Timestamp) -> Result<(), RegisterFault>;
-    /// Forgets accounts that were removed before a moment; returns how many. Bookkeeping: their
+    /// Records how looking into documentation systems went. Bookkeeping.
+    async fn record_documentation(&self, statuses: &[DocumentationStatus]) -> Result<(), RegisterFault>;
+    /// Forgets accounts that were removed before a moment, with their contacts; returns how many. Bookkeeping: their
     /// events stay.
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault>;
 }

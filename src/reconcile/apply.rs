@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::model::account::{Account, AccountKey, AccountState, Profile, Provenance};
+use crate::model::contact_match::ContactChanges;
 use crate::model::event::{EventKind, NewEvent, ReadingDigests};
 use crate::model::register::{
     Commit, Hold, NewDelivery, PinnedAccount, Pins, RegisterState, ScopeKind, SuspensionChange,
@@ -70,6 +71,7 @@ pub fn commit_of(
         holds: plan.consequences.holds.clone(),
         measures: plan.consequences.measures.clone(),
         suspension: SuspensionChange::None,
+        contacts: ContactChanges::default(),
     })
 }
 

@@ -80,7 +80,7 @@ impl Courier {
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Result<(), Fault> {
-        let Some(destination) = self.destinations.get(&delivery.destination).cloned() else {
+        let Some(destination) = self.destinations.get(delivery.address()).cloned() else {
             return Err(Fault::new(
                 FaultKind::Refused,
                 "the operator's file has no destination of this name any more",

@@ -8,12 +8,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source};
+use crate::model::contact_match::{ContactMatch, DocumentationStatus};
 use crate::model::digest::Digest;
-use crate::model::event::{ChainHead, EventPage, EventQuery};
+use crate::model::event::{ChainHead, EventPage, EventQuery, NewEvent};
 use crate::model::guid::Guid;
 use crate::model::observation::Observation;
 use crate::model::register::{
-    Commit, Committed, CustomerStatus, Measures, NewDelivery, PackedReadings, RegisterState, SuspensionChange,
+    Commit, Committed, CustomerStatus, LateDelivery, Measures, NewDelivery, PackedReadings, RegisterState,
+    SuspensionChange,
 };
 use crate::model::tenant::SyncState;
 use crate::model::text::Text;
@@ -73,6 +75,9 @@ struct Inner {
     sync_states: BTreeMap<Text, SyncState>,
     interferences: u32,
     deliveries: Vec<NewDelivery>,
+    contacts: BTreeMap<(Text, Text, AccountKey), ContactMatch>,
+    documentation: BTreeMap<(Text, Text), DocumentationStatus>,
+    events: Vec<NewEvent>,
 }
 
 impl FakeRegister {
@@ -93,6 +98,11 @@ impl FakeRegister {
     /// Returns how a customer's last turn went.
     pub fn status(&self, customer: &str) -> Option<CustomerStatus> {
         self.inner().statuses.get(customer).cloned()
+    }
+
+    /// Returns the codes of all events that commits wrote.
+    pub fn event_codes(&self) -> Vec<&'static str> {
+        self.inner().events.iter().map(|event| event.kind.code()).collect()
     }
 
     /// Returns the notices that were recorded with statuses, each by its id.
@@ -170,6 +180,21 @@ impl RegisterReader for FakeRegister {
     async fn sync_state(&self, customer: &str) -> Result<Option<SyncState>, RegisterFault> {
         Ok(self.inner().sync_states.get(customer).cloned())
     }
+
+    async fn contacts(&self, customer: Option<&str>) -> Result<Vec<(Text, ContactMatch)>, RegisterFault> {
+        let inner = self.inner();
+        let all =
+            inner.contacts.iter().filter(|((name, _, _), _)| customer.is_none_or(|wanted| name == wanted));
+        Ok(all.map(|((name, _, _), found)| (name.clone(), found.clone())).collect())
+    }
+
+    async fn documentation(&self) -> Result<Vec<DocumentationStatus>, RegisterFault> {
+        Ok(self.inner().documentation.values().cloned().collect())
+    }
+
+    async fn late_deliveries(&self, _prefix: &str) -> Result<Vec<LateDelivery>, RegisterFault> {
+        Ok(Vec::new())
+    }
 }
 
 #[async_trait]
@@ -194,6 +219,15 @@ impl Register for FakeRegister {
             state.accounts.retain(|known| known.key != account.key);
             state.accounts.push(account);
         }
+        let customer = commit.customer.clone();
+        for found in commit.contacts.written {
+            inner.contacts.insert((customer.clone(), found.connection.clone(), found.account), found);
+        }
+        for (connection, account) in commit.contacts.forgotten {
+            inner.contacts.remove(&(customer.clone(), connection, account));
+        }
+        inner.events.extend(commit.events);
+        let state = inner.customers.entry(customer).or_default();
         state.pins = commit.pins;
         state.holds = commit.holds;
         match commit.suspension {
@@ -244,6 +278,14 @@ impl Register for FakeRegister {
     }
 
     async fn record_tree_fault(&self, _fault: &str, _at: Timestamp) -> Result<(), RegisterFault> {
+        Ok(())
+    }
+
+    async fn record_documentation(&self, statuses: &[DocumentationStatus]) -> Result<(), RegisterFault> {
+        for status in statuses {
+            let key = (status.customer.clone(), status.connection.clone());
+            self.inner().documentation.insert(key, status.clone());
+        }
         Ok(())
     }
 
@@ -327,6 +369,7 @@ pub fn plan(name: &str, register_revision: u64, operations: Vec<Operation>) -> C
         summary,
         operations,
         no_longer: Vec::new(),
+        missing_contacts: Vec::new(),
         kept: Vec::new(),
         licensed_outside_scope: Vec::new(),
         findings: Vec::new(),

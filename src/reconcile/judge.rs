@@ -9,6 +9,7 @@ use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::register::{PackedReadings, RegisterState};
 use crate::model::tenant::SyncState;
 use crate::model::text::Text;
+use crate::plan::likeness::{Likeness, likenesses};
 use crate::plan::outcome::{CustomerPlan, Operation};
 use crate::plan::planner::{plan_absent, plan_customer};
 use crate::policy::fleet::Customer;
@@ -57,6 +58,18 @@ pub struct Judged {
     pub sync_state: Option<SyncState>,
     /// The digests of the readings that the plan was computed from, if it is to be written.
     pub readings: ReadingDigests,
+    /// By what contacts of the customer's accounts may be recognised, if it is documented anywhere and
+    /// everything was read.
+    pub documented: Option<Documented>,
+}
+
+/// A customer that is documented somewhere.
+#[derive(Debug, Clone)]
+pub struct Documented {
+    /// The customer, as its document describes it.
+    pub customer: Arc<Customer>,
+    /// Its accounts after the plan, sorted.
+    pub likenesses: Arc<[Likeness]>,
 }
 
 impl Judged {
@@ -161,7 +174,12 @@ impl Judge {
                 if let Some(Reading::Complete(tenant)) = &mut judged.observation.tenant {
                     judged.sync_state = tenant.sync_state.take();
                 }
-                if self.for_writing { pack_aside(job, customer, judged).await } else { Ok(judged) }
+                let for_writing = self.for_writing;
+                if for_writing || is_documented(customer, &judged.observation.register) {
+                    finish(job, customer, judged, for_writing).await
+                } else {
+                    Ok(judged)
+                }
             }
             Job::Absent { .. } => Ok(judged),
         }
@@ -196,25 +214,41 @@ impl Judge {
             };
             let unread = Unread::of(&observation);
             let readings = ReadingDigests::default();
-            Judged { plan, observation, unread, packed: None, sync_state: None, readings }
+            Judged { plan, observation, unread, packed: None, sync_state: None, readings, documented: None }
         });
         planning.await.map_err(|error| fault_of(job, error))
     }
 }
 
-/// Packs and digests readings on a thread where a million people hold nobody up. At the end of judging:
-/// what the sources were asked once more is part of what was decided from.
-async fn pack_aside(job: &Job, customer: &Arc<Customer>, judged: Judged) -> Result<Judged, TurnFault> {
+/// Packs and digests readings, and takes from them what contacts are recognised by, on a thread where a million
+/// people hold nobody up. At the end of judging: what the sources were asked once more is part of what was
+/// decided from.
+async fn finish(
+    job: &Job,
+    customer: &Arc<Customer>,
+    judged: Judged,
+    for_writing: bool,
+) -> Result<Judged, TurnFault> {
     let customer = customer.clone();
-    let packing = tokio::task::spawn_blocking(move || {
-        let packed = pack(&customer, &judged.observation);
-        let readings = match is_to_write(&judged.plan, &judged.observation.register) {
-            true => ReadingDigests::of(&judged.observation),
+    let finishing = tokio::task::spawn_blocking(move || {
+        let Judged { plan, observation, .. } = &judged;
+        let documented = is_documented(&customer, &observation.register)
+            .then(|| likenesses(plan, observation))
+            .flatten()
+            .map(|all| Documented { customer: customer.clone(), likenesses: all.into() });
+        let packed = if for_writing { pack(&customer, observation) } else { None };
+        let readings = match for_writing && is_to_write(plan, &observation.register) {
+            true => ReadingDigests::of(observation),
             false => ReadingDigests::default(),
         };
-        Judged { packed, readings, ..judged }
+        Judged { packed, readings, documented, ..judged }
     });
-    packing.await.map_err(|error| fault_of(job, error))
+    finishing.await.map_err(|error| fault_of(job, error))
+}
+
+/// Whether contacts of a customer are looked for, or what was known of them is to be forgotten.
+fn is_documented(customer: &Customer, register: &RegisterState) -> bool {
+    !customer.documentation.is_empty() || !register.documented.is_empty()
 }
 
 fn fault_of(job: &Job, error: tokio::task::JoinError) -> TurnFault {

@@ -3,12 +3,16 @@
 pub mod apply;
 pub mod candidate;
 pub mod choose;
+pub mod contact_list;
 pub mod deliver;
+pub mod documentation;
 #[cfg(test)]
 pub mod fakes;
 pub mod fleet_room;
 pub mod judge;
+pub mod make_contact;
 pub mod meant;
+pub mod missing_contacts;
 pub mod notice;
 pub mod observe;
 pub mod read_from;

@@ -76,7 +76,9 @@ impl Replay {
             |what: String| Unfollowable { customer: event.customer.clone(), sequence: event.sequence, what };
         let kind = EventKind::from_code(&event.kind)
             .ok_or_else(|| unfollowable(format!("`{}` is no kind of event", event.kind)))?;
-        let Some((account_type, id)) = event.account else { return Ok(()) };
+        let Some((account_type, id)) = event.account.filter(|_| !kind.is_about_contact()) else {
+            return Ok(());
+        };
         let details = Details::deserialize(&event.details)
             .map_err(|error| unfollowable(format!("its details are broken: {error}")))?;
         let key = details.after.key(account_type, id);
@@ -165,7 +167,12 @@ impl Details {
             | EventKind::HoldApproved
             | EventKind::SourcePinned
             | EventKind::CustomerSuspended
-            | EventKind::CustomerResumed => {
+            | EventKind::CustomerResumed
+            | EventKind::ContactMatched
+            | EventKind::ContactUnmatched
+            | EventKind::ContactAmbiguous
+            | EventKind::ContactFailed
+            | EventKind::ContactForgotten => {
                 return Err("it is of a kind that is about no account");
             }
         };

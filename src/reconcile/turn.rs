@@ -20,7 +20,8 @@ use crate::ports::clock::Clock;
 use crate::ports::register::{Register, RegisterFault};
 use crate::ports::source::Progress;
 use crate::reconcile::apply::{commit_of, may_write};
-use crate::reconcile::judge::{Job, Judge, Judged, TurnFault, Unread};
+use crate::reconcile::documentation::{Documenter, Visit};
+use crate::reconcile::judge::{Documented, Job, Judge, Judged, TurnFault, Unread};
 use crate::reconcile::notice::{Stamp, Subscription, state_deliveries};
 
 /// How often a turn is planned anew because somebody else wrote meanwhile.
@@ -40,6 +41,8 @@ pub struct Reconciler {
     /// One turn at a time looks how many removals the fleet has room for, and writes them.
     room: tokio::sync::Mutex<()>,
     statuses: Mutex<BTreeMap<Text, CustomerStatus>>,
+    /// Who looks for contacts after a turn.
+    documenter: Option<Arc<Documenter>>,
 }
 
 /// What came of a turn.
@@ -84,7 +87,14 @@ impl Reconciler {
             fleet,
             room: tokio::sync::Mutex::new(()),
             statuses: Mutex::new(statuses),
+            documenter: None,
         })
+    }
+
+    /// Has contacts looked for after each turn.
+    #[must_use]
+    pub fn with_documenter(self, documenter: Arc<Documenter>) -> Self {
+        Self { documenter: Some(documenter), ..self }
     }
 
     /// Returns the register.
@@ -216,7 +226,7 @@ impl Reconciler {
         tree_revision: &Text,
         next: Next<'_>,
     ) -> Result<TurnOutcome, TurnFault> {
-        let Judged { plan, observation, unread, packed, sync_state, readings: _ } = judged;
+        let Judged { plan, observation, unread, packed, sync_state, readings: _, documented } = judged;
         let customer = plan.name.clone();
         // Also of whoever is suspended: reads and plans go on.
         if let Some(packed) = packed {
@@ -249,6 +259,12 @@ impl Reconciler {
         let status = status_of(&outcome, previous.as_ref(), observation.at, tree_revision, next);
         let deliveries = state_deliveries(&status, previous.as_ref(), &self.subscriptions);
         self.register.record_status(&status, &deliveries).await?;
+        if let (Some(documenter), Some(Documented { customer, likenesses }), true) =
+            (&self.documenter, documented, may_write(&outcome.plan))
+        {
+            let visit = Visit { customer, tree_revision: tree_revision.clone(), likenesses };
+            documenter.expect(visit, &observation.register.documented);
+        }
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(customer, status);
         Ok(outcome)
     }

@@ -70,6 +70,7 @@ fn customer(name: &str, operations: Vec<Operation>) -> CustomerPlan {
         },
         operations,
         no_longer: Vec::new(),
+        missing_contacts: Vec::new(),
         kept: Vec::new(),
         licensed_outside_scope: Vec::new(),
         findings: Vec::new(),

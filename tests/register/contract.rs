@@ -1,6 +1,6 @@
 //! The laws that a register keeps, whatever database is behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use intake::adapters::store::connection::Store;
 use intake::model::account::{
     Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
 };
+use intake::model::contact_match::{ContactChanges, DocumentationStatus, MatchStatus};
 use intake::model::digest::Digest;
 use intake::model::event::{ChainHead, Event, EventKind, EventQuery, NewEvent, ReadingDigests};
 use intake::model::guid::Guid;
@@ -25,7 +26,9 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::sample::{Folder, account, at, commit, days, delivery, event, hold, readings, small, whole};
+use super::sample::{
+    Folder, account, at, commit, contact, days, delivery, event, hold, readings, small, whole,
+};
 
 /// Runs every law over every store.
 macro_rules! laws {
@@ -57,6 +60,9 @@ laws! {
     a_commit_of_nothing_raises_the_revision
     pins_and_holds_are_replaced_whole
     a_suspension_stays_through_turns_until_it_is_lifted
+    contacts_are_written_with_a_commit_and_forgotten_with_their_account
+    how_looking_for_contacts_went_is_bookkeeping
+    a_delivery_that_fails_is_late_until_it_was_made
     of_many_writers_on_one_revision_exactly_one_wins
     a_commit_whose_caller_goes_away_is_written_all_the_same
     customers_do_not_touch_each_other
@@ -687,6 +693,122 @@ async fn a_suspension_stays_through_turns_until_it_is_lifted(register: &dyn Regi
     assert_eq!(register.load("contoso").await.unwrap().suspension, Some(suspension));
     register.commit(with(2, SuspensionChange::Lift)).await.unwrap();
     assert_eq!(register.load("contoso").await.unwrap().suspension, None);
+}
+
+async fn contacts_are_written_with_a_commit_and_forgotten_with_their_account(
+    register: &dyn Register,
+    _: &dyn Outbox,
+) {
+    let removed = AccountState::Removed { since: at(4), reason: Verdict::Unlicensed, approved: false };
+    let accounts = vec![account(1), Account { state: removed, ..account(2) }, account(3)];
+    let written = vec![
+        contact("hudu", 1, MatchStatus::Ambiguous),
+        contact("glue", 3, MatchStatus::Unmatched),
+        contact("glue", 1, MatchStatus::Matched),
+        contact("glue", 2, MatchStatus::Matched),
+    ];
+    let contacts = ContactChanges { written, ..ContactChanges::default() };
+    register.commit(Commit { accounts, contacts, ..commit("contoso", 0) }).await.unwrap();
+    register.commit(Commit { accounts: vec![account(1)], ..commit("fabrikam", 0) }).await.unwrap();
+    let listed = || async {
+        let all = register.contacts(None).await.unwrap();
+        assert!(all.iter().all(|(customer, _)| customer == "contoso"), "{all:?}");
+        assert_eq!(register.contacts(Some("contoso")).await.unwrap(), all);
+        assert!(register.contacts(Some("fabrikam")).await.unwrap().is_empty());
+        all.into_iter().map(|(_, found)| found).collect::<Vec<_>>()
+    };
+    let whole = [
+        contact("glue", 1, MatchStatus::Matched),
+        contact("glue", 2, MatchStatus::Matched),
+        contact("glue", 3, MatchStatus::Unmatched),
+        contact("hudu", 1, MatchStatus::Ambiguous),
+    ];
+    assert_eq!(listed().await, whole);
+    // A stale commit writes no contact either.
+    let late = vec![contact("glue", 3, MatchStatus::Matched)];
+    let stale = Commit {
+        contacts: ContactChanges { written: late.clone(), ..ContactChanges::default() },
+        ..commit("contoso", 0)
+    };
+    register.commit(stale.clone()).await.expect_err("stale");
+    assert_eq!(listed().await, whole);
+    // A row is replaced whole; one that is forgotten is gone.
+    let forgotten = vec![("hudu".into(), account(1).key)];
+    let contacts = ContactChanges { written: late, forgotten };
+    register.commit(Commit { contacts, ..commit("contoso", 1) }).await.unwrap();
+    assert_eq!(
+        listed().await,
+        [1, 2, 3].map(|number| contact("glue", number, MatchStatus::Matched)),
+        "one that is matched now, one that is forgotten"
+    );
+    assert_eq!(register.forget_removed("contoso", at(4)).await.unwrap(), 0);
+    assert_eq!(listed().await.len(), 3, "who may still return has their contact");
+    assert_eq!(register.forget_removed("contoso", at(5)).await.unwrap(), 1);
+    assert_eq!(listed().await, [1, 3].map(|number| contact("glue", number, MatchStatus::Matched)));
+}
+
+async fn how_looking_for_contacts_went_is_bookkeeping(register: &dyn Register, _: &dyn Outbox) {
+    let status = |customer: &str, connection: &str, fault: Option<&str>| DocumentationStatus {
+        customer: customer.into(),
+        connection: connection.into(),
+        last_attempt: at(7),
+        last_success: fault.is_none().then(|| at(7)),
+        fault: fault.map(str::to_owned),
+        saw_organization: fault.is_none(),
+    };
+    let written = [
+        status("fabrikam", "glue", None),
+        status("contoso", "hudu", Some("answered 500")),
+        status("contoso", "glue", None),
+    ];
+    register.record_documentation(&written).await.unwrap();
+    assert_eq!(
+        register.documentation().await.unwrap(),
+        [written[2].clone(), written[1].clone(), written[0].clone()]
+    );
+    let again = status("contoso", "hudu", None);
+    register.record_documentation(std::slice::from_ref(&again)).await.unwrap();
+    assert_eq!(register.documentation().await.unwrap()[1], again);
+    let state = register.load("contoso").await.unwrap();
+    assert_eq!(state.revision, 0);
+    assert_eq!(state.documented, BTreeSet::from(["glue".into(), "hudu".into()]));
+    // With the last account that stood there, the system itself is forgotten.
+    let written = vec![contact("hudu", 1, MatchStatus::Matched)];
+    let contacts = ContactChanges { written, ..ContactChanges::default() };
+    register.commit(Commit { contacts, ..small("contoso", 0) }).await.unwrap();
+    let contacts =
+        ContactChanges { forgotten: vec![("hudu".into(), account(1).key)], ..ContactChanges::default() };
+    register.commit(Commit { contacts, ..commit("contoso", 1) }).await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().documented, BTreeSet::from(["glue".into()]));
+}
+
+async fn a_delivery_that_fails_is_late_until_it_was_made(register: &dyn Register, outbox: &dyn Outbox) {
+    let deliveries = vec![
+        delivery("documentation/glue#a", "a"),
+        delivery("documentation/glue#b", "b"),
+        delivery("documentation/hudu#a", "c"),
+        delivery("hr", "d"),
+    ];
+    register.commit(Commit { deliveries, ..commit("contoso", 0) }).await.unwrap();
+    let late = async |prefix: &str| {
+        let late = register.late_deliveries(prefix).await.unwrap();
+        late.into_iter()
+            .map(|one| format!("{} {} {} {}", one.key, one.attempts, one.is_given_up, one.error))
+            .collect::<Vec<_>>()
+    };
+    assert!(late("documentation/").await.is_empty(), "nobody tried yet");
+    // Of one destination all lanes are due at once.
+    let due = outbox.due(at(100), 10).await.unwrap();
+    assert_eq!(due.len(), 4);
+    assert_eq!(due[0].address(), "documentation/glue");
+    outbox.failed(due[0].id, Some(at(200)), "refused").await.unwrap();
+    outbox.failed(due[0].id, Some(at(300)), "refused again").await.unwrap();
+    outbox.failed(due[2].id, None, "no").await.unwrap();
+    outbox.failed(due[3].id, None, "no").await.unwrap();
+    assert_eq!(late("documentation/").await, ["a 2 false refused again", "c 1 true no"]);
+    assert_eq!(late("documentation/hudu").await, ["c 1 true no"]);
+    outbox.delivered(due[0].id, at(301)).await.unwrap();
+    assert_eq!(late("documentation/").await, ["c 1 true no"]);
 }
 
 async fn readings_are_kept_whole_and_those_that_are_the_same_change_their_time(

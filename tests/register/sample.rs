@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use intake::adapters::store::connection::Store;
 use intake::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source};
+use intake::model::contact::ContactKind;
+use intake::model::contact_match::{ContactChanges, ContactMatch, MatchCandidate, MatchKey, MatchStatus};
 use intake::model::digest::Digest;
 use intake::model::event::{EventKind, NewEvent, ReadingDigests};
 use intake::model::guid::Guid;
@@ -160,6 +162,34 @@ pub(crate) fn commit(customer: &str, expected_revision: u64) -> Commit {
         holds: Vec::new(),
         measures: None,
         suspension: SuspensionChange::None,
+        contacts: ContactChanges::default(),
+    }
+}
+
+/// What is known of the contact of account `number`.
+pub(crate) fn contact(connection: &str, number: u128, status: MatchStatus) -> ContactMatch {
+    let is_matched = status == MatchStatus::Matched;
+    let candidate = |id: &str| MatchCandidate {
+        id: id.into(),
+        kind: ContactKind::Person,
+        name: "Jane \u{202e} Doe".into(),
+        matched_by: MatchKey::Address,
+        value: Some("jane@contoso.test".into()),
+        url: None,
+        remark: Some("Approver".into()),
+        is_archived: false,
+    };
+    ContactMatch {
+        account: account(number).key,
+        connection: connection.into(),
+        status,
+        contact: is_matched.then(|| "72".into()),
+        matched_by: is_matched.then_some(MatchKey::Address),
+        cause: if is_matched { String::new() } else { "2 contacts have the address".to_owned() },
+        candidates: if is_matched { vec![candidate("72")] } else { vec![candidate("72"), candidate("73")] },
+        candidate_count: if is_matched { 1 } else { 2 },
+        since: at(12),
+        asked_at: (status == MatchStatus::Unmatched).then(|| at(11)),
     }
 }
 

@@ -10,13 +10,14 @@ use jiff::Timestamp;
 
 use intake::model::account::Account;
 use intake::model::confirmation::{PeopleNow, PersonNow};
+use intake::model::contact_match::{ContactMatch, DocumentationStatus};
 use intake::model::digest::Digest;
 use intake::model::directory::{Directory, Origin};
 use intake::model::dn::Dn;
 use intake::model::event::{ChainHead, EventPage, EventQuery};
 use intake::model::guid::Guid;
 use intake::model::reading::{Fault, FaultKind, Reading};
-use intake::model::register::{CustomerStatus, PackedReadings, RegisterState};
+use intake::model::register::{CustomerStatus, LateDelivery, PackedReadings, RegisterState};
 use intake::model::tenant::{SyncState, Tenant};
 use intake::model::text::Text;
 use intake::model::tree_status::TreeStatus;
@@ -163,6 +164,18 @@ impl RegisterReader for Port {
 
     async fn sync_state(&self, _: &str) -> Result<Option<SyncState>, RegisterFault> {
         Ok(None)
+    }
+
+    async fn contacts(&self, _: Option<&str>) -> Result<Vec<(Text, ContactMatch)>, RegisterFault> {
+        Ok(Vec::new())
+    }
+
+    async fn documentation(&self) -> Result<Vec<DocumentationStatus>, RegisterFault> {
+        Ok(Vec::new())
+    }
+
+    async fn late_deliveries(&self, _: &str) -> Result<Vec<LateDelivery>, RegisterFault> {
+        Ok(Vec::new())
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) fn observation(scenario: &Scenario) -> Observation {
         holds: Vec::<Hold>::new(),
         readings: None,
         suspension: None,
+        documented: std::collections::BTreeSet::new(),
     };
     let directory = reading(scenario.directory.reading, directory);
     Observation {

@@ -10,10 +10,12 @@ use jiff::Timestamp;
 
 use intake::adapters::store::connection::Store;
 use intake::model::account::Account;
+use intake::model::contact_match::{ContactMatch, DocumentationStatus};
 use intake::model::digest::Digest;
 use intake::model::event::{Event, EventPage, EventQuery};
 use intake::model::register::{
-    Commit, Committed, CustomerStatus, Delivery, Measures, NewDelivery, PackedReadings, RegisterState,
+    Commit, Committed, CustomerStatus, Delivery, LateDelivery, Measures, NewDelivery, PackedReadings,
+    RegisterState,
 };
 use intake::model::tenant::SyncState;
 use intake::model::text::Text;
@@ -156,6 +158,18 @@ impl RegisterReader for Storage {
     async fn sync_state(&self, customer: &str) -> Result<Option<SyncState>, RegisterFault> {
         self.call("sync_state", self.store.sync_state(customer)).await
     }
+
+    async fn contacts(&self, customer: Option<&str>) -> Result<Vec<(Text, ContactMatch)>, RegisterFault> {
+        self.call("contacts", self.store.contacts(customer)).await
+    }
+
+    async fn documentation(&self) -> Result<Vec<DocumentationStatus>, RegisterFault> {
+        self.call("documentation", self.store.documentation()).await
+    }
+
+    async fn late_deliveries(&self, prefix: &str) -> Result<Vec<LateDelivery>, RegisterFault> {
+        self.call("late_deliveries", self.store.late_deliveries(prefix)).await
+    }
 }
 
 #[async_trait]
@@ -200,6 +214,10 @@ impl Register for Storage {
 
     async fn record_tree_fault(&self, fault: &str, at: Timestamp) -> Result<(), RegisterFault> {
         self.call("record_tree_fault", self.store.record_tree_fault(fault, at)).await
+    }
+
+    async fn record_documentation(&self, statuses: &[DocumentationStatus]) -> Result<(), RegisterFault> {
+        self.call("record_documentation", self.store.record_documentation(statuses)).await
     }
 
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault> {

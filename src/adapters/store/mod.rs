@@ -5,6 +5,7 @@ pub mod address;
 pub mod audit;
 pub mod bookkeeping;
 pub mod connection;
+pub mod contacts;
 pub mod customers;
 pub mod fault;
 pub mod outbox;

@@ -7,7 +7,7 @@ use sqlx::{Row as _, SqliteConnection};
 use crate::adapters::store::accounts::strange;
 use crate::adapters::store::connection::Store;
 use crate::adapters::store::fault::Mishap;
-use crate::model::register::{Delivery, NewDelivery};
+use crate::model::register::{Delivery, LateDelivery, NewDelivery};
 use crate::model::text::Text;
 use crate::ports::outbox::Outbox;
 use crate::ports::register::RegisterFault;
@@ -45,6 +45,11 @@ const FAILED: &str = "
     UPDATE outbox SET
         attempts = attempts + 1, next_attempt = COALESCE($2, next_attempt), given_up_at = $3, last_error = $4
     WHERE id = $1 AND delivered_at IS NULL";
+
+const LATE: &str = "
+    SELECT customer, destination, key, attempts, given_up_at IS NOT NULL, last_error FROM outbox
+    WHERE delivered_at IS NULL AND last_error IS NOT NULL AND SUBSTR(destination, 1, LENGTH($1)) = $1
+    ORDER BY id";
 
 const KNOWN: &str = "SELECT 1 FROM outbox WHERE id = $1";
 
@@ -96,18 +101,40 @@ async fn due(connection: &mut SqliteConnection, now: Timestamp, limit: u32) -> R
     let mut deliveries = Vec::with_capacity(rows.len());
     for row in &rows {
         let body: &str = row.try_get(4)?;
-        let attempts: i64 = row.try_get(5)?;
         deliveries.push(Delivery {
             id: row.try_get(0)?,
             customer: Text::from(row.try_get::<&str, _>(1)?),
             destination: Text::from(row.try_get::<&str, _>(2)?),
             key: Text::from(row.try_get::<&str, _>(3)?),
             body: serde_json::from_str(body).map_err(|_| strange("a delivery's body", body))?,
-            attempts: u32::try_from(attempts)
-                .map_err(|_| strange("a number of attempts", &attempts.to_string()))?,
+            attempts: attempts(row.try_get(5)?)?,
         });
     }
     Ok(deliveries)
+}
+
+/// Returns deliveries that failed and were not made since, whose destination begins with `prefix`.
+pub(super) async fn late(
+    connection: &mut SqliteConnection,
+    prefix: &str,
+) -> Result<Vec<LateDelivery>, Mishap> {
+    let rows = sqlx::query(LATE).bind(prefix).fetch_all(connection).await?;
+    let mut late = Vec::with_capacity(rows.len());
+    for row in &rows {
+        late.push(LateDelivery {
+            customer: Text::from(row.try_get::<&str, _>(0)?),
+            destination: Text::from(row.try_get::<&str, _>(1)?),
+            key: Text::from(row.try_get::<&str, _>(2)?),
+            attempts: attempts(row.try_get(3)?)?,
+            is_given_up: row.try_get::<i64, _>(4)? != 0,
+            error: row.try_get(5)?,
+        });
+    }
+    Ok(late)
+}
+
+fn attempts(written: i64) -> Result<u32, Mishap> {
+    u32::try_from(written).map_err(|_| strange("a number of attempts", &written.to_string()))
 }
 
 async fn delivered(connection: &mut SqliteConnection, id: i64, at: Timestamp) -> Result<(), Mishap> {

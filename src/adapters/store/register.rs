@@ -7,13 +7,14 @@ use sqlx::SqliteConnection;
 use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::{
-    accounts, audit, bookkeeping, customers, outbox, readings, suspensions, sync_states, tree,
+    accounts, audit, bookkeeping, contacts, customers, outbox, readings, suspensions, sync_states, tree,
 };
 use crate::model::account::Account;
+use crate::model::contact_match::{ContactMatch, DocumentationStatus};
 use crate::model::digest::Digest;
 use crate::model::event::{ChainHead, EventPage, EventQuery};
 use crate::model::register::{
-    Commit, Committed, CustomerStatus, Measures, NewDelivery, PackedReadings, RegisterState,
+    Commit, Committed, CustomerStatus, LateDelivery, Measures, NewDelivery, PackedReadings, RegisterState,
 };
 use crate::model::tenant::SyncState;
 use crate::model::text::Text;
@@ -89,6 +90,24 @@ impl RegisterReader for StoreReader {
         self.ask(None, |connection| Box::pin(async move { sync_states::read(connection, &customer).await }))
             .await
     }
+
+    async fn contacts(&self, customer: Option<&str>) -> Result<Vec<(Text, ContactMatch)>, RegisterFault> {
+        let customer = customer.map(str::to_owned);
+        self.ask(Vec::new(), |connection| {
+            Box::pin(async move { contacts::listed(connection, customer.as_deref()).await })
+        })
+        .await
+    }
+
+    async fn documentation(&self) -> Result<Vec<DocumentationStatus>, RegisterFault> {
+        self.ask(Vec::new(), |connection| Box::pin(contacts::statuses(connection))).await
+    }
+
+    async fn late_deliveries(&self, prefix: &str) -> Result<Vec<LateDelivery>, RegisterFault> {
+        let prefix = prefix.to_owned();
+        self.ask(Vec::new(), |connection| Box::pin(async move { outbox::late(connection, &prefix).await }))
+            .await
+    }
 }
 
 #[async_trait]
@@ -135,6 +154,18 @@ impl RegisterReader for Store {
 
     async fn sync_state(&self, customer: &str) -> Result<Option<SyncState>, RegisterFault> {
         self.reader().sync_state(customer).await
+    }
+
+    async fn contacts(&self, customer: Option<&str>) -> Result<Vec<(Text, ContactMatch)>, RegisterFault> {
+        self.reader().contacts(customer).await
+    }
+
+    async fn documentation(&self) -> Result<Vec<DocumentationStatus>, RegisterFault> {
+        self.reader().documentation().await
+    }
+
+    async fn late_deliveries(&self, prefix: &str) -> Result<Vec<LateDelivery>, RegisterFault> {
+        self.reader().late_deliveries(prefix).await
     }
 }
 
@@ -202,10 +233,21 @@ impl Register for Store {
         self.write(move |connection| Box::pin(async move { tree::fail(connection, &fault, at).await })).await
     }
 
+    async fn record_documentation(&self, statuses: &[DocumentationStatus]) -> Result<(), RegisterFault> {
+        let statuses = statuses.to_vec();
+        self.write(|connection| {
+            Box::pin(async move { contacts::write_statuses(connection, &statuses).await })
+        })
+        .await
+    }
+
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault> {
         let customer = customer.to_owned();
         self.write(move |connection| {
-            Box::pin(async move { accounts::forget_removed(connection, &customer, before).await })
+            Box::pin(async move {
+                contacts::forget_removed(connection, &customer, before).await?;
+                accounts::forget_removed(connection, &customer, before).await
+            })
         })
         .await
     }
@@ -221,6 +263,7 @@ async fn load(connection: &mut SqliteConnection, customer: &str) -> Result<Regis
         holds: customers::holds(connection, customer).await?,
         readings: readings::digest(connection, customer).await?,
         suspension: suspensions::read(connection, customer).await?,
+        documented: contacts::connections(connection, customer).await?,
     })
 }
 
@@ -233,6 +276,7 @@ async fn write(connection: &mut SqliteConnection, commit: Commit) -> Result<Comm
     outbox::write(connection, &commit.customer, &commit.deliveries, commit.at).await?;
     customers::write_holds(connection, &commit.customer, &commit.holds).await?;
     suspensions::write(connection, &commit.customer, &commit.suspension).await?;
+    contacts::write(connection, &commit.customer, &commit.contacts).await?;
     if let Some(measures) = &commit.measures {
         bookkeeping::write_measures(connection, &commit.customer, measures).await?;
     }

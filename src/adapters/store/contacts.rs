@@ -1,0 +1,227 @@
+//! Contacts of accounts in documentation systems, and how looking for them went.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::adapters::store::accounts::{moment, strange, time};
+use crate::adapters::store::fault::Mishap;
+use crate::model::account::{AccountKey, AccountType, Source};
+use crate::model::contact_match::{ContactChanges, ContactMatch, DocumentationStatus, MatchKey, MatchStatus};
+use crate::model::text::Text;
+
+const WRITE: &str = "
+    INSERT INTO contact_matches (
+        customer, connection, account_type, source, id, status, contact, matched_by, cause, candidates,
+        candidate_count, since, asked_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    ON CONFLICT (customer, connection, account_type, source, id) DO UPDATE SET
+        status = excluded.status, contact = excluded.contact, matched_by = excluded.matched_by,
+        cause = excluded.cause, candidates = excluded.candidates, candidate_count = excluded.candidate_count,
+        since = excluded.since, asked_at = excluded.asked_at";
+const FORGET: &str = "
+    DELETE FROM contact_matches
+    WHERE customer = $1 AND connection = $2 AND account_type = $3 AND source = $4 AND id = $5";
+const FORGET_REMOVED: &str = "
+    DELETE FROM contact_matches WHERE customer = $1 AND EXISTS (
+        SELECT 1 FROM accounts
+        WHERE accounts.customer = contact_matches.customer
+            AND accounts.account_type = contact_matches.account_type
+            AND accounts.source = contact_matches.source AND accounts.id = contact_matches.id
+            AND accounts.state = 'removed' AND accounts.since < $2)";
+
+/// The columns in the order in which [`contact_match`] reads them.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT customer, connection, account_type, source, id, status, contact, matched_by, cause,
+                    candidates, candidate_count, since, asked_at
+             FROM contact_matches ",
+            $rest
+        )
+    };
+}
+
+const OF_CUSTOMER: &str = select!("WHERE customer = $1");
+const OF_ALL: &str = select!("");
+
+const CONNECTIONS: &str = "SELECT connection FROM documentation_statuses WHERE customer = $1";
+const STATUSES: &str = "
+    SELECT customer, connection, last_attempt, last_success, fault, saw_organization
+    FROM documentation_statuses";
+const WRITE_STATUS: &str = "
+    INSERT INTO documentation_statuses (
+        customer, connection, last_attempt, last_success, fault, saw_organization)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (customer, connection) DO UPDATE SET
+        last_attempt = excluded.last_attempt, last_success = excluded.last_success, fault = excluded.fault,
+        saw_organization = excluded.saw_organization";
+const FORGET_STATUS: &str = "
+    DELETE FROM documentation_statuses WHERE customer = $1 AND connection = $2 AND NOT EXISTS (
+        SELECT 1 FROM contact_matches WHERE customer = $1 AND connection = $2)";
+
+/// Writes what a commit does to contacts. A connection of which nothing is left is not looked into any more.
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    customer: &str,
+    changes: &ContactChanges,
+) -> Result<(), Mishap> {
+    for found in &changes.written {
+        let candidates = serde_json::to_string(&found.candidates)
+            .map_err(|error| Mishap::Strange(format!("candidates have no JSON form: {error}")))?;
+        sqlx::query(WRITE)
+            .bind(customer)
+            .bind(found.connection.as_str())
+            .bind(found.account.account_type.code())
+            .bind(found.account.source.code())
+            .bind(found.account.id.to_string())
+            .bind(found.status.code())
+            .bind(found.contact.as_deref())
+            .bind(found.matched_by.map(MatchKey::code))
+            .bind(&found.cause)
+            .bind(candidates)
+            .bind(i64::try_from(found.candidate_count).unwrap_or(i64::MAX))
+            .bind(found.since.as_microsecond())
+            .bind(found.asked_at.map(|at| at.as_microsecond()))
+            .execute(&mut *connection)
+            .await?;
+    }
+    for (system, account) in &changes.forgotten {
+        sqlx::query(FORGET)
+            .bind(customer)
+            .bind(system.as_str())
+            .bind(account.account_type.code())
+            .bind(account.source.code())
+            .bind(account.id.to_string())
+            .execute(&mut *connection)
+            .await?;
+    }
+    let left: BTreeSet<&Text> = changes.forgotten.iter().map(|(system, _)| system).collect();
+    for system in left {
+        sqlx::query(FORGET_STATUS).bind(customer).bind(system.as_str()).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Forgets the contacts of accounts that were removed before a moment.
+pub(super) async fn forget_removed(
+    connection: &mut SqliteConnection,
+    customer: &str,
+    before: Timestamp,
+) -> Result<(), Mishap> {
+    sqlx::query(FORGET_REMOVED).bind(customer).bind(before.as_microsecond()).execute(connection).await?;
+    Ok(())
+}
+
+/// Returns how the accounts of one customer or of all stand: by customer, connection and account.
+pub(super) async fn listed(
+    connection: &mut SqliteConnection,
+    customer: Option<&str>,
+) -> Result<Vec<(Text, ContactMatch)>, Mishap> {
+    let query = match customer {
+        Some(customer) => sqlx::query(OF_CUSTOMER).bind(customer),
+        None => sqlx::query(OF_ALL),
+    };
+    let rows = query.fetch_all(connection).await?;
+    let mut all = Vec::with_capacity(rows.len());
+    for row in &rows {
+        all.push((Text::from(row.try_get::<&str, _>(0)?), contact_match(row)?));
+    }
+    all.sort_by(|(left_customer, left), (right_customer, right)| {
+        (left_customer, &left.connection, left.account).cmp(&(
+            right_customer,
+            &right.connection,
+            right.account,
+        ))
+    });
+    Ok(all)
+}
+
+fn contact_match(row: &SqliteRow) -> Result<ContactMatch, Mishap> {
+    let word = |column: usize| row.try_get::<&str, _>(column);
+    let account_type = word(2)?;
+    let account_type = AccountType::ALL
+        .into_iter()
+        .find(|known| known.code() == account_type)
+        .ok_or_else(|| strange("an account type", account_type))?;
+    let source = match word(3)? {
+        "directory" => Source::Directory,
+        "tenant" => Source::Tenant,
+        other => return Err(strange("a source", other)),
+    };
+    let id = word(4)?.parse().map_err(|_| strange("an account's id", word(4).unwrap_or_default()))?;
+    let status = MatchStatus::from_code(word(5)?)
+        .ok_or_else(|| strange("a match's status", word(5).unwrap_or_default()))?;
+    let matched_by = match row.try_get::<Option<&str>, _>(7)? {
+        None => None,
+        Some(key) => Some(MatchKey::from_code(key).ok_or_else(|| strange("a match's key", key))?),
+    };
+    let candidates = word(9)?;
+    let count: i64 = row.try_get(10)?;
+    Ok(ContactMatch {
+        account: AccountKey { account_type, source, id },
+        connection: Text::from(word(1)?),
+        status,
+        contact: row.try_get::<Option<&str>, _>(6)?.map(Text::from),
+        matched_by,
+        cause: row.try_get(8)?,
+        candidates: serde_json::from_str(candidates).map_err(|_| strange("candidates", candidates))?,
+        candidate_count: u64::try_from(count)
+            .map_err(|_| strange("a number of candidates", &count.to_string()))?,
+        since: moment(row.try_get(11)?)?,
+        asked_at: time(row, 12)?,
+    })
+}
+
+/// Returns the connections in which contacts of a customer were ever looked for.
+pub(super) async fn connections(
+    connection: &mut SqliteConnection,
+    customer: &str,
+) -> Result<BTreeSet<Text>, Mishap> {
+    let rows = sqlx::query(CONNECTIONS).bind(customer).fetch_all(connection).await?;
+    let mut names = BTreeSet::new();
+    for row in &rows {
+        names.insert(Text::from(row.try_get::<&str, _>(0)?));
+    }
+    Ok(names)
+}
+
+/// Returns how looking into documentation systems last went, by customer and connection.
+pub(super) async fn statuses(connection: &mut SqliteConnection) -> Result<Vec<DocumentationStatus>, Mishap> {
+    let rows = sqlx::query(STATUSES).fetch_all(connection).await?;
+    let mut statuses = Vec::with_capacity(rows.len());
+    for row in &rows {
+        statuses.push(DocumentationStatus {
+            customer: Text::from(row.try_get::<&str, _>(0)?),
+            connection: Text::from(row.try_get::<&str, _>(1)?),
+            last_attempt: moment(row.try_get(2)?)?,
+            last_success: time(row, 3)?,
+            fault: row.try_get(4)?,
+            saw_organization: row.try_get::<i64, _>(5)? != 0,
+        });
+    }
+    statuses
+        .sort_by(|left, right| (&left.customer, &left.connection).cmp(&(&right.customer, &right.connection)));
+    Ok(statuses)
+}
+
+/// Writes how looking into documentation systems went.
+pub(super) async fn write_statuses(
+    connection: &mut SqliteConnection,
+    statuses: &[DocumentationStatus],
+) -> Result<(), Mishap> {
+    for status in statuses {
+        sqlx::query(WRITE_STATUS)
+            .bind(status.customer.as_str())
+            .bind(status.connection.as_str())
+            .bind(status.last_attempt.as_microsecond())
+            .bind(status.last_success.map(|at| at.as_microsecond()))
+            .bind(status.fault.as_deref())
+            .bind(i64::from(status.saw_organization))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! By what the contact of an account may be recognised: its addresses, usernames and name, from everything
+//! that a turn saw of it.
+
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
+
+use crate::model::account::{AccountKey, Profile, Source};
+use crate::model::addresses::Addresses;
+use crate::model::contact::address_key;
+use crate::model::directory::Person;
+use crate::model::guid::Guid;
+use crate::model::observation::Observation;
+use crate::model::reading::Reading;
+use crate::model::tenant::TenantUser;
+use crate::model::text::{Text, fold};
+use crate::plan::outcome::{Action, CustomerPlan};
+
+/// By what the contact of one account may be recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Likeness {
+    /// Whose it is.
+    pub account: AccountKey,
+    /// The name for people by which messages call the account.
+    pub name: Text,
+    /// The display name.
+    pub display_name: Text,
+    /// Every address, by [`address_key`]: UPN, mail and all of proxyAddresses, in the directory and the
+    /// tenant. Sorted, each once.
+    pub addresses: Vec<Text>,
+    /// The address that a contact is made with, where there is one.
+    pub primary_address: Option<Text>,
+    /// sAMAccountName and UPN, folded.
+    pub usernames: Vec<Text>,
+}
+
+/// Returns the likeness of every account that the register has after the plan, sorted by account; `None`
+/// unless everything was read: whoever knows less of somebody would take a contact away that is theirs.
+pub fn likenesses(plan: &CustomerPlan, observation: &Observation) -> Option<Vec<Likeness>> {
+    let mut people: HashMap<Guid, &Person> = HashMap::new();
+    for (_, reading) in &observation.directories {
+        let Reading::Complete(directory) = reading else { return None };
+        people.extend(directory.people.iter().map(|person| (person.guid, person)));
+    }
+    let mut users: HashMap<Guid, &TenantUser> = HashMap::new();
+    if let Some(reading) = &observation.tenant {
+        let Reading::Complete(tenant) = reading else { return None };
+        users.extend(tenant.users.iter().map(|user| (user.id, user)));
+    }
+    let mut profiles: HashMap<AccountKey, &Profile> =
+        observation.register.accounts.iter().map(|account| (account.key, &account.profile)).collect();
+    let changed = plan.operations.iter().filter(|operation| operation.action != Action::Hold);
+    profiles.extend(changed.map(|operation| (operation.key, &operation.profile)));
+    let mut likenesses: Vec<Likeness> = profiles
+        .into_iter()
+        .map(|(key, profile)| {
+            let person = people.get(&key.id).copied().filter(|_| key.source == Source::Directory);
+            let user = profile.tenant_user_id.and_then(|id| users.get(&id).copied());
+            likeness(key, profile, person, user)
+        })
+        .collect();
+    likenesses.sort_by_key(|likeness| likeness.account);
+    Some(likenesses)
+}
+
+fn likeness(
+    account: AccountKey,
+    profile: &Profile,
+    person: Option<&Person>,
+    user: Option<&TenantUser>,
+) -> Likeness {
+    let upn = profile.user_principal_name.as_deref();
+    let mut addresses: BTreeSet<Text> = BTreeSet::new();
+    let mut note = |written: Option<&str>| addresses.extend(written.and_then(address_key));
+    note(upn);
+    note(profile.email.as_deref());
+    if let Some(person) = person {
+        note(person.user_principal_name.as_deref());
+        note(person.mail.as_deref());
+        all_of(&person.addresses).for_each(|address| note(Some(address)));
+    }
+    if let Some(user) = user {
+        note(Some(user.user_principal_name.as_str()));
+        note(user.mail.as_deref());
+        all_of(&user.addresses).for_each(|address| note(Some(address)));
+    }
+    let primary = [
+        profile.email.as_deref(),
+        user.and_then(|user| user.mail.as_deref()),
+        person.and_then(|person| person.mail.as_deref()),
+        upn,
+    ];
+    let usernames: BTreeSet<Text> = [Some(profile.sam_account_name.as_str()), upn]
+        .into_iter()
+        .flatten()
+        .filter(|name| !name.is_empty())
+        .map(|name| Text::from(fold(name).as_ref()))
+        .collect();
+    Likeness {
+        account,
+        name: upn
+            .filter(|name| !name.is_empty())
+            .map_or_else(|| profile.sam_account_name.clone(), Text::from),
+        display_name: profile.display_name.clone(),
+        addresses: addresses.into_iter().collect(),
+        primary_address: primary.into_iter().flatten().find_map(address_key),
+        usernames: usernames.into_iter().collect(),
+    }
+}
+
+fn all_of(addresses: &Addresses) -> impl Iterator<Item = &str> {
+    addresses.primary().into_iter().chain(addresses.aliases()).map(Text::as_str)
+}

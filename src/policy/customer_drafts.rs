@@ -1,0 +1,456 @@
+//! `Customer` documents for the organisations of a documentation system: which are new, which are known, and what
+//! of a known one's document follows its organisation. Never guesses that two of one name are the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::model::contact::{Organization, Product};
+use crate::model::text::{Text, fold, is_plain};
+use crate::policy::check::TreeFile;
+use crate::policy::fleet::{Customer, Fleet};
+use crate::policy::source::{Ledger, Source};
+use crate::policy::yaml::{Node, parse};
+
+/// How long a name may be: that of a DNS label.
+const LONGEST_NAME: usize = 63;
+/// What marks a display name that follows its organisation, after the connection's name: what it was when it
+/// was written. Who writes another name, or takes the mark away, has a name of their own.
+const MARK: &str = "# from ";
+
+/// From where organisations are taken, and which.
+#[derive(Debug)]
+pub struct Import<'a> {
+    /// The connection of the operator's file.
+    pub connection: &'a str,
+    /// Its product.
+    pub product: Product,
+    /// Hudu: the asset layout that holds people.
+    pub asset_layout: Option<u64>,
+    /// Only organisations of these types; empty for all.
+    pub types: &'a [String],
+    /// Only organisations of these statuses; empty for all.
+    pub statuses: &'a [String],
+    /// What a document says of its schema; the modeline of editors.
+    pub schema: &'a str,
+}
+
+/// What importing organisations comes to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Drafts {
+    /// Customers that are new, by name.
+    pub new: Vec<Draft>,
+    /// Files in which a display name follows its organisation.
+    pub edits: Vec<Edit>,
+    /// Organisations whose customer may be there already, which only a person can tell.
+    pub unclear: Vec<Unclear>,
+    /// How many organisations have their customer.
+    pub known: usize,
+    /// How many were left out, by the reason.
+    pub left_out: BTreeMap<String, usize>,
+    /// Customers of the tree whose organisation was not listed.
+    pub unseen: Vec<(Text, Text)>,
+}
+
+/// A customer that is new.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// metadata.name.
+    pub name: Text,
+    /// The organisation's id.
+    pub organization: Text,
+    /// The document.
+    pub document: String,
+}
+
+/// A display name that follows its organisation.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// Whose it is.
+    pub customer: Text,
+    /// The file, relative to the tree.
+    pub path: PathBuf,
+    /// What it was.
+    pub before: String,
+    /// What it is.
+    pub after: String,
+    /// The whole file with it.
+    pub content: String,
+}
+
+/// An organisation that may be a customer's.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unclear {
+    /// Its name.
+    pub name: Text,
+    /// The customer that is called as it would be.
+    pub customer: Text,
+    /// The line that says that they are the same, as it stands below `documentation`.
+    pub line: String,
+}
+
+/// Compares the organisations of a system with a tree.
+pub fn customer_drafts(
+    import: &Import<'_>,
+    organizations: &[Organization],
+    fleet: &Fleet,
+    files: &[TreeFile],
+) -> Drafts {
+    let mut drafts = Drafts::default();
+    let holders = holders(import.connection, fleet);
+    let listed: BTreeSet<&Text> = organizations.iter().map(|organization| &organization.id).collect();
+    for (id, customer) in &holders {
+        if !listed.contains(id) {
+            drafts.unseen.push((customer.name.clone(), (*id).clone()));
+        }
+    }
+    let mut new: Vec<(&Organization, String)> = Vec::new();
+    let mut contents: BTreeMap<PathBuf, String> = BTreeMap::new();
+    for organization in organizations {
+        // Whoever is in the tree stays, whatever the filters say.
+        if let Some(customer) = holders.get(&organization.id) {
+            drafts.known += 1;
+            drafts.edits.extend(follow(
+                import.connection,
+                organization,
+                &customer.name,
+                files,
+                &mut contents,
+            ));
+        } else if let Some(reason) = left_out(import, organization) {
+            *drafts.left_out.entry(reason).or_default() += 1;
+        } else {
+            new.push((organization, name_of(organization)));
+        }
+    }
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, name) in &new {
+        *counts.entry(name.clone()).or_default() += 1;
+    }
+    for (organization, name) in new {
+        let there = fleet.customers.get(name.as_str());
+        let is_other = there.is_some_and(|customer| is_documented(customer, import.connection));
+        match there {
+            Some(customer) if !is_other => drafts.unclear.push(Unclear {
+                name: organization.name.clone(),
+                customer: customer.name.clone(),
+                line: format!("- {}", place(import, &organization.id)),
+            }),
+            _ => {
+                // Two of one name are told apart by their ids, both: which came first says nothing.
+                let is_shared = counts.get(&name).is_some_and(|count| *count > 1);
+                let name = if is_other || is_shared { with_id(&name, &organization.id) } else { name };
+                let document = document(import, organization, &name);
+                drafts.new.push(Draft {
+                    name: Text::from(name),
+                    organization: organization.id.clone(),
+                    document,
+                });
+            }
+        }
+    }
+    drafts
+        .new
+        .sort_by(|left, right| (&left.name, &left.organization).cmp(&(&right.name, &right.organization)));
+    drafts
+}
+
+/// Returns which customers have which organisations.
+fn holders<'a>(connection: &str, fleet: &'a Fleet) -> BTreeMap<&'a Text, &'a Customer> {
+    let mut holders = BTreeMap::new();
+    for customer in fleet.customers.values() {
+        for place in customer.documentation.iter().filter(|place| place.connection == connection) {
+            holders.insert(&place.organization, customer);
+        }
+    }
+    holders
+}
+
+fn is_documented(customer: &Customer, connection: &str) -> bool {
+    customer.documentation.iter().any(|place| place.connection == connection)
+}
+
+/// Returns why an organisation is none of the customers.
+fn left_out(import: &Import<'_>, organization: &Organization) -> Option<String> {
+    let is_among = |word: &str, words: &[String]| words.iter().any(|wanted| fold(wanted) == fold(word));
+    if organization.is_primary {
+        return Some("the provider itself".to_owned());
+    }
+    if organization.is_archived {
+        return Some("archived or deleted".to_owned());
+    }
+    if !import.types.is_empty() && !organization.types.iter().any(|word| is_among(word, import.types)) {
+        let types: Vec<&str> = organization.types.iter().map(Text::as_str).collect();
+        let types = if types.is_empty() { "none".to_owned() } else { types.join(", ") };
+        return Some(format!("of type {types}"));
+    }
+    let status = organization.status.as_deref().unwrap_or("none");
+    if !import.statuses.is_empty() && !is_among(status, import.statuses) {
+        return Some(format!("of status {status}"));
+    }
+    None
+}
+
+/// Returns the name that an organisation gives its customer.
+fn name_of(organization: &Organization) -> String {
+    let slug = cut(&slug::slugify(organization.name.as_str()), LONGEST_NAME);
+    if slug.is_empty() { with_id("organization", &organization.id) } else { slug }
+}
+
+fn with_id(name: &str, id: &str) -> String {
+    let id = slug::slugify(id);
+    let room = LONGEST_NAME.saturating_sub(id.len() + 1);
+    format!("{}-{id}", cut(name, room))
+}
+
+/// Cuts a slug, which is ASCII, so that it still ends as a name may.
+fn cut(slug: &str, most: usize) -> String {
+    slug.get(..most).unwrap_or(slug).trim_matches('-').to_owned()
+}
+
+fn place(import: &Import<'_>, organization: &Text) -> String {
+    let connection = import.connection;
+    match import.product {
+        Product::ItGlue => format!("{{connection: {connection}, organizationId: {}}}", quoted(organization)),
+        Product::ConnectWise => format!("{{connection: {connection}, companyId: {organization}}}"),
+        Product::Hudu => {
+            let layout = import.asset_layout.map_or_else(|| "0".to_owned(), |layout| layout.to_string());
+            format!("{{connection: {connection}, companyId: {organization}, assetLayoutId: {layout}}}")
+        }
+    }
+}
+
+fn document(import: &Import<'_>, organization: &Organization, name: &str) -> String {
+    let shown = display_name(organization, name);
+    format!(
+        "# yaml-language-server: $schema={}\napiVersion: intake.dev/v1\nkind: Customer\nmetadata: {{name: {name}}}\n\
+         spec:\n  displayName: {}\n  documentation:\n    - {}\n",
+        import.schema,
+        marked(import.connection, &shown),
+        place(import, &organization.id),
+    )
+}
+
+/// Returns what an organisation is called, without what would act on what shows it.
+fn display_name(organization: &Organization, name: &str) -> String {
+    let shown: String = organization.name.chars().filter(|character| is_plain(*character)).collect();
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    if shown.is_empty() { name.to_owned() } else { shown }
+}
+
+/// A display name with the mark that lets it follow its organisation.
+fn marked(connection: &str, shown: &str) -> String {
+    format!("{} {MARK}{connection}: {}", quoted(shown), quoted(shown))
+}
+
+/// Quotes text as JSON does, and YAML takes it.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// Changes a customer's display name, where it is still the one that an earlier import wrote and the
+/// organisation has another one by now.
+fn follow(
+    connection: &str,
+    organization: &Organization,
+    customer: &Text,
+    files: &[TreeFile],
+    contents: &mut BTreeMap<PathBuf, String>,
+) -> Option<Edit> {
+    let after = display_name(organization, customer);
+    for file in files {
+        let Ok(bytes) = &file.content else { continue };
+        let text = match contents.get(&file.path) {
+            Some(edited) => edited.clone(),
+            None => String::from_utf8(bytes.clone()).ok()?,
+        };
+        let Some((start, end)) = display_name_of(&file.path, &text, customer) else { continue };
+        let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+        let rest = text.get(end..line_end)?;
+        let recorded = rest.trim_start().strip_prefix(MARK)?.strip_prefix(connection)?.strip_prefix(": ")?;
+        let recorded: String = serde_json::from_str(recorded.trim_end()).ok()?;
+        let before: String = serde_json::from_str(text.get(start..end)?).ok()?;
+        if before != recorded || before == after {
+            return None;
+        }
+        let is_windows = text.get(..line_end).is_some_and(|text| text.ends_with('\r'));
+        let ending = if is_windows { "\r" } else { "" };
+        let content =
+            format!("{}{}{ending}{}", &text[..start], marked(connection, &after), &text[line_end..]);
+        contents.insert(file.path.clone(), content.clone());
+        return Some(Edit { customer: customer.clone(), path: file.path.clone(), before, after, content });
+    }
+    None
+}
+
+/// Returns where a customer's display name stands in a file, in bytes; `None` where it is not in this file.
+fn display_name_of(path: &Path, text: &str, customer: &str) -> Option<(usize, usize)> {
+    let mut ledger = Ledger::default();
+    let skipped = text.len() - text.trim_start_matches('\u{feff}').len();
+    let source = ledger.add(Source::new(path, text.to_owned()));
+    let is_customer = |root: &Node| {
+        root.get("kind").and_then(|kind| kind.text()) == Some("Customer")
+            && root.get("metadata").and_then(|metadata| metadata.get("name")?.text()) == Some(customer)
+    };
+    let documents = parse(source, 0, &mut ledger);
+    let root =
+        documents.iter().filter_map(|document| document.root.as_ref()).find(|root| is_customer(root))?;
+    let at = root.get("spec")?.get("displayName")?.at;
+    Some((skipped + usize::try_from(at.start).ok()?, skipped + usize::try_from(at.end).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::check::check;
+    use crate::policy::limits::{ConnectionKind, Limits};
+
+    fn import(types: &[String]) -> Import<'_> {
+        Import {
+            connection: "glue",
+            product: Product::ItGlue,
+            asset_layout: None,
+            types,
+            statuses: &[],
+            schema: "../schemas/intake.schema.json",
+        }
+    }
+
+    fn organization(id: &str, name: &str) -> Organization {
+        Organization {
+            id: id.into(),
+            name: name.into(),
+            types: vec!["Customer".into()],
+            status: Some("Active".into()),
+            is_archived: false,
+            is_primary: false,
+            links: Vec::new(),
+        }
+    }
+
+    fn tree(texts: &[(&str, &str)]) -> (Fleet, Vec<TreeFile>) {
+        let file = |(path, text): &(&str, &str)| TreeFile {
+            path: PathBuf::from(path),
+            content: Ok(text.as_bytes().to_vec()),
+        };
+        let files: Vec<TreeFile> = texts.iter().map(file).collect();
+        let mut limits = Limits::default();
+        limits.connections.insert("glue".into(), ConnectionKind::Documentation(Product::ItGlue));
+        let checked = check(&files, &limits);
+        assert!(checked.problems.is_empty(), "{:?}", checked.problems);
+        (checked.fleet, files)
+    }
+
+    fn drafts(organizations: &[Organization], texts: &[(&str, &str)]) -> Drafts {
+        let (fleet, files) = tree(texts);
+        customer_drafts(&import(&[]), organizations, &fleet, &files)
+    }
+
+    fn names(drafts: &Drafts) -> Vec<&str> {
+        drafts.new.iter().map(|draft| draft.name.as_str()).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_a_tree_that_knows_its_organisations() {
+        let all = [organization("7", "Müller & Söhne \"GmbH\": #1"), organization("8", "日本 株式会社")];
+        let first = drafts(&all, &[]);
+        assert_eq!(first.new.len(), 2);
+        let texts: Vec<(String, &str)> =
+            first.new.iter().map(|draft| (format!("{}.yaml", draft.name), draft.document.as_str())).collect();
+        let texts: Vec<(&str, &str)> = texts.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+        let (fleet, _) = tree(&texts);
+        let shown: Vec<&str> =
+            fleet.customers.values().map(|customer| customer.display_name.as_str()).collect();
+        assert!(
+            shown.contains(&"Müller & Söhne \"GmbH\": #1") && shown.contains(&"日本 株式会社"),
+            "{shown:?}"
+        );
+        let again = drafts(&all, &texts);
+        assert_eq!((again.known, again.new.len(), again.edits.len()), (2, 0, 0));
+    }
+
+    #[test]
+    fn two_of_one_name_are_told_apart_by_their_ids_and_stay_so() {
+        let twins = [organization("7", "Contoso"), organization("8", "contoso!"), organization("9", "")];
+        assert_eq!(names(&drafts(&twins, &[])), ["contoso-7", "contoso-8", "organization-9"]);
+        let first = drafts(&twins[..1], &[]);
+        assert_eq!(names(&first), ["contoso"]);
+        let later = drafts(&twins[..2], &[("contoso.yaml", &first.new[0].document)]);
+        assert_eq!((later.known, names(&later)), (1, vec!["contoso-8"]));
+        let long = organization("12", &"long name ".repeat(20));
+        let found = drafts(&[long.clone(), Organization { id: "13".into(), ..long }], &[]);
+        assert!(found.new.iter().all(|draft| draft.name.len() <= LONGEST_NAME), "{:?}", names(&found));
+        let longest = found.new[0].document.as_str();
+        tree(&[("a.yaml", longest)]);
+    }
+
+    #[test]
+    fn a_customer_of_the_same_name_is_for_a_person_to_judge() {
+        let text = "apiVersion: intake.dev/v1\nkind: Customer\nmetadata: {name: contoso}\nspec: {}\n";
+        let found = drafts(&[organization("7", "Contoso")], &[("a.yaml", text)]);
+        assert!(found.new.is_empty());
+        assert_eq!(found.unclear[0].line, "- {connection: glue, organizationId: \"7\"}");
+        assert_eq!(found.unclear[0].customer, "contoso");
+    }
+
+    #[test]
+    fn a_name_follows_its_organisation_until_somebody_writes_another() {
+        let first = drafts(&[organization("7", "Contoso")], &[]);
+        let renamed = [organization("7", "Contoso & Co")];
+        let before =
+            format!("# ours\r\n{}  # a note\n  protect: [ceo@contoso.test] # never\n", first.new[0].document);
+        let found = drafts(&renamed, &[("all.yaml", &before)]);
+        let [edit] = &found.edits[..] else { panic!("{found:?}") };
+        assert_eq!((edit.before.as_str(), edit.after.as_str()), ("Contoso", "Contoso & Co"));
+        let expected = before.replace(
+            "\"Contoso\" # from glue: \"Contoso\"",
+            "\"Contoso & Co\" # from glue: \"Contoso & Co\"",
+        );
+        assert_eq!(edit.content, expected, "nothing else changes");
+        assert!(drafts(&renamed, &[("all.yaml", &expected)]).edits.is_empty());
+        // A person's name stays, and so does one without the mark.
+        for own in [
+            before.replace("displayName: \"Contoso\"", "displayName: \"Contoso (Berlin)\""),
+            before.replace(" # from glue: \"Contoso\"", ""),
+            before.replace("displayName: \"Contoso\"", "displayName: Contoso"),
+        ] {
+            assert_ne!(own, before);
+            assert!(drafts(&renamed, &[("all.yaml", &own)]).edits.is_empty(), "{own}");
+        }
+    }
+
+    #[test]
+    fn two_customers_of_one_file_are_both_changed() {
+        let first = drafts(&[organization("7", "One"), organization("8", "Two")], &[]);
+        let file = format!("{}---\n{}", first.new[0].document, first.new[1].document);
+        let found =
+            drafts(&[organization("7", "First"), organization("8", "Second")], &[("all.yaml", &file)]);
+        let last = found.edits.last().expect("two edits");
+        assert_eq!(found.edits.len(), 2);
+        assert!(last.content.contains("\"First\" # from") && last.content.contains("\"Second\" # from"));
+    }
+
+    #[test]
+    fn others_are_left_out_with_the_reason_and_nobody_leaves_the_tree() {
+        let with = |change: fn(&mut Organization)| {
+            let mut one = organization("7", "X");
+            change(&mut one);
+            one
+        };
+        let all = [
+            with(|one| one.is_primary = true),
+            with(|one| one.is_archived = true),
+            with(|one| one.types = vec!["Vendor".into()]),
+            with(|one| one.id = "8".into()),
+        ];
+        let types = ["customer".to_owned()];
+        let (fleet, files) = tree(&[]);
+        let found = customer_drafts(&import(&types), &all, &fleet, &files);
+        assert_eq!(names(&found), ["x"]);
+        let reasons: Vec<&str> = found.left_out.keys().map(String::as_str).collect();
+        assert_eq!(reasons, ["archived or deleted", "of type Vendor", "the provider itself"]);
+        let gone = drafts(&[], &[("x.yaml", &found.new[0].document)]);
+        assert_eq!(gone.unseen, [("x".into(), "8".into())]);
+    }
+}

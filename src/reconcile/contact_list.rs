@@ -1,0 +1,114 @@
+//! How accounts stand in documentation systems, as people ask: what was recorded of each, and what keeps it from
+//! being newer.
+
+use std::collections::BTreeMap;
+
+use crate::model::account::{Account, AccountState};
+use crate::model::contact_match::{ContactMatch, DocumentationStatus, MatchStatus};
+use crate::model::register::LateDelivery;
+use crate::model::text::Text;
+use crate::ports::register::{RegisterFault, RegisterReader};
+use crate::reconcile::make_contact::PREFIX;
+
+/// An account in a documentation system.
+#[derive(Debug, Clone)]
+pub struct ListedContact {
+    /// The customer's name.
+    pub customer: Text,
+    /// The account.
+    pub account: Account,
+    /// How it stands there.
+    pub found: ContactMatch,
+}
+
+/// How accounts and systems stand.
+#[derive(Debug, Clone, Default)]
+pub struct ContactList {
+    /// Every imported account that is looked for in a system: by customer, connection, then account.
+    pub contacts: Vec<ListedContact>,
+    /// How looking into each system last went, by customer and connection.
+    pub systems: Vec<DocumentationStatus>,
+}
+
+/// Lists how the accounts of all customers stand.
+///
+/// # Errors
+/// The register's.
+pub async fn contact_list(register: &dyn RegisterReader) -> Result<ContactList, RegisterFault> {
+    let systems = register.documentation().await?;
+    let late = register.late_deliveries(PREFIX).await?;
+    let late: BTreeMap<&str, &LateDelivery> =
+        late.iter().map(|delivery| (delivery.key.as_str(), delivery)).collect();
+    let known: BTreeMap<_, ContactMatch> = register
+        .contacts(None)
+        .await?
+        .into_iter()
+        .map(|(customer, found)| ((customer, found.connection.clone(), found.account), found))
+        .collect();
+    let mut contacts = Vec::new();
+    let mut accounts: BTreeMap<Text, Vec<Account>> = BTreeMap::new();
+    for (customer, account) in register.accounts(None).await? {
+        if account.state.is_imported() {
+            accounts.entry(customer).or_default().push(account);
+        }
+    }
+    for system in &systems {
+        for account in accounts.get(&system.customer).into_iter().flatten() {
+            let key = (system.customer.clone(), system.connection.clone(), account.key);
+            let found = match known.get(&key) {
+                Some(found) => with_delivery(found, &system.customer, &late),
+                None if matches!(account.state, AccountState::Orphaned { .. }) => continue,
+                None => match &system.fault {
+                    Some(fault) => never_found(account, system, fault),
+                    // Not looked for yet, or accounts of this type are not matched.
+                    None => continue,
+                },
+            };
+            contacts.push(ListedContact {
+                customer: system.customer.clone(),
+                account: account.clone(),
+                found,
+            });
+        }
+    }
+    Ok(ContactList { contacts, systems })
+}
+
+/// An account whose contact could not be made says so.
+fn with_delivery(
+    found: &ContactMatch,
+    customer: &Text,
+    late: &BTreeMap<&str, &LateDelivery>,
+) -> ContactMatch {
+    let account = found.account;
+    let whose = format!("{}/{}/{}", account.account_type, account.source.code(), account.id);
+    let key = format!("{customer}/{}/{whose}", found.connection);
+    match late.get(key.as_str()) {
+        Some(delivery) if found.status == MatchStatus::Unmatched => {
+            let end = if delivery.is_given_up { "given up" } else { "tried again" };
+            let cause = format!(
+                "its contact could not be made ({} {}, {end}): {}",
+                delivery.attempts,
+                if delivery.attempts == 1 { "attempt" } else { "attempts" },
+                delivery.error
+            );
+            ContactMatch { status: MatchStatus::Failed, cause, ..found.clone() }
+        }
+        _ => found.clone(),
+    }
+}
+
+fn never_found(account: &Account, system: &DocumentationStatus, fault: &str) -> ContactMatch {
+    ContactMatch {
+        account: account.key,
+        connection: system.connection.clone(),
+        status: MatchStatus::Failed,
+        contact: None,
+        matched_by: None,
+        cause: fault.to_owned(),
+        candidates: Vec::new(),
+        candidate_count: 0,
+        since: system.last_attempt,
+        asked_at: None,
+    }
+}

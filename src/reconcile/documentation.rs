@@ -1,0 +1,514 @@
+//! Looks for the contacts of accounts in documentation systems, after their customer's turn: one sweep of a
+//! system for everybody who waits for it. Nothing here delays or undoes an import.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::model::account::{Account, AccountKey, AccountState, AccountType};
+use crate::model::contact::{Catalogue, Contact, Product, Shelf};
+use crate::model::contact_match::{ContactChanges, ContactMatch, DocumentationStatus, MatchStatus};
+use crate::model::event::{EventKind, NewEvent, ReadingDigests};
+use crate::model::reading::{Fault, FaultKind, Reading};
+use crate::model::register::{
+    AccountEntry, AccountList, Commit, NewDelivery, Pins, RegisterState, SuspensionChange,
+};
+use crate::model::text::{Text, inert};
+use crate::plan::likeness::Likeness;
+use crate::plan::match_contacts::{Matching, match_contacts};
+use crate::policy::fleet::{AccountPattern, Customer, Documentation};
+use crate::ports::clock::Clock;
+use crate::ports::documentation::DocumentationSystems;
+use crate::ports::register::{Register, RegisterFault};
+use crate::reconcile::make_contact::delivery_of;
+
+/// How often a customer's contacts are matched anew because somebody else wrote meanwhile.
+const TRIES: u32 = 3;
+
+/// A customer whose contacts are to be looked for, as its last turn saw its accounts.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    /// The customer, as its document describes it.
+    pub customer: Arc<Customer>,
+    /// The tree's revision.
+    pub tree_revision: Text,
+    /// Its accounts, sorted.
+    pub likenesses: Arc<[Likeness]>,
+}
+
+/// Looks for contacts.
+pub struct Documenter {
+    systems: Arc<dyn DocumentationSystems>,
+    register: Arc<dyn Register>,
+    clock: Arc<dyn Clock>,
+    new_run: fn() -> Text,
+    /// Who waits for which connection: of each customer the last visit alone.
+    waiting: Mutex<BTreeMap<Text, BTreeMap<Text, Arc<Visit>>>>,
+    bell: Notify,
+}
+
+/// What came of looking into one system for everybody who waited for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Looked {
+    /// How many customers were matched.
+    pub matched: usize,
+    /// How many could not be: they keep what was known.
+    pub failed: usize,
+    /// How many customers' contacts changed.
+    pub changed: usize,
+}
+
+impl Documenter {
+    /// Makes one. `new_run` makes the id under which changes are recorded.
+    pub fn new(
+        systems: Arc<dyn DocumentationSystems>,
+        register: Arc<dyn Register>,
+        clock: Arc<dyn Clock>,
+        new_run: fn() -> Text,
+    ) -> Self {
+        Self { systems, register, clock, new_run, waiting: Mutex::default(), bell: Notify::new() }
+    }
+
+    /// Has a customer wait for all its systems.
+    pub fn expect(&self, visit: Visit, documented: &BTreeSet<Text>) {
+        let visit = Arc::new(visit);
+        let named = visit.customer.documentation.iter().map(|place| &place.connection);
+        // One that the document does not name any more is visited to be forgotten.
+        let connections: BTreeSet<Text> = named.chain(documented).cloned().collect();
+        self.queue(&visit, connections);
+    }
+
+    fn queue(&self, visit: &Arc<Visit>, connections: BTreeSet<Text>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for connection in connections {
+            waiting.entry(connection).or_default().insert(visit.customer.name.clone(), visit.clone());
+        }
+        drop(waiting);
+        self.bell.notify_one();
+    }
+
+    /// Waits until somebody new waits for a system.
+    pub async fn rung(&self) {
+        self.bell.notified().await;
+    }
+
+    /// Returns the connections that somebody waits for, ConnectWise first: others link to its contacts.
+    pub fn wanted(&self) -> Vec<(Option<Product>, Text)> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanted: Vec<_> =
+            waiting.keys().map(|name| (self.systems.product(name), name.clone())).collect();
+        wanted.sort();
+        wanted
+    }
+
+    /// Looks into all systems that somebody waits for, once: ConnectWise first, the others at the same time.
+    ///
+    /// # Errors
+    /// The register's. What a system does not answer is recorded, and no error.
+    pub async fn look_everywhere(&self) -> Result<Looked, RegisterFault> {
+        let mut all = Looked::default();
+        for is_first in [true, false] {
+            let wanted = self.wanted();
+            let now =
+                wanted.iter().filter(|(product, _)| (*product == Some(Product::ConnectWise)) == is_first);
+            let looks = futures_util::future::join_all(now.map(|(_, name)| self.look(name))).await;
+            for looked in looks {
+                let looked = looked?;
+                all.matched += looked.matched;
+                all.failed += looked.failed;
+                all.changed += looked.changed;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Sweeps one system, and matches everybody who waits for it.
+    ///
+    /// # Errors
+    /// The register's.
+    pub async fn look(&self, connection: &str) -> Result<Looked, RegisterFault> {
+        let visits = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.remove(connection).unwrap_or_default()
+        };
+        if visits.is_empty() {
+            return Ok(Looked::default());
+        }
+        let connection = Text::from(connection);
+        let shelves: BTreeSet<Shelf> =
+            visits.values().filter_map(|visit| Some(place(visit, &connection)?.shelf())).collect();
+        let swept = match shelves.is_empty() {
+            true => Ok(Catalogue::default()),
+            false => self.sweep(&connection, &shelves).await,
+        };
+        if let Err(fault) = &swept {
+            tracing::warn!(%connection, customers = visits.len(), "contacts were not looked for: {}",
+                inert(&fault.with_hint()));
+        }
+        let known = self.register.documentation().await?;
+        let mut statuses = Vec::new();
+        let mut looked = Looked::default();
+        for visit in visits.values() {
+            let Some(place) = place(visit, &connection) else {
+                self.forget(visit, &connection).await?;
+                continue;
+            };
+            let before = known
+                .iter()
+                .find(|status| status.customer == visit.customer.name && status.connection == connection);
+            let now = self.clock.now();
+            let contacts = swept.as_ref().map_err(Fault::with_hint).and_then(|catalogue| {
+                contacts_of(catalogue, place, before.is_some_and(|status| status.saw_organization))
+            });
+            let fault = match contacts {
+                Ok(contacts) => {
+                    looked.matched += 1;
+                    if self.settle(visit, &connection, contacts, now).await? {
+                        looked.changed += 1;
+                        self.have_followers_wait(visit, &connection);
+                    }
+                    None
+                }
+                Err(fault) => {
+                    looked.failed += 1;
+                    if swept.is_ok() {
+                        tracing::warn!(customer = %inert(&visit.customer.name), %connection, "{}", inert(&fault));
+                    }
+                    Some(fault)
+                }
+            };
+            statuses.push(DocumentationStatus {
+                customer: visit.customer.name.clone(),
+                connection: connection.clone(),
+                last_attempt: now,
+                last_success: match fault {
+                    None => Some(now),
+                    Some(_) => before.and_then(|status| status.last_success),
+                },
+                saw_organization: fault.is_none() || before.is_some_and(|status| status.saw_organization),
+                fault,
+            });
+        }
+        self.register.record_documentation(&statuses).await?;
+        Ok(looked)
+    }
+
+    /// Systems that link to contacts of this one have something new to go by.
+    fn have_followers_wait(&self, visit: &Arc<Visit>, connection: &Text) {
+        if self.systems.product(connection) != Some(Product::ConnectWise) {
+            return;
+        }
+        let places = visit.customer.documentation.iter().map(|place| &place.connection);
+        let followers = places
+            .filter(|name| self.systems.product(name).is_some_and(|product| product != Product::ConnectWise));
+        self.queue(visit, followers.cloned().collect());
+    }
+
+    async fn sweep(&self, connection: &Text, shelves: &BTreeSet<Shelf>) -> Result<Catalogue, Fault> {
+        match self.systems.open(connection)?.sweep(shelves).await {
+            Reading::Complete(catalogue) => Ok(catalogue),
+            Reading::Incomplete(shortfall) => Err(Fault::new(FaultKind::Transient, shortfall.what)),
+            Reading::Unavailable(fault) => Err(fault),
+        }
+    }
+
+    /// Matches one customer's accounts, and writes what is otherwise than before. Returns whether anything was.
+    async fn settle(
+        &self,
+        visit: &Visit,
+        connection: &Text,
+        contacts: &[Contact],
+        now: Timestamp,
+    ) -> Result<bool, RegisterFault> {
+        let mut tries = 1;
+        loop {
+            let state = self.register.load(&visit.customer.name).await?;
+            if state.revision == 0 || state.suspension.is_some() || visit.customer.suspend {
+                return Ok(false);
+            }
+            let known = self.register.contacts(Some(&visit.customer.name)).await?;
+            let known: Vec<ContactMatch> = known.into_iter().map(|(_, found)| found).collect();
+            let standing = Standing {
+                customer: &visit.customer,
+                likenesses: &visit.likenesses,
+                accounts: &state.accounts,
+                pins: &state.pins,
+                known: &known,
+            };
+            let found = found(&*self.systems, connection, contacts, &standing, now);
+            let Some(commit) = self.commit_of(visit, connection, &state, &known, found, now) else {
+                return Ok(false);
+            };
+            match self.register.commit(commit).await {
+                Ok(_) => return Ok(true),
+                Err(RegisterFault::Stale { .. }) if tries < TRIES => tries += 1,
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Returns the one write that records how accounts stand; `None` where nothing is otherwise.
+    fn commit_of(
+        &self,
+        visit: &Visit,
+        connection: &Text,
+        state: &RegisterState,
+        known: &[ContactMatch],
+        found: Vec<ContactMatch>,
+        at: Timestamp,
+    ) -> Option<Commit> {
+        let before: BTreeMap<AccountKey, &ContactMatch> = known
+            .iter()
+            .filter(|known| known.connection == *connection)
+            .map(|known| (known.account, known))
+            .collect();
+        let mut changes = ContactChanges::default();
+        let (mut events, mut deliveries) = (Vec::new(), Vec::new());
+        for now in found {
+            let before = before.get(&now.account).copied();
+            if before == Some(&now) {
+                continue;
+            }
+            let likeness = likeness_of(&visit.likenesses, now.account)?;
+            events.push(event(before, &now, &likeness.name));
+            if now.asked_at.is_some() && before.and_then(|before| before.asked_at).is_none() {
+                deliveries.extend(delivery_of(&visit.customer, connection, likeness));
+            }
+            changes.written.push(now);
+        }
+        let unwanted =
+            before.values().filter(|known| !is_matched(&visit.customer, known.account.account_type));
+        for known in unwanted {
+            events.push(forgetting(known));
+            changes.forgotten.push((connection.clone(), known.account));
+        }
+        (!events.is_empty()).then(|| self.commit(visit, state, changes, events, deliveries, at))
+    }
+
+    /// Forgets what was known of a customer in a system that its document does not name any more.
+    async fn forget(&self, visit: &Visit, connection: &Text) -> Result<(), RegisterFault> {
+        let mut tries = 1;
+        loop {
+            let state = self.register.load(&visit.customer.name).await?;
+            if state.revision == 0 || state.suspension.is_some() || visit.customer.suspend {
+                return Ok(());
+            }
+            let known = self.register.contacts(Some(&visit.customer.name)).await?;
+            let known: Vec<&ContactMatch> = known
+                .iter()
+                .map(|(_, found)| found)
+                .filter(|found| found.connection == *connection)
+                .collect();
+            if known.is_empty() {
+                return Ok(());
+            }
+            let events = known.iter().map(|found| forgetting(found)).collect();
+            let forgotten = known.iter().map(|found| (connection.clone(), found.account)).collect();
+            let changes = ContactChanges { forgotten, ..ContactChanges::default() };
+            let commit = self.commit(visit, &state, changes, events, Vec::new(), self.clock.now());
+            match self.register.commit(commit).await {
+                Ok(_) => return Ok(()),
+                Err(RegisterFault::Stale { .. }) if tries < TRIES => tries += 1,
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    fn commit(
+        &self,
+        visit: &Visit,
+        state: &RegisterState,
+        contacts: ContactChanges,
+        events: Vec<NewEvent>,
+        deliveries: Vec<NewDelivery>,
+        at: Timestamp,
+    ) -> Commit {
+        Commit {
+            customer: visit.customer.name.clone(),
+            expected_revision: state.revision,
+            run: (self.new_run)(),
+            tree_revision: visit.tree_revision.clone(),
+            at,
+            accounts: Vec::new(),
+            events,
+            readings: ReadingDigests::default(),
+            deliveries,
+            pins: state.pins.clone(),
+            holds: state.holds.clone(),
+            measures: None,
+            suspension: SuspensionChange::None,
+            contacts,
+        }
+    }
+}
+
+/// What one customer's accounts are matched by, besides the contacts of the system.
+pub struct Standing<'a> {
+    /// The customer, as its document describes it.
+    pub customer: &'a Customer,
+    /// By what its accounts are recognised, sorted.
+    pub likenesses: &'a [Likeness],
+    /// Its accounts.
+    pub accounts: &'a [Account],
+    /// Whom its entries name.
+    pub pins: &'a Pins,
+    /// How its accounts stood in all systems.
+    pub known: &'a [ContactMatch],
+}
+
+/// Returns how every account of a customer stands in one system.
+pub fn found(
+    systems: &dyn DocumentationSystems,
+    connection: &Text,
+    contacts: &[Contact],
+    standing: &Standing<'_>,
+    at: Timestamp,
+) -> Vec<ContactMatch> {
+    let Standing { customer, likenesses, accounts, pins, known } = standing;
+    let matched: Vec<&Likeness> = accounts
+        .iter()
+        .filter(|account| {
+            // Nothing touches an orphaned account; who is removed keeps what they had.
+            matches!(account.state, AccountState::Active | AccountState::PendingRemoval { .. })
+                && is_matched(customer, account.key.account_type)
+        })
+        .filter_map(|account| likeness_of(likenesses, account.key))
+        .collect();
+    let mut elsewhere: BTreeMap<AccountKey, Vec<(Product, Text)>> = BTreeMap::new();
+    for other in known.iter().filter(|other| other.connection != *connection) {
+        if let (MatchStatus::Matched, Some(contact), Some(product)) =
+            (other.status, &other.contact, systems.product(&other.connection))
+        {
+            elsewhere.entry(other.account).or_default().push((product, contact.clone()));
+        }
+    }
+    let here: BTreeMap<AccountKey, ContactMatch> = known
+        .iter()
+        .filter(|found| found.connection == *connection)
+        .map(|found| (found.account, found.clone()))
+        .collect();
+    match_contacts(&Matching {
+        connection,
+        accounts: &matched,
+        contacts,
+        known: &here,
+        chosen: &chosen(customer, connection, accounts, pins),
+        elsewhere: &elsewhere,
+        categories: &systems.categories(connection),
+        create: &creating(customer),
+        at,
+    })
+}
+
+/// Returns the contacts of a customer; why they are not known, in words for people, where the key does not see
+/// its organisation: then nothing says that anybody is gone.
+pub(crate) fn contacts_of<'a>(
+    catalogue: &'a Catalogue,
+    place: &Documentation,
+    was_seen: bool,
+) -> Result<&'a [Contact], String> {
+    if !catalogue.organizations.contains(&place.organization) {
+        let organization = inert(&place.organization);
+        return Err(match was_seen {
+            true => format!(
+                "source-shrunk: the key of `{}` does not see organisation {organization} any more; what was matched stays. \
+                 Widen what the key may see, or correct the document if the organisation was deleted",
+                place.connection
+            ),
+            false => format!(
+                "organization-not-found: the key of `{}` sees no organisation {organization}; correct the id, or widen \
+                 what the key may see",
+                place.connection
+            ),
+        });
+    }
+    Ok(catalogue.shelves.get(&place.shelf()).map_or(&[], Vec::as_slice))
+}
+
+fn place<'a>(visit: &'a Visit, connection: &Text) -> Option<&'a Documentation> {
+    visit.customer.documentation.iter().find(|place| place.connection == *connection)
+}
+
+fn likeness_of(likenesses: &[Likeness], account: AccountKey) -> Option<&Likeness> {
+    let found = likenesses.binary_search_by_key(&account, |likeness| likeness.account).ok()?;
+    likenesses.get(found)
+}
+
+/// Whether accounts of a type are matched; by default they are.
+fn is_matched(customer: &Customer, account_type: AccountType) -> bool {
+    customer.options.get(&account_type).is_none_or(|options| options.match_documentation)
+}
+
+/// Returns for which account types missing contacts are made.
+pub fn creating(customer: &Customer) -> BTreeSet<AccountType> {
+    let wanted = customer.options.iter().filter(|(_, options)| options.create_missing_documentation);
+    wanted.map(|(account_type, _)| *account_type).collect()
+}
+
+/// Returns which contacts a customer's document chooses, by account: entries name people, and are pinned.
+fn chosen(
+    customer: &Customer,
+    connection: &Text,
+    accounts: &[Account],
+    pins: &Pins,
+) -> BTreeMap<AccountKey, BTreeSet<Text>> {
+    let mut chosen: BTreeMap<AccountKey, BTreeSet<Text>> = BTreeMap::new();
+    for choice in customer.matches.iter().filter(|choice| choice.system == *connection) {
+        let people: Vec<_> = match &choice.account {
+            AccountPattern::Guid(guid) => vec![*guid],
+            AccountPattern::Name(name) | AccountPattern::Glob { written: name, .. } => {
+                let entry = AccountEntry { list: AccountList::Matches, written: name.clone() };
+                let pinned = pins.accounts.get(&entry).into_iter().flatten();
+                pinned.map(|person| person.guid).collect()
+            }
+        };
+        for account in accounts.iter().filter(|account| people.contains(&account.key.id)) {
+            chosen.entry(account.key).or_default().insert(choice.id.clone());
+        }
+    }
+    chosen
+}
+
+fn event(before: Option<&ContactMatch>, after: &ContactMatch, name: &Text) -> NewEvent {
+    let kind = match after.status {
+        MatchStatus::Matched => EventKind::ContactMatched,
+        MatchStatus::Unmatched => EventKind::ContactUnmatched,
+        MatchStatus::Ambiguous => EventKind::ContactAmbiguous,
+        MatchStatus::Failed => EventKind::ContactFailed,
+    };
+    NewEvent {
+        kind,
+        account: Some((after.account.account_type, after.account.id)),
+        subject: name.clone(),
+        details: json!({
+            "connection": after.connection,
+            "before": before.map(shown),
+            "after": shown(after),
+        }),
+    }
+}
+
+fn forgetting(known: &ContactMatch) -> NewEvent {
+    NewEvent {
+        kind: EventKind::ContactForgotten,
+        account: Some((known.account.account_type, known.account.id)),
+        subject: Text::from(known.account.id.to_string()),
+        details: json!({"connection": known.connection, "before": shown(known), "after": null}),
+    }
+}
+
+/// Shows in an event how an account stands.
+fn shown(found: &ContactMatch) -> Value {
+    let candidates: Vec<&Text> = found.candidates.iter().map(|candidate| &candidate.id).collect();
+    json!({
+        "status": found.status,
+        "contact": found.contact,
+        "matchedBy": found.matched_by,
+        "cause": found.cause,
+        "candidates": candidates,
+        "askedAt": found.asked_at,
+    })
+}

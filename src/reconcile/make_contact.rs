@@ -1,0 +1,129 @@
+//! Makes contacts that are missing, through the outbox: once each, and looked for before every attempt.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::model::contact::{NewContact, Shelf};
+use crate::model::reading::{Fault, FaultKind};
+use crate::model::register::{Delivery, LANE, NewDelivery};
+use crate::model::text::Text;
+use crate::plan::likeness::Likeness;
+use crate::policy::fleet::Customer;
+use crate::ports::documentation::DocumentationSystems;
+use crate::ports::outbox::Destination;
+
+/// What destinations of missing contacts begin with.
+pub const PREFIX: &str = "documentation/";
+
+/// Takes contacts that are to be made to one documentation system.
+pub struct ContactMaker {
+    /// The connection of the operator's file.
+    pub connection: Text,
+    /// What opens it.
+    pub systems: Arc<dyn DocumentationSystems>,
+}
+
+/// What the outbox holds of a contact that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Wanted {
+    organization: Text,
+    asset_layout: Option<u64>,
+    contact: NewContact,
+}
+
+/// Returns the destination of contacts that are to be made in a connection.
+pub fn destination_of(connection: &str) -> Text {
+    Text::from(format!("{PREFIX}{connection}"))
+}
+
+/// Returns the delivery that has an account's contact made; `None` for an account without an address. Each
+/// has a lane of its own: one that a system refuses holds up no other.
+pub fn delivery_of(customer: &Customer, connection: &Text, likeness: &Likeness) -> Option<NewDelivery> {
+    let place = customer.documentation.iter().find(|place| place.connection == *connection)?;
+    let account = likeness.account;
+    let whose = format!("{}/{}/{}", account.account_type, account.source.code(), account.id);
+    let wanted = Wanted {
+        organization: place.organization.clone(),
+        asset_layout: place.asset_layout,
+        contact: contact_of(customer, likeness)?,
+    };
+    Some(NewDelivery {
+        destination: Text::from(format!("{PREFIX}{connection}{LANE}{whose}")),
+        key: Text::from(format!("{}/{connection}/{whose}", customer.name)),
+        body: serde_json::to_value(&wanted).ok()?,
+    })
+}
+
+/// Returns the contact that is made for an account; `None` for an account without an address.
+pub fn contact_of(customer: &Customer, likeness: &Likeness) -> Option<NewContact> {
+    let address = likeness.primary_address.clone()?;
+    let (first_name, last_name) = names(&likeness.display_name, &address);
+    Some(NewContact {
+        first_name,
+        last_name,
+        address,
+        mark: Text::from(format!("Made by Intake for {}/{}", customer.name, likeness.account.id)),
+    })
+}
+
+/// Splits a display name: `Doe, Jane` at its comma, else before its last word. Whoever has no display name is
+/// called by the address.
+fn names(display_name: &str, address: &str) -> (Text, Text) {
+    let words: Vec<&str> = display_name.split_whitespace().collect();
+    let name = words.join(" ");
+    if let Some((last, first)) = name.split_once(", ").filter(|(_, first)| !first.contains(',')) {
+        return (Text::from(first), Text::from(last));
+    }
+    match name.rsplit_once(' ') {
+        Some((first, last)) => (Text::from(first), Text::from(last)),
+        None if name.is_empty() => {
+            (Text::from(address.split('@').next().unwrap_or(address)), Text::default())
+        }
+        None => (Text::from(name), Text::default()),
+    }
+}
+
+#[async_trait]
+impl Destination for ContactMaker {
+    async fn deliver(&self, delivery: &Delivery) -> Result<(), Fault> {
+        let Wanted { organization, asset_layout, contact } =
+            Wanted::deserialize(&delivery.body).map_err(|error| {
+                Fault::new(FaultKind::Refused, format!("the outbox holds what Intake never writes: {error}"))
+            })?;
+        let shelf = Shelf { organization, asset_layout };
+        let system = self.systems.open(&self.connection)?;
+        // Somebody may have made it meanwhile, and so may an attempt whose answer was lost.
+        if let Some(there) = system.find(&shelf, &contact).await? {
+            tracing::info!(customer = %delivery.customer, connection = %self.connection, contact = %there.id,
+                "the contact is there already");
+            return Ok(());
+        }
+        let id = system.create(&shelf, &contact).await?;
+        tracing::info!(customer = %delivery.customer, connection = %self.connection, contact = %id,
+            "contact made");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_names_are_split_where_people_split_them() {
+        let split = |name: &str| {
+            let (first, last) = names(name, "jane@contoso.test");
+            (first.to_string(), last.to_string())
+        };
+        let pair = |first: &str, last: &str| (first.to_owned(), last.to_owned());
+        assert_eq!(split("Jane Doe"), pair("Jane", "Doe"));
+        assert_eq!(split("  Jane   van  Doe "), pair("Jane van", "Doe"));
+        assert_eq!(split("van Doe, Jane"), pair("Jane", "van Doe"));
+        assert_eq!(split("Doe, Jane, PhD"), pair("Doe, Jane,", "PhD"));
+        assert_eq!(split("Jane"), pair("Jane", ""));
+        assert_eq!(split(" "), pair("jane", ""));
+    }
+}
