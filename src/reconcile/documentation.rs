@@ -141,7 +141,7 @@ impl Documenter {
         let shelves: BTreeSet<Shelf> =
             visits.values().filter_map(|visit| Some(place(visit, &connection)?.shelf())).collect();
         let swept = match shelves.is_empty() {
-            true => Ok(Catalogue::default()),
+            true => Ok(Arc::default()),
             false => self.sweep(&connection, &shelves).await,
         };
         if let Err(fault) = &swept {
@@ -160,13 +160,14 @@ impl Documenter {
                 .iter()
                 .find(|status| status.customer == visit.customer.name && status.connection == connection);
             let now = self.clock.now();
-            let contacts = swept.as_ref().map_err(Fault::with_hint).and_then(|catalogue| {
-                contacts_of(catalogue, place, before.is_some_and(|status| status.saw_organization))
+            let seen = swept.as_ref().map_err(Fault::with_hint).and_then(|catalogue| {
+                let was_seen = before.is_some_and(|status| status.saw_organization);
+                contacts_of(catalogue, place, was_seen).map(|_| catalogue)
             });
-            let fault = match contacts {
-                Ok(contacts) => {
+            let fault = match seen {
+                Ok(catalogue) => {
                     looked.matched += 1;
-                    if self.settle(visit, &connection, contacts, now).await? {
+                    if self.settle(visit, place, catalogue, now).await? {
                         looked.changed += 1;
                         self.have_followers_wait(visit, &connection);
                     }
@@ -207,9 +208,9 @@ impl Documenter {
         self.queue(visit, followers.cloned().collect());
     }
 
-    async fn sweep(&self, connection: &Text, shelves: &BTreeSet<Shelf>) -> Result<Catalogue, Fault> {
+    async fn sweep(&self, connection: &Text, shelves: &BTreeSet<Shelf>) -> Result<Arc<Catalogue>, Fault> {
         match self.systems.open(connection)?.sweep(shelves).await {
-            Reading::Complete(catalogue) => Ok(catalogue),
+            Reading::Complete(catalogue) => Ok(Arc::new(catalogue)),
             Reading::Incomplete(shortfall) => Err(Fault::new(FaultKind::Transient, shortfall.what)),
             Reading::Unavailable(fault) => Err(fault),
         }
@@ -218,11 +219,12 @@ impl Documenter {
     /// Matches one customer's accounts, and writes what is otherwise than before. Returns whether anything was.
     async fn settle(
         &self,
-        visit: &Visit,
-        connection: &Text,
-        contacts: &[Contact],
+        visit: &Arc<Visit>,
+        place: &Documentation,
+        catalogue: &Arc<Catalogue>,
         now: Timestamp,
     ) -> Result<bool, RegisterFault> {
+        let connection = &place.connection;
         let mut tries = 1;
         loop {
             let state = self.register.load(&visit.customer.name).await?;
@@ -231,14 +233,29 @@ impl Documenter {
             }
             let known = self.register.contacts(Some(&visit.customer.name)).await?;
             let known: Vec<ContactMatch> = known.into_iter().map(|(_, found)| found).collect();
-            let standing = Standing {
-                customer: &visit.customer,
-                likenesses: &visit.likenesses,
-                accounts: &state.accounts,
-                pins: &state.pins,
-                known: &known,
+            // On a thread where a hundred thousand people hold nobody up.
+            let (systems, visiting, catalogue, place) =
+                (self.systems.clone(), visit.clone(), catalogue.clone(), place.clone());
+            let matching = tokio::task::spawn_blocking(move || {
+                let standing = Standing {
+                    customer: &visiting.customer,
+                    likenesses: &visiting.likenesses,
+                    accounts: &state.accounts,
+                    pins: &state.pins,
+                    known: &known,
+                };
+                let contacts = catalogue.shelves.get(&place.shelf()).map_or(&[][..], Vec::as_slice);
+                let found = found(&*systems, &place.connection, contacts, &standing, now);
+                (found, state, known)
+            });
+            let (found, state, known) = match matching.await {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::error!(customer = %inert(&visit.customer.name), %connection,
+                        "matching failed inside Intake: {error}");
+                    return Ok(false);
+                }
             };
-            let found = found(&*self.systems, connection, contacts, &standing, now);
             let Some(commit) = self.commit_of(visit, connection, &state, &known, found, now) else {
                 return Ok(false);
             };
