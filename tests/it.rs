@@ -5,6 +5,7 @@
 mod commands;
 mod controller;
 mod directories;
+mod documentation;
 mod formats;
 mod fuzzed;
 mod git;

@@ -1,0 +1,156 @@
+//! Documentation systems: the adapters over real HTTP against stand-ins with faults to order.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use intake::adapters::http::{HttpClient, Timeouts};
+use intake::adapters::http_pace::{Budget, Pace};
+use intake::adapters::it_glue::ItGlue;
+use intake::model::contact::{Catalogue, Contact, NewContact, Product, Shelf};
+use intake::model::reading::{Fault as SourceFault, Reading, Shortfall};
+use intake::model::text::Text;
+use intake::ports::documentation::DocumentationPort;
+use secrecy::SecretString;
+
+use fake::{DocumentationFake, KEY, LAYOUT};
+
+mod connect_wise_fake;
+mod contract;
+mod creating;
+pub(crate) mod fake;
+mod hudu_fake;
+mod it_glue;
+mod it_glue_fake;
+mod limits;
+
+/// What a reading may be delayed by faults, where a test expects it to recover.
+const PATIENT: Duration = Duration::from_secs(20);
+
+/// What a reading may be delayed by, where a test expects it to give up.
+const IMPATIENT: Duration = Duration::from_millis(300);
+
+/// A pace that stops nobody, and after which a refusal holds no longer than a test can wait.
+const AT_ONCE: Budget =
+    Budget { requests: 1_000_000, window: Duration::from_secs(1), rest: Duration::from_millis(20) };
+
+/// What a reader of a stand-in has: a clone shares client and pace.
+#[derive(Clone)]
+struct Reader {
+    client: HttpClient,
+    pace: Pace,
+    patience: Duration,
+    key: String,
+    categories: Vec<Text>,
+}
+
+impl Reader {
+    fn new(patience: Duration) -> Self {
+        Self::at(patience, AT_ONCE)
+    }
+
+    fn at(patience: Duration, budget: Budget) -> Self {
+        Self::over(patience, budget, Duration::from_secs(10))
+    }
+
+    fn over(patience: Duration, budget: Budget, silence: Duration) -> Self {
+        let timeouts = Timeouts { connect: Duration::from_secs(5), silence, whole: Duration::from_secs(60) };
+        Self {
+            client: HttpClient::with_timeouts(timeouts),
+            pace: Pace::new(budget),
+            patience,
+            key: String::new(),
+            categories: Vec::new(),
+        }
+    }
+
+    /// The same client, with a pace of its own: making a client takes time.
+    fn of_its_own(&self) -> Self {
+        Self { pace: Pace::new(AT_ONCE), ..self.clone() }
+    }
+
+    /// The same with another key than the right one.
+    fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    fn open(&self, fake: &DocumentationFake) -> Box<dyn DocumentationPort> {
+        let key = |right: &str| {
+            SecretString::from(if self.key.is_empty() { right.to_owned() } else { self.key.clone() })
+        };
+        let (client, pace, url) = (self.client.clone(), self.pace.clone(), fake.url());
+        match fake.product() {
+            Product::ItGlue => Box::new(
+                ItGlue::new(client, pace, &url, key(KEY), self.categories.clone(), self.patience)
+                    .expect("an address"),
+            ),
+            _ => unreachable!(),
+        }
+    }
+
+    async fn sweep(&self, fake: &DocumentationFake, companies: &[u64]) -> Reading<Catalogue> {
+        self.open(fake).sweep(&shelves(fake, companies)).await
+    }
+}
+
+fn shelf(fake: &DocumentationFake, company: u64) -> Shelf {
+    let asset_layout = (fake.product() == Product::Hudu).then_some(LAYOUT);
+    Shelf { organization: Text::from(company.to_string()), asset_layout }
+}
+
+fn shelves(fake: &DocumentationFake, companies: &[u64]) -> BTreeSet<Shelf> {
+    companies.iter().map(|company| shelf(fake, *company)).collect()
+}
+
+/// A stand-in with two companies and so many people in the first.
+fn fake_of(product: Product, people: usize) -> (DocumentationFake, Vec<u64>) {
+    let fake = DocumentationFake::start(product);
+    fake.company(2, "Contoso").company(3, "Fabrikam");
+    fake.person(3, "Not", "Wanted", &["person1@contoso.test"]);
+    let ids = fake.people(2, people);
+    (fake, ids)
+}
+
+fn complete<T: std::fmt::Debug>(reading: Reading<T>) -> T {
+    match reading {
+        Reading::Complete(value) => value,
+        other => panic!("not complete: {other:?}"),
+    }
+}
+
+fn incomplete<T: std::fmt::Debug>(reading: Reading<T>) -> Shortfall {
+    match reading {
+        Reading::Incomplete(shortfall) => shortfall,
+        other => panic!("not incomplete: {other:?}"),
+    }
+}
+
+fn unavailable<T: std::fmt::Debug>(reading: Reading<T>) -> SourceFault {
+    match reading {
+        Reading::Unavailable(fault) => fault,
+        other => panic!("not unavailable: {other:?}"),
+    }
+}
+
+/// Returns the contacts of a company.
+fn contacts(catalogue: &Catalogue, company: u64) -> Vec<Contact> {
+    let organization = Text::from(company.to_string());
+    let shelf = catalogue.shelves.iter().find(|(shelf, _)| shelf.organization == organization);
+    shelf.expect("the shelf").1.clone()
+}
+
+/// Returns the ids of the contacts of a company, as numbers, in order.
+fn ids(catalogue: &Catalogue, company: u64) -> Vec<u64> {
+    let mut ids: Vec<u64> =
+        contacts(catalogue, company).iter().map(|contact| contact.id.parse().expect("a number")).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn new_contact(address: &str) -> NewContact {
+    NewContact {
+        first_name: Text::from("Ada"),
+        last_name: Text::from("Lovelace"),
+        address: Text::from(address),
+        mark: Text::from("intake:0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"),
+    }
+}
