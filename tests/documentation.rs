@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use intake::adapters::connect_wise::{ConnectWise, Member, SharedConnectWise};
 use intake::adapters::http::{HttpClient, Timeouts};
 use intake::adapters::http_pace::{Budget, Pace};
 use intake::adapters::it_glue::ItGlue;
@@ -12,8 +13,9 @@ use intake::model::text::Text;
 use intake::ports::documentation::DocumentationPort;
 use secrecy::SecretString;
 
-use fake::{DocumentationFake, KEY, LAYOUT};
+use fake::{CLIENT_ID, COMPANY, DocumentationFake, KEY, LAYOUT, PRIVATE_KEY, PUBLIC_KEY};
 
+mod connect_wise;
 mod connect_wise_fake;
 mod contract;
 mod creating;
@@ -38,6 +40,7 @@ const AT_ONCE: Budget =
 struct Reader {
     client: HttpClient,
     pace: Pace,
+    connect_wise: SharedConnectWise,
     patience: Duration,
     key: String,
     categories: Vec<Text>,
@@ -54,9 +57,11 @@ impl Reader {
 
     fn over(patience: Duration, budget: Budget, silence: Duration) -> Self {
         let timeouts = Timeouts { connect: Duration::from_secs(5), silence, whole: Duration::from_secs(60) };
+        let (client, pace) = (HttpClient::with_timeouts(timeouts), Pace::new(budget));
         Self {
-            client: HttpClient::with_timeouts(timeouts),
-            pace: Pace::new(budget),
+            connect_wise: SharedConnectWise::new(client.clone(), pace.clone()),
+            client,
+            pace,
             patience,
             key: String::new(),
             categories: Vec::new(),
@@ -65,7 +70,9 @@ impl Reader {
 
     /// The same client, with a pace of its own: making a client takes time.
     fn of_its_own(&self) -> Self {
-        Self { pace: Pace::new(AT_ONCE), ..self.clone() }
+        let pace = Pace::new(AT_ONCE);
+        let connect_wise = SharedConnectWise::new(self.client.clone(), pace.clone());
+        Self { pace, connect_wise, ..self.clone() }
     }
 
     /// The same with another key than the right one.
@@ -83,7 +90,17 @@ impl Reader {
                 ItGlue::new(client, pace, &url, key(KEY), self.categories.clone(), self.patience)
                     .expect("an address"),
             ),
-            _ => unreachable!(),
+            Product::ConnectWise => {
+                let member = Member {
+                    login_company: Text::from(COMPANY),
+                    client_id: CLIENT_ID.parse().expect("a GUID"),
+                    public_key: SecretString::from(PUBLIC_KEY),
+                    private_key: key(PRIVATE_KEY),
+                };
+                let shared = self.connect_wise.clone();
+                Box::new(ConnectWise::new(shared, &url, &member, self.patience).expect("an address"))
+            }
+            Product::Hudu => unreachable!(),
         }
     }
 

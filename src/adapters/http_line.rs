@@ -42,8 +42,6 @@ pub(crate) struct Told {
     pub(crate) value: Value,
     /// The header `Link`.
     pub(crate) link: Option<String>,
-    /// The status, one of 2xx.
-    pub(crate) status: u16,
 }
 
 impl Line<'_> {
@@ -107,7 +105,7 @@ impl Line<'_> {
             return Err(failed);
         }
         let value = json(&answer)?;
-        Ok(Told { value, link: answer.link, status: answer.status })
+        Ok(Told { value, link: answer.link })
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Linked<'a> {
     pub(crate) noun: &'a str,
     /// The first page.
     pub(crate) first: Url,
+    /// The parameter by which links name a place that stays where it is while rows come and go.
+    pub(crate) steady: &'a str,
     /// Makes the request for a page.
     pub(crate) request: &'a (dyn Fn(Url) -> Request + Sync),
 }
@@ -27,9 +29,10 @@ pub(crate) struct Linked<'a> {
 pub(crate) struct Followed<T> {
     /// What was kept, by id.
     pub(crate) kept: BTreeMap<Text, T>,
-    /// How many different rows arrived.
-    pub(crate) rows: usize,
-    /// Whether the system said that this was all. Where it said nothing, the caller has to find out.
+    /// All rows that arrived.
+    pub(crate) seen: BTreeSet<Text>,
+    /// Whether the system said that this was all, and led there by steady links. Where not, the caller has to
+    /// find out.
     pub(crate) is_told: bool,
 }
 
@@ -42,7 +45,7 @@ impl Linked<'_> {
         let mut seen: BTreeSet<Text> = BTreeSet::new();
         let mut kept = BTreeMap::new();
         let mut asked = HashSet::from([self.first.clone()]);
-        let (mut url, mut read, mut barren) = (self.first.clone(), 0, 0);
+        let (mut url, mut read, mut barren, mut is_steady) = (self.first.clone(), 0, 0, true);
         loop {
             let cut = |what: String, rows: usize| Cut::new(astray(what), rows);
             let told = self
@@ -67,6 +70,7 @@ impl Linked<'_> {
                 if !asked.insert(next.clone()) {
                     return Err(cut(format!("{at} leads back to an earlier page"), seen.len()));
                 }
+                is_steady &= next.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case(self.steady));
             }
             let page = take_apart(&told.value).map_err(|why| cut(format!("{at}: {why}"), seen.len()))?;
             let known = seen.len();
@@ -79,8 +83,8 @@ impl Linked<'_> {
             barren = if seen.len() > known { 0 } else { barren + 1 };
             url = match next {
                 Some(Some(next)) => next,
-                Some(None) => return Ok(Followed { kept, rows: seen.len(), is_told: true }),
-                None => return Ok(Followed { kept, rows: seen.len(), is_told: false }),
+                Some(None) => return Ok(Followed { kept, seen, is_told: is_steady }),
+                None => return Ok(Followed { kept, seen, is_told: false }),
             };
             if barren >= BARREN {
                 let what = format!("{BARREN} pages of the {} in a row brought nothing new", self.noun);
@@ -96,7 +100,7 @@ fn next(header: &str) -> Result<Option<Url>, ()> {
     while !rest.is_empty() {
         let (target, after) = rest.strip_prefix('<').and_then(|rest| rest.split_once('>')).ok_or(())?;
         // Parameters end at the comma before the next target.
-        let end = after.find(",").map_or(after.len(), |at| at);
+        let end = after.find(',').unwrap_or(after.len());
         let (parameters, others) = after.split_at(end);
         let is_next = parameters.split(';').any(|parameter| {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));

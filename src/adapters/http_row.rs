@@ -74,6 +74,20 @@ pub(crate) fn joined(parts: impl IntoIterator<Item = Option<Text>>) -> Option<Te
     (!parts.is_empty()).then(|| Text::from(parts.join(", ")))
 }
 
+/// Makes a name of a given and a family name.
+pub(crate) fn full_name(first: Option<&Text>, last: Option<&Text>) -> Option<Text> {
+    let parts: Vec<&str> = [first, last].into_iter().flatten().map(Text::as_str).collect();
+    (!parts.is_empty()).then(|| Text::from(parts.join(" ")))
+}
+
+/// Sorts addresses, each once.
+pub(crate) fn each_once(addresses: impl IntoIterator<Item = Text>) -> Vec<Text> {
+    let mut addresses: Vec<Text> = addresses.into_iter().collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
 /// Names a row in a message: by its id, or by its place.
 pub(crate) fn named(row: &Value, place: usize) -> String {
     match row.get("id").and_then(id) {

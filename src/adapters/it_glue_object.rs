@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use serde_json::Value;
 use url::{Host, Url};
 
-use crate::adapters::http_row::{Reference, id, is_true, joined, list, reference, text};
+use crate::adapters::http_row::{
+    Reference, each_once, full_name, id, is_true, joined, list, reference, text,
+};
 use crate::model::contact::{Contact, ContactKind, CrossLink, Organization, Product, address_key};
 use crate::model::text::{Text, same};
 
@@ -130,10 +132,7 @@ pub(crate) fn contact(
     let attributes = row.get("attributes").unwrap_or(&Value::Null);
     // All of them: the primary one alone may be an older one than the account's.
     let emails = list(attributes, "contact-emails")?;
-    let mut addresses: Vec<Text> =
-        emails.iter().filter_map(|email| address_key(email["value"].as_str()?)).collect();
-    addresses.sort_unstable();
-    addresses.dedup();
+    let addresses = each_once(emails.iter().filter_map(|email| address_key(email["value"].as_str()?)));
     let (first_name, last_name) = (text(&attributes["first-name"]), text(&attributes["last-name"]));
     let name = text(&attributes["name"]).or_else(|| full_name(first_name.as_ref(), last_name.as_ref()));
     Ok(Contact {
@@ -151,11 +150,6 @@ pub(crate) fn contact(
         remark: joined([text(&attributes["contact-type-name"]), text(&attributes["title"])]),
         url: shown_at(attributes, api),
     })
-}
-
-fn full_name(first: Option<&Text>, last: Option<&Text>) -> Option<Text> {
-    let parts: Vec<&str> = [first, last].into_iter().flatten().map(Text::as_str).collect();
-    (!parts.is_empty()).then(|| Text::from(parts.join(" ")))
 }
 
 /// Reads a password entry, if it is of one of the categories and has a username. Nothing else of it is looked

@@ -1,5 +1,7 @@
 //! A file a product: what talks to systems outside, behind the traits of `ports`.
 
+pub mod connect_wise;
+pub mod connect_wise_object;
 pub mod controller_api;
 pub mod directory_object;
 pub mod directory_object_value;

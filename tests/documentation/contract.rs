@@ -13,7 +13,7 @@ use super::{
     AT_ONCE, IMPATIENT, PATIENT, Reader, complete, contacts, fake_of, ids, incomplete, shelves, unavailable,
 };
 
-pub(super) const PRODUCTS: [Product; 1] = [Product::ItGlue];
+pub(super) const PRODUCTS: [Product; 2] = [Product::ConnectWise, Product::ItGlue];
 
 /// The people that everybody has to see in the same way.
 fn everybody(fake: &DocumentationFake) {
@@ -271,7 +271,7 @@ async fn no_fault_that_lasts_ends_in_a_complete_reading() {
         Fault::NoListing,
         Fault::BrokenRow(json!("nobody")),
         Fault::BrokenRow(json!({"id": null})),
-        Fault::BrokenRow(json!({"id": 7})),
+        Fault::BrokenRow(json!({"id": 7, "company": {"name": "Contoso"}})),
         Fault::Without("id"),
     ]);
     let tests = PRODUCTS.into_iter().flat_map(|product| {

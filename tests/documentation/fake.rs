@@ -181,6 +181,8 @@ pub(crate) struct Wrong {
     pub(crate) unauthorised: Option<u16>,
     /// How many requests are taken in which time.
     pub(crate) limit: Option<(usize, Duration)>,
+    /// ConnectWise: whether pages are counted, and not led to by ids.
+    pub(crate) counts_pages: bool,
     /// ConnectWise: whether contacts come without their ways to be reached.
     pub(crate) hides_communication: bool,
     /// ConnectWise: whether there is no e-mail type.
