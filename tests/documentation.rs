@@ -6,6 +6,7 @@ use std::time::Duration;
 use intake::adapters::connect_wise::{ConnectWise, Member, SharedConnectWise};
 use intake::adapters::http::{HttpClient, Timeouts};
 use intake::adapters::http_pace::{Budget, Pace};
+use intake::adapters::hudu::Hudu;
 use intake::adapters::it_glue::ItGlue;
 use intake::model::contact::{Catalogue, Contact, NewContact, Product, Shelf};
 use intake::model::reading::{Fault as SourceFault, Reading, Shortfall};
@@ -20,6 +21,7 @@ mod connect_wise_fake;
 mod contract;
 mod creating;
 pub(crate) mod fake;
+mod hudu;
 mod hudu_fake;
 mod it_glue;
 mod it_glue_fake;
@@ -100,7 +102,9 @@ impl Reader {
                 let shared = self.connect_wise.clone();
                 Box::new(ConnectWise::new(shared, &url, &member, self.patience).expect("an address"))
             }
-            Product::Hudu => unreachable!(),
+            Product::Hudu => {
+                Box::new(Hudu::new(client, pace, &url, key(KEY), self.patience).expect("an address"))
+            }
         }
     }
 
@@ -169,5 +173,55 @@ fn new_contact(address: &str) -> NewContact {
         last_name: Text::from("Lovelace"),
         address: Text::from(address),
         mark: Text::from("intake:0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"),
+    }
+}
+
+/// The whole way from an operator's file to contacts, as commands and stories go it.
+#[tokio::test]
+async fn connections_are_opened_by_name_with_their_secrets_as_they_are_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key_file = folder.path().join("key");
+    for product in Product::ALL {
+        let (fake, people) = fake_of(product, 3);
+        let connection = fake.operator_connection("docs");
+        // Secrets in files, so that they can change while the program runs.
+        let files = ["DOCUMENTATION_KEY", "DOCUMENTATION_PRIVATE_KEY"];
+        let mut connection = files.into_iter().fold(connection, |text, name| {
+            text.replace(&format!("{{env: {name}}}"), &format!("{{file: {}}}", key_file.display()))
+        });
+        let public = folder.path().join("public");
+        std::fs::write(&public, PUBLIC_KEY).expect("a file");
+        connection =
+            connection.replace("{env: DOCUMENTATION_PUBLIC_KEY}", &format!("{{file: {}}}", public.display()));
+        let file = folder.path().join("operator.yaml");
+        let text =
+            format!("secrets:\n  files: [\"{}/*\"]\nconnections:\n{connection}", folder.path().display());
+        std::fs::write(&file, text).expect("a file");
+        let operator =
+            intake::cli::wiring::operator(Some(&file)).unwrap_or_else(|_| panic!("an operator's file"));
+        let systems = operator.documentation(intake::model::duration::Seconds(1));
+
+        assert_eq!((systems.product("docs"), systems.product("other")), (Some(product), None));
+        assert!(systems.open("other").err().expect("no such connection").what.contains("`other`"));
+        let _ = std::fs::remove_file(&key_file);
+        assert!(systems.open("docs").is_err(), "{product:?}: its secret is not there");
+
+        std::fs::write(&key_file, "wrong").expect("a file");
+        let wrong = systems.open("docs").expect("a system");
+        unavailable(wrong.sweep(&shelves(&fake, &[2])).await);
+        let right = if product == Product::ConnectWise { fake::PRIVATE_KEY } else { KEY };
+        std::fs::write(&key_file, right).expect("a file");
+        let opened = systems.open("docs").expect("a system");
+        assert_eq!(ids(&complete(opened.sweep(&shelves(&fake, &[2])).await), 2), people, "{product:?}");
+
+        // What one was told to wait holds for whoever opens the connection next, by whatever way.
+        fake.fault(fake::At::companies(), fake::Fault::TooFast(Some(3_600)), 1);
+        let fault = unavailable(opened.sweep(&shelves(&fake, &[2])).await);
+        assert!(fault.retry_after.is_some());
+        let asked = fake.requests().len();
+        let again = operator.documentation(intake::model::duration::Seconds(1));
+        let reading = again.open("docs").expect("a system").sweep(&shelves(&fake, &[2])).await;
+        assert!(unavailable(reading).retry_after.is_some());
+        assert_eq!(fake.requests().len(), asked, "{product:?}: nothing was sent");
     }
 }

@@ -226,15 +226,17 @@ impl Numbered<'_> {
         let (mut size, mut number, mut read, mut barren) = (self.size, 1, 0, 0);
         let mut last: Vec<Text> = Vec::new();
         loop {
-            let asked = self.page(number, size, read).await;
-            let told = match asked {
+            // A server may give smaller pages than asked for, by which it counts them.
+            let effective = if pass.first == 0 { size } else { size.min(pass.first) };
+            let can_shrink = effective > SMALLEST_ASKED;
+            let told = match self.page(number, size, read, can_shrink).await {
                 Ok(told) => told,
-                Err(failed) if failed.status == Some(TOO_SLOW) && size > SMALLEST_ASKED => {
-                    // A server may have given smaller pages than asked for, by which it counts them.
-                    let effective = if pass.first == 0 { size } else { size.min(pass.first) };
+                Err(failed) if failed.status == Some(TOO_SLOW) && can_shrink => {
+                    // The page on which the next row stands; those before it on the same page are known.
                     let offset = (number - 1) * effective;
                     size = (effective / 2).max(SMALLEST_ASKED);
                     number = offset / size + 1;
+                    last.clear();
                     continue;
                 }
                 Err(failed) => return Err(Cut::new(failed, pass.seen.len())),
@@ -283,14 +285,15 @@ impl Numbered<'_> {
         }
     }
 
-    async fn page(&self, number: usize, size: usize, read: usize) -> Result<Told, Failed> {
-        let halves = move |failed: &Failed| failed.status == Some(TOO_SLOW) && size > SMALLEST_ASKED;
-        self.course.page(self.line, self.noun, read, &(self.request)(number, size), &halves).await
+    /// Asks for a page. One that is too slow to be made is not asked for again where a smaller one can be.
+    async fn page(&self, number: usize, size: usize, read: usize, can_shrink: bool) -> Result<Told, Failed> {
+        let shrinks = move |failed: &Failed| failed.status == Some(TOO_SLOW) && can_shrink;
+        self.course.page(self.line, self.noun, read, &(self.request)(number, size), &shrinks).await
     }
 
     /// Whether the system turns pages: the second page of one row is one row, and another one than the first.
     async fn turns<T>(&self, first: &[Text], read: usize, take_apart: TakeApart<'_, T>) -> Result<bool, Cut> {
-        let told = self.page(2, 1, read).await.map_err(|failed| Cut::new(failed, first.len()))?;
+        let told = self.page(2, 1, read, false).await.map_err(|failed| Cut::new(failed, first.len()))?;
         let page = take_apart(&told.value);
         Ok(page.is_ok_and(|page| match page.rows.as_slice() {
             [(id, _)] => first.first() != Some(id) && first.contains(id),

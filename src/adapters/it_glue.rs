@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::adapters::http::{Again, Answer, Failed, HttpClient, Request, quoted};
+use crate::adapters::http::{Answer, Failed, HttpClient, Request, quoted};
 use crate::adapters::http_line::{Dialect, Line, said_plainly};
 use crate::adapters::http_pace::{Budget, Pace};
 use crate::adapters::http_pages::{Bounds, Course, Cut, Numbered, Page, TakeApart};
@@ -355,17 +355,13 @@ impl Dialect for Key {
             Err(_) => said_plainly(answer, &[&self.0]),
         };
         let mut failed = answer.refused(said.as_deref());
-        match answer.status {
-            // Both are documented for a wrong key.
-            401 | 403 => {
-                failed.fault.hint = Some(
-                    "check the key and the region: a key of another region is refused like a wrong one, and a key \
-                     that nobody used for 90 days is revoked"
-                        .to_owned(),
-                );
-            }
-            422 => failed.again = Again::Never,
-            _ => {}
+        // Both are documented for a wrong key.
+        if matches!(answer.status, 401 | 403) {
+            failed.fault.hint = Some(
+                "check the key and the region: a key of another region is refused like a wrong one, and a key \
+                 that nobody used for 90 days is revoked"
+                    .to_owned(),
+            );
         }
         failed
     }

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod arguments;
 pub mod asked_plan;
 pub mod discover;
+pub mod documentation;
 pub mod entry;
 pub mod event_form;
 pub mod exit;

@@ -15,6 +15,7 @@ use crate::adapters::controller_api::ControllerApi;
 use crate::adapters::folder::read_tree;
 use crate::adapters::store::address::Address;
 use crate::adapters::store::connection;
+use crate::cli::documentation::{OpenConnections, OperatorDocumentation};
 use crate::cli::exit::Failure;
 use crate::cli::sources::AdapterSources;
 use crate::cli::tokens::OperatorTokens;
@@ -33,6 +34,7 @@ use crate::policy::schema;
 use crate::ports::access::TokenBook;
 use crate::ports::clock::Clock;
 use crate::ports::controller::RunningController;
+use crate::ports::documentation::DocumentationSystems;
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::{Register, RegisterReader};
 use crate::ports::source::Sources;
@@ -52,6 +54,7 @@ pub struct Operator {
     pub listen: Option<SocketAddr>,
     settings: Arc<operator::Operator>,
     secrets: Arc<Secrets>,
+    connections: Arc<OpenConnections>,
 }
 
 /// A tree that was read and checked.
@@ -113,6 +116,7 @@ pub fn operator(path: Option<&Path>) -> Result<Operator, Failure> {
         subscriptions: settings.notify.iter().map(subscription).collect(),
         listen: settings.listen,
         secrets: Arc::new(Secrets::new(&settings.limits)),
+        connections: Arc::default(),
         settings: Arc::new(settings),
     })
 }
@@ -165,6 +169,17 @@ impl Operator {
     pub fn sources(&self, root: &Path, max_wait: Seconds) -> Arc<dyn Sources> {
         let (settings, secrets) = (Arc::clone(&self.settings), Arc::clone(&self.secrets));
         Arc::new(AdapterSources::new(settings, secrets, root.to_owned(), max_wait.to_std()))
+    }
+
+    /// Returns what opens documentation systems; `max_wait` is how long throttling and faults may delay a
+    /// reading. All of them share what is kept of a connection.
+    pub fn documentation(&self, max_wait: Seconds) -> Arc<dyn DocumentationSystems> {
+        Arc::new(OperatorDocumentation::new(
+            Arc::clone(&self.settings),
+            Arc::clone(&self.secrets),
+            Arc::clone(&self.connections),
+            max_wait.to_std(),
+        ))
     }
 
     /// Returns where deliveries go, by name. One whose secrets cannot be read is told of: what is meant for it

@@ -13,7 +13,7 @@ use super::{
     AT_ONCE, IMPATIENT, PATIENT, Reader, complete, contacts, fake_of, ids, incomplete, shelves, unavailable,
 };
 
-pub(super) const PRODUCTS: [Product; 2] = [Product::ConnectWise, Product::ItGlue];
+pub(super) const PRODUCTS: [Product; 3] = Product::ALL;
 
 /// The people that everybody has to see in the same way.
 fn everybody(fake: &DocumentationFake) {
@@ -228,6 +228,7 @@ fn passing() -> Vec<Fault> {
         Fault::Status(502),
         Fault::Status(503),
         Fault::Html(503),
+        Fault::Html(504),
         Fault::Plain(500, "Something went wrong"),
         Fault::Json(500, json!({"status": 500, "error": "Internal Server Error"})),
         Fault::Html(200),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use intake::adapters::http_pace::Budget;
-use intake::adapters::{connect_wise, it_glue};
+use intake::adapters::{connect_wise, hudu, it_glue};
 use intake::model::reading::FaultKind;
 
 use super::contract::PRODUCTS;
@@ -14,7 +14,11 @@ use super::{IMPATIENT, PATIENT, Reader, complete, fake_of, ids, unavailable};
 #[test]
 fn the_paces_are_below_what_is_documented() {
     let minute = Duration::from_secs(60);
-    let documented = [(it_glue::BUDGET, 3_000, 5 * minute), (connect_wise::BUDGET, 1_000, minute)];
+    let documented = [
+        (it_glue::BUDGET, 3_000, 5 * minute),
+        (hudu::BUDGET, 300, minute),
+        (connect_wise::BUDGET, 1_000, minute),
+    ];
     for (budget, requests, window) in documented {
         assert!(budget.requests < requests && budget.window >= window && budget.rest >= minute);
     }
