@@ -12,6 +12,8 @@ use intake::plan::match_contacts::{Matching, match_contacts};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
+mod stories;
+
 fn key(number: u128) -> AccountKey {
     AccountKey { account_type: AccountType::EndUser, source: Source::Directory, id: Guid::from_u128(number) }
 }

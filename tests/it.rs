@@ -6,6 +6,7 @@ mod commands;
 mod contacts;
 mod controller;
 mod directories;
+mod documentation;
 mod formats;
 mod fuzzed;
 mod git;

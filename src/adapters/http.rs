@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LINK, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
@@ -102,6 +102,8 @@ pub struct Answer {
     pub asked_at: Instant,
     /// What the server calls this request, for its support.
     pub request_id: Option<String>,
+    /// The header `Link`, as it came: one that is empty is another thing than none.
+    pub link: Option<String>,
     /// The body, decompressed.
     pub body: Vec<u8>,
     shown: String,
@@ -299,6 +301,20 @@ impl Request {
         Self { shown, headers: Vec::new(), content: Some((content_type, content)), ..Self::get(url) }
     }
 
+    /// Makes a POST of JSON, answered by JSON, whose path is shown.
+    pub fn json(url: Url, content_type: &'static str, content: &serde_json::Value) -> Self {
+        let shown = format!("POST {}", without_query(&url));
+        let content = content.to_string().into_bytes();
+        Self { shown, content: Some((content_type, content)), ..Self::get(url) }
+    }
+
+    /// Asks for another media type than JSON's own.
+    #[must_use]
+    pub fn accept(mut self, media_type: impl Into<String>) -> Self {
+        self.headers.retain(|(name, _)| *name != ACCEPT.as_str());
+        self.header(ACCEPT.as_str(), media_type)
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -339,6 +355,7 @@ impl Answer {
                 .get("request-id")
                 .and_then(|value| value.to_str().ok())
                 .map(|text| quoted(text, &[])),
+            link: link(response.headers()),
             asked_at,
             body: Vec::new(),
             shown: request.shown.clone(),
@@ -444,6 +461,13 @@ fn is_machine(url: &Url) -> bool {
 
 fn without_query(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+/// Returns the header `Link` (RFC 8288), all of it where it came in parts.
+fn link(headers: &HeaderMap) -> Option<String> {
+    let parts: Vec<_> =
+        headers.get_all(LINK).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// Reads `Retry-After` as seconds or as an HTTP date (RFC 9110, 10.2.3), at most a day. A date is

@@ -56,6 +56,13 @@ impl Patience {
         self.avoids_used_connections.load(Ordering::Relaxed)
     }
 
+    /// Gives back time that no fault took: waiting for one's own turn is not the source's doing, and an attempt
+    /// that failed afterwards is charged for as a whole.
+    pub fn excuse(&self, time: Duration) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = left.saturating_add(time);
+    }
+
     /// Repeats an attempt while that is worth it and patience lasts.
     ///
     /// The server's `Retry-After` is obeyed; without one the waits grow, with jitter. A

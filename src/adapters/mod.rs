@@ -1,5 +1,7 @@
 //! A file a product: what talks to systems outside, behind the traits of `ports`.
 
+pub mod connect_wise;
+pub mod connect_wise_object;
 pub mod controller_api;
 pub mod directory_object;
 pub mod directory_object_value;
@@ -25,7 +27,16 @@ pub mod graph_managed_identity;
 pub mod graph_refusal;
 pub mod graph_token;
 pub mod http;
+pub mod http_line;
+pub mod http_links;
+pub mod http_pace;
+pub mod http_pages;
 pub mod http_patience;
+pub mod http_row;
+pub mod hudu;
+pub mod hudu_object;
+pub mod it_glue;
+pub mod it_glue_object;
 pub mod ldap;
 pub mod ldap_backlinks;
 pub mod ldap_confirm;

@@ -15,6 +15,7 @@ use crate::adapters::controller_api::ControllerApi;
 use crate::adapters::folder::read_tree;
 use crate::adapters::store::address::Address;
 use crate::adapters::store::connection;
+use crate::cli::documentation::{OpenConnections, OperatorDocumentation};
 use crate::cli::exit::Failure;
 use crate::cli::sources::AdapterSources;
 use crate::cli::tokens::OperatorTokens;
@@ -55,6 +56,7 @@ pub struct Operator {
     pub listen: Option<SocketAddr>,
     settings: Arc<operator::Operator>,
     secrets: Arc<Secrets>,
+    connections: Arc<OpenConnections>,
 }
 
 /// A tree that was read and checked.
@@ -116,6 +118,7 @@ pub fn operator(path: Option<&Path>) -> Result<Operator, Failure> {
         subscriptions: settings.notify.iter().map(subscription).collect(),
         listen: settings.listen,
         secrets: Arc::new(Secrets::new(&settings.limits)),
+        connections: Arc::default(),
         settings: Arc::new(settings),
     })
 }
@@ -170,9 +173,15 @@ impl Operator {
         Arc::new(AdapterSources::new(settings, secrets, root.to_owned(), max_wait.to_std()))
     }
 
-    /// Returns what opens documentation systems.
-    pub fn documentation(&self, _max_wait: Seconds) -> Arc<dyn DocumentationSystems> {
-        Arc::new(crate::cli::documentation::OperatorSystems { operator: Arc::clone(&self.settings) })
+    /// Returns what opens documentation systems; `max_wait` is how long throttling and faults may delay a
+    /// reading. All of them share what is kept of a connection.
+    pub fn documentation(&self, max_wait: Seconds) -> Arc<dyn DocumentationSystems> {
+        Arc::new(OperatorDocumentation::new(
+            Arc::clone(&self.settings),
+            Arc::clone(&self.secrets),
+            Arc::clone(&self.connections),
+            max_wait.to_std(),
+        ))
     }
 
     /// Returns the connections to a documentation product, sorted.

@@ -1,0 +1,381 @@
+//! IT Glue: contacts and, where the operator wants it, password entries by their usernames, over its JSON:API.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::adapters::http::{Answer, Failed, HttpClient, Request, quoted};
+use crate::adapters::http_line::{Dialect, Line, said_plainly};
+use crate::adapters::http_pace::{Budget, Pace};
+use crate::adapters::http_pages::{Bounds, Course, Cut, Numbered, Page, TakeApart};
+use crate::adapters::http_patience::Patience;
+use crate::adapters::http_row::{Reference, named};
+use crate::adapters::it_glue_object::{self as object, Adapters};
+use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Shelf};
+use crate::model::reading::{Fault, FaultKind, Reading};
+use crate::model::text::Text;
+use crate::ports::documentation::DocumentationPort;
+
+/// 3,000 requests in five minutes are documented (<https://api.itglue.com/developer>, "Rate limiting"); a tenth
+/// is left to others who have the key. How long a refusal holds is not: its other clients wait a minute.
+pub const BUDGET: Budget =
+    Budget { requests: 2_700, window: Duration::from_secs(300), rest: Duration::from_secs(60) };
+
+/// The largest page that is documented, and what comes where nobody asks.
+const PAGE: usize = 1_000;
+const USUAL_PAGE: usize = 50;
+
+const MEDIA_TYPE: &str = "application/vnd.api+json";
+
+/// What is sent along with a listing: what rows are synchronised with, in an order in which new rows come last.
+/// Neither is needed, and a system that refuses one is asked without it.
+const EXTRAS: [&[(&str, &str)]; 3] =
+    [&[("include", "adapters_resources"), ("sort", "id")], &[("sort", "id")], &[]];
+
+/// IT Glue by one key.
+pub struct ItGlue {
+    client: HttpClient,
+    pace: Pace,
+    bounds: Bounds,
+    patience: Duration,
+    root: Url,
+    key: Key,
+    password_categories: Vec<Text>,
+}
+
+/// The key, and how IT Glue speaks to whoever has one.
+struct Key(SecretString);
+
+/// A contact, and whether it has the mark that is looked for.
+type Found = (Contact, bool);
+
+impl ItGlue {
+    /// Makes one. `patience` is how long throttling and faults may delay a reading; client and pace belong to
+    /// the connection.
+    ///
+    /// # Errors
+    /// An address that is none.
+    pub fn new(
+        client: HttpClient,
+        pace: Pace,
+        url: &str,
+        key: SecretString,
+        password_categories: Vec<Text>,
+        patience: Duration,
+    ) -> Result<Self, Fault> {
+        let root = Url::parse(url)
+            .map_err(|_| Fault::new(FaultKind::Refused, "the address of IT Glue is no address"))?;
+        let bounds = Bounds::default();
+        Ok(Self { client, pace, bounds, patience, root, key: Key(key), password_categories })
+    }
+
+    /// Sets how far one reading may go.
+    #[must_use]
+    pub fn within(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds;
+        self
+    }
+
+    fn line<'a>(&'a self, patience: &'a Patience) -> Line<'a> {
+        Line { client: &self.client, pace: &self.pace, patience, dialect: &self.key }
+    }
+
+    fn address(&self, path: &[&str]) -> Url {
+        let mut url = self.root.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    /// Reads a listing, with what a system may refuse left out where it does.
+    async fn listing<T>(
+        &self,
+        line: &Line<'_>,
+        course: &Course,
+        noun: &str,
+        filter: Option<&str>,
+        take_apart: TakeApart<'_, T>,
+    ) -> Result<BTreeMap<Text, T>, Cut> {
+        // Password entries are synchronised with nothing.
+        let mut extras = EXTRAS.iter().skip(usize::from(noun == "passwords"));
+        let mut extra = extras.next();
+        loop {
+            let request = |number: usize, size: usize| {
+                let mut url = self.address(&[noun]);
+                let mut query = url.query_pairs_mut();
+                // Filters do not work on the routes below an organisation.
+                if let Some(organization) = filter {
+                    query.append_pair("filter[organization_id]", organization);
+                }
+                query.append_pair("page[number]", &number.to_string());
+                query.append_pair("page[size]", &size.to_string());
+                query.extend_pairs(extra.copied().unwrap_or_default());
+                drop(query);
+                Request::get(url)
+            };
+            let numbered =
+                Numbered { line, course, noun, size: PAGE, usual_size: USUAL_PAGE, request: &request };
+            let is_refused = |cut: &Cut| cut.failed.status == Some(400) && cut.read == 0;
+            match numbered.read(take_apart).await {
+                Err(cut) if is_refused(&cut) => match extras.next() {
+                    Some(next) => extra = Some(next),
+                    None => return Err(cut),
+                },
+                result => return result,
+            }
+        }
+    }
+
+    async fn list_organizations(
+        &self,
+        line: &Line<'_>,
+        course: &Course,
+    ) -> Result<BTreeMap<Text, Organization>, Cut> {
+        let take_apart = |page: &Value| {
+            let adapters = object::adapters(page);
+            taken_apart(page, |row, id| Ok(Some(object::organization_of(row, id, &adapters))))
+        };
+        self.listing(line, course, "organizations", None, &take_apart).await
+    }
+
+    /// Reads contacts: those of one organisation, or all; keeps those of the organisations that are wanted.
+    async fn list_contacts(
+        &self,
+        line: &Line<'_>,
+        course: &Course,
+        of: Option<&Text>,
+        is_wanted: &(dyn Fn(&Text) -> bool + Sync),
+        mark: Option<&str>,
+    ) -> Result<BTreeMap<Text, Found>, Cut> {
+        let take_apart = |page: &Value| {
+            let adapters: Adapters = object::adapters(page);
+            taken_apart(page, |row, id| {
+                let Some(organization) = wanted(row, is_wanted)? else { return Ok(None) };
+                let has_mark = mark.is_some_and(|mark| object::notes(row).contains(mark));
+                let contact = object::contact(row, id, organization, &adapters, &self.root)?;
+                Ok(Some((contact, has_mark)))
+            })
+        };
+        self.listing(line, course, "contacts", of.map(Text::as_str), &take_apart).await
+    }
+
+    async fn list_passwords(
+        &self,
+        line: &Line<'_>,
+        course: &Course,
+        is_wanted: &(dyn Fn(&Text) -> bool + Sync),
+    ) -> Result<BTreeMap<Text, Contact>, Cut> {
+        let take_apart = |page: &Value| {
+            taken_apart(page, |row, id| {
+                let Some(organization) = wanted(row, is_wanted)? else { return Ok(None) };
+                Ok(object::password(row, id, organization, &self.password_categories, &self.root))
+            })
+        };
+        let mut result = self.listing(line, course, "passwords", None, &take_apart).await;
+        if let Err(cut) = &mut result
+            && cut.failed.fault.kind == FaultKind::Unauthorised
+        {
+            let hint = "let the key see passwords, or take `passwordCategories` out of the operator's file";
+            cut.failed.fault.hint = Some(hint.to_owned());
+        }
+        result
+    }
+
+    async fn read(&self, shelves: &BTreeSet<Shelf>) -> Result<Catalogue, Cut> {
+        let patience = Patience::new(self.patience);
+        let (line, course) = (self.line(&patience), self.bounds.begin());
+        let organizations = self.list_organizations(&line, &course).await?.into_keys().collect();
+        let mut catalogue = Catalogue { organizations, ..Catalogue::default() };
+        let mut read = catalogue.organizations.len();
+        if shelves.is_empty() {
+            return Ok(catalogue);
+        }
+        let wanted: BTreeSet<&Text> = shelves.iter().map(|shelf| &shelf.organization).collect();
+        let is_wanted = |organization: &Text| wanted.contains(organization);
+        let contacts = self.list_contacts(&line, &course, None, &is_wanted, None);
+        let contacts = contacts.await.map_err(|cut| cut.after(read))?;
+        read += contacts.len();
+        let passwords = if self.password_categories.is_empty() {
+            BTreeMap::new()
+        } else {
+            self.list_passwords(&line, &course, &is_wanted).await.map_err(|cut| cut.after(read))?
+        };
+        let mut by_organization: BTreeMap<Text, Vec<Contact>> = BTreeMap::new();
+        let people = contacts.into_values().map(|(contact, _)| contact);
+        for contact in people.chain(passwords.into_values()) {
+            by_organization.entry(contact.organization.clone()).or_default().push(contact);
+        }
+        for shelf in shelves {
+            let mut contacts = by_organization.get(&shelf.organization).cloned().unwrap_or_default();
+            contacts.sort_by(|one, other| (&one.id, one.kind).cmp(&(&other.id, other.kind)));
+            catalogue.shelves.insert(shelf.clone(), contacts);
+        }
+        Ok(catalogue)
+    }
+
+    async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
+        let organization = organization_number(shelf)?;
+        let patience = Patience::new(self.patience);
+        let (line, course) = (self.line(&patience), self.bounds.begin());
+        // A filter that was ignored gives others as well.
+        let is_wanted = |found: &Text| found == organization;
+        let mark = Some(contact.mark.as_str()).filter(|mark| !mark.is_empty());
+        let found = self
+            .list_contacts(&line, &course, Some(organization), &is_wanted, mark)
+            .await
+            .map_err(|cut| cut.failed.fault)?;
+        let (marked, others): (Vec<Found>, Vec<Found>) =
+            found.into_values().partition(|(_, has_mark)| *has_mark);
+        let has_address = |(found, _): &Found| found.addresses.contains(&contact.address);
+        Ok(marked.into_iter().next().or_else(|| others.into_iter().find(has_address)).map(|(found, _)| found))
+    }
+}
+
+#[async_trait]
+impl DocumentationPort for ItGlue {
+    async fn sweep(&self, shelves: &BTreeSet<Shelf>) -> Reading<Catalogue> {
+        self.read(shelves).await.map_or_else(Cut::reading, Reading::Complete)
+    }
+
+    async fn organizations(&self) -> Reading<Vec<Organization>> {
+        let patience = Patience::new(self.patience);
+        let (line, course) = (self.line(&patience), self.bounds.begin());
+        let organizations = self.list_organizations(&line, &course).await;
+        organizations.map_or_else(Cut::reading, |found| Reading::Complete(found.into_values().collect()))
+    }
+
+    async fn find(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
+        self.look_up(shelf, contact).await
+    }
+
+    async fn create(&self, shelf: &Shelf, contact: &NewContact) -> Result<Text, Fault> {
+        let organization = organization_number(shelf)?;
+        let url = self.address(&["organizations", organization, "relationships", "contacts"]);
+        let mut attributes = json!({
+            "first-name": contact.first_name.as_str(),
+            "notes": contact.mark.as_str(),
+            "contact-emails": [{"value": contact.address.as_str(), "primary": true, "label-name": "Work"}],
+        });
+        if !contact.last_name.is_empty() {
+            attributes["last-name"] = json!(contact.last_name.as_str());
+        }
+        let content = json!({"data": {"type": "contacts", "attributes": attributes}});
+        let patience = Patience::new(self.patience);
+        let request = Request::json(url, MEDIA_TYPE, &content);
+        let told = self.line(&patience).once(&request).await.map_err(|failed| failed.fault)?;
+        let row = &told.value["data"];
+        let Some(id) = object::row_id(row) else {
+            // It was made, or not: the system itself knows.
+            return match self.look_up(shelf, contact).await? {
+                Some(found) => Ok(found.id),
+                None => Err(Fault::new(FaultKind::Transient, "IT Glue took a contact and did not say which")),
+            };
+        };
+        let made = object::contact(row, id.clone(), organization.clone(), &Adapters::new(), &self.root);
+        let is_elsewhere =
+            matches!(object::organization(row), Reference::To(other) if other != *organization);
+        let is_other =
+            made.is_ok_and(|made| !made.addresses.is_empty() && !made.addresses.contains(&contact.address));
+        if is_elsewhere || is_other {
+            let what = format!("IT Glue answered with contact {id}, which is not the one that was sent");
+            return Err(Fault::new(FaultKind::Refused, what));
+        }
+        Ok(id)
+    }
+}
+
+/// Returns a shelf's organisation, which goes into an address: a number and nothing else.
+fn organization_number(shelf: &Shelf) -> Result<&Text, Fault> {
+    let organization = &shelf.organization;
+    if !organization.is_empty() && organization.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(organization);
+    }
+    Err(Fault::new(FaultKind::Refused, "the id of an organisation in IT Glue is a number"))
+}
+
+/// Takes a page apart, row by row. A row without an id makes the page unreadable: whose it is nobody knows.
+fn taken_apart<T>(
+    page: &Value,
+    mut keep: impl FnMut(&Value, Text) -> Result<Option<T>, String>,
+) -> Result<Page<T>, String> {
+    let mut rows = Vec::new();
+    for (place, row) in object::rows(page)?.iter().enumerate() {
+        let id = object::row_id(row).ok_or_else(|| format!("row {} has no id", place + 1))?;
+        let kept = keep(row, id.clone()).map_err(|why| format!("{}: {why}", named(row, place)))?;
+        rows.push((id, kept));
+    }
+    Ok(Page { rows, total: object::total(page), is_last: object::is_last(page) })
+}
+
+/// Returns the organisation of a row, if it is wanted. What belongs to none is on nobody's shelf; what does not
+/// tell may be on anybody's.
+fn wanted(row: &Value, is_wanted: &(dyn Fn(&Text) -> bool + Sync)) -> Result<Option<Text>, String> {
+    match object::organization(row) {
+        Reference::To(organization) => Ok(Some(organization).filter(|found| is_wanted(found))),
+        Reference::Nothing => Ok(None),
+        Reference::Unclear => Err("it does not say to which organisation it belongs".to_owned()),
+    }
+}
+
+/// What IT Glue answers when it refuses. Every member may be missing.
+#[derive(Deserialize)]
+struct Refusal {
+    errors: Vec<ErrorObject>,
+}
+
+#[derive(Deserialize)]
+struct ErrorObject {
+    title: Option<String>,
+    detail: Option<String>,
+}
+
+impl Dialect for Key {
+    fn signed(&self, request: Request) -> Request {
+        request.accept(MEDIA_TYPE).secret_header("x-api-key", self.0.clone())
+    }
+
+    fn refusal(&self, answer: &Answer) -> Failed {
+        let errors = serde_json::from_slice::<Refusal>(&answer.body).map(|refusal| refusal.errors);
+        let said = match errors {
+            Ok(errors) => {
+                let said: Vec<String> = errors
+                    .into_iter()
+                    .map(|error| [error.title, error.detail].into_iter().flatten().collect::<Vec<_>>())
+                    .map(|parts| parts.join(": "))
+                    .filter(|said| !said.is_empty())
+                    .collect();
+                Some(quoted(&said.join("; "), &[&self.0])).filter(|said| !said.is_empty())
+            }
+            Err(_) => said_plainly(answer, &[&self.0]),
+        };
+        let mut failed = answer.refused(said.as_deref());
+        // Both are documented for a wrong key.
+        if matches!(answer.status, 401 | 403) {
+            failed.fault.hint = Some(
+                "check the key and the region: a key of another region is refused like a wrong one, and a key \
+                 that nobody used for 90 days is revoked"
+                    .to_owned(),
+            );
+        }
+        failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_is_no_number_gets_into_no_address() {
+        for odd in ["", "2,3", "../2", "2?x=1", "２"] {
+            let shelf = Shelf { organization: Text::from(odd), asset_layout: None };
+            organization_number(&shelf).expect_err(odd);
+        }
+    }
+}
