@@ -20,6 +20,7 @@ use crate::model::text::Text;
 use crate::plan::outcome::{Plan, Summary};
 use crate::plan::report::of_these;
 use crate::ports::clock::Clock;
+use crate::ports::meter::Unmeasured;
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::reconcile::deliver::Courier;
 use crate::reconcile::judge::{Job, Judge, Judged, TurnFault};
@@ -128,7 +129,8 @@ async fn apply(
         }
     })
     .await;
-    let courier = Courier { outbox: store.outbox.clone(), destinations: operator.destinations(), clock };
+    let (destinations, meter) = (operator.destinations(), Arc::new(Unmeasured));
+    let courier = Courier { outbox: store.outbox.clone(), destinations, clock, meter };
     session.deliver(&courier, &stop).await;
     if !session.is_json() {
         let Summary { add, update, remove, hold, .. } = applied;

@@ -13,7 +13,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::selection::choose;
 use crate::cli::session::Session;
 use crate::cli::trees::{self, FolderTree, Followed, GitTree, Unwatched};
-use crate::cli::wiring::{self, Operator, Store, SystemClock};
+use crate::cli::wiring::{self, Meters, Operator, Store, SystemClock};
 use crate::daemon::control::ControllerControl;
 use crate::daemon::controller::{Controller, Pace};
 use crate::daemon::desk::Desk;
@@ -120,8 +120,11 @@ async fn reconcile(
 ) -> Result<Exit, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let Followed { tree, root, watch, pace } = followed;
+    let meters = Meters::new();
+    let meter = meters.meter();
+    let observer = session.measured_observer(&root, &operator, store.register.clone(), meter.clone());
     let reconciler = Reconciler::open(
-        Judge::new(session.observer(&root, &operator, store.register.clone())),
+        Judge::new(observer).measured_by(meter.clone()),
         store.register.clone(),
         clock.clone(),
         operator.subscriptions.clone(),
@@ -133,6 +136,7 @@ async fn reconcile(
         outbox: store.outbox.clone(),
         destinations: operator.destinations(),
         clock: clock.clone(),
+        meter,
     });
     if arguments.once {
         let read = tree.read().await;
@@ -165,6 +169,7 @@ async fn reconcile(
             new_run: wiring::new_run,
         }),
         tokens: serving.tokens,
+        readout: meters.readout(store, desk.clone(), clock.clone()),
         readiness: Arc::new(ControllerReadiness::new(desk.clone(), store.register.clone(), clock)),
     };
     let answering = serving.entrance.map(|entrance| {

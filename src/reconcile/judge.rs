@@ -12,6 +12,7 @@ use crate::model::text::Text;
 use crate::plan::outcome::{CustomerPlan, Operation};
 use crate::plan::planner::{plan_absent, plan_customer};
 use crate::policy::fleet::Customer;
+use crate::ports::meter::{Meter, Stage, Unmeasured, timed};
 use crate::ports::register::RegisterFault;
 use crate::ports::source::Progress;
 use crate::reconcile::apply::is_to_write;
@@ -118,13 +119,25 @@ pub struct Judge {
     observer: Observer,
     rules: Rules,
     for_writing: bool,
+    meter: Arc<dyn Meter>,
 }
 
 impl Judge {
     /// Makes one that plans by the rules of the contract.
     pub fn new(observer: Observer) -> Self {
         let rules = Rules { listed: plan_customer, absent: plan_absent };
-        Self { observer, rules, for_writing: false }
+        Self { observer, rules, for_writing: false, meter: Arc::new(Unmeasured) }
+    }
+
+    /// Has turns counted and their parts measured.
+    #[must_use]
+    pub fn measured_by(self, meter: Arc<dyn Meter>) -> Self {
+        Self { meter, ..self }
+    }
+
+    /// Returns who counts.
+    pub fn meter(&self) -> &dyn Meter {
+        &*self.meter
     }
 
     /// Packs complete readings besides, and digests those of a plan that is to be written.
@@ -136,7 +149,7 @@ impl Judge {
     /// Makes one that plans by other rules.
     #[cfg(test)]
     pub(crate) fn with_rules(observer: Observer, rules: Rules) -> Self {
-        Self { observer, rules, for_writing: false }
+        Self { observer, rules, for_writing: false, meter: Arc::new(Unmeasured) }
     }
 
     /// Reads a customer and plans it. Writes nothing. Dropping the future ends the reads.
@@ -145,7 +158,10 @@ impl Judge {
     /// [`TurnFault::Register`] and [`TurnFault::Planner`]; sources that fail are in the plan.
     pub async fn judge(&self, job: &Job, progress: &Arc<dyn Progress>) -> Result<Judged, TurnFault> {
         let observation = match job {
-            Job::Listed(customer) => self.observer.observe(customer, progress).await?,
+            Job::Listed(customer) => {
+                let observing = self.observer.observe(customer, progress);
+                timed(self.meter(), Stage::Observe, observing).await?
+            }
             Job::Absent { name, .. } => Observation {
                 at: self.observer.clock.now(),
                 directories: Vec::new(),
@@ -161,7 +177,10 @@ impl Judge {
                 if let Some(Reading::Complete(tenant)) = &mut judged.observation.tenant {
                     judged.sync_state = tenant.sync_state.take();
                 }
-                if self.for_writing { pack_aside(job, customer, judged).await } else { Ok(judged) }
+                if !self.for_writing {
+                    return Ok(judged);
+                }
+                timed(self.meter(), Stage::Pack, pack_aside(job, customer, judged)).await
             }
             Job::Absent { .. } => Ok(judged),
         }
@@ -180,7 +199,8 @@ impl Judge {
         if removals.is_empty() {
             return Ok(judged);
         }
-        let (observation, amended) = self.observer.confirm(customer, judged.observation, &removals).await;
+        let confirming = self.observer.confirm(customer, judged.observation, &removals);
+        let (observation, amended) = timed(self.meter(), Stage::Confirm, confirming).await;
         if amended { self.plan(job, observation).await } else { Ok(Judged { observation, ..judged }) }
     }
 
@@ -198,7 +218,8 @@ impl Judge {
             let readings = ReadingDigests::default();
             Judged { plan, observation, unread, packed: None, sync_state: None, readings }
         });
-        planning.await.map_err(|error| fault_of(job, error))
+        let planned = timed(self.meter(), Stage::Plan, planning).await;
+        planned.map_err(|error| fault_of(job, error))
     }
 }
 
