@@ -1,6 +1,5 @@
 //! The page that Prometheus reads: what the process counted, what the store holds, and which tree is in force.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -33,9 +32,6 @@ const STATES: [CustomerState; 6] = [
     CustomerState::Invalid,
     CustomerState::NotReady,
 ];
-
-/// The states of an account, by their words.
-const ACCOUNT_STATES: [&str; 4] = ["active", "pendingRemoval", "orphaned", "removed"];
 
 /// What is done to accounts.
 const ACTIONS: [Action; 5] = [Action::Add, Action::Return, Action::Update, Action::Pend, Action::Remove];
@@ -208,17 +204,18 @@ fn customers(families: &mut Families<'_>, counts: &Counts, names: &[&Text]) -> f
 
 fn accounts(families: &mut Families<'_>, counts: &Counts, tree: Option<&TreeInForce>) -> fmt::Result {
     let is_listed = |name: &Text| tree.is_some_and(|tree| tree.customers.contains_key(name));
-    let mut known: BTreeMap<(&Text, AccountType), BTreeMap<&str, u64>> = BTreeMap::new();
-    for ((name, account_type, state), count) in &counts.accounts {
-        if is_listed(name) {
-            known.entry((name, *account_type)).or_default().insert(state.as_str(), *count);
-        }
-    }
-    let series = known.iter().flat_map(|((name, account_type), states)| {
-        ACCOUNT_STATES.into_iter().map(move |state| {
+    let known = counts.accounts.iter().filter(|((name, _), _)| is_listed(name));
+    let series = known.flat_map(|((name, account_type), count)| {
+        let states = [
+            ("active", count.active),
+            ("pendingRemoval", count.pending_removal),
+            ("orphaned", count.orphaned),
+            ("removed", count.removed),
+        ];
+        states.map(|(state, count)| {
             let labels =
                 [("customer", name.as_str()), ("account_type", word(*account_type)), ("state", state)];
-            (labels, states.get(state).copied().unwrap_or(0))
+            (labels, count)
         })
     });
     families.gauges("accounts", "Accounts of the register.", series)

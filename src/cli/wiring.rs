@@ -259,7 +259,12 @@ fn has_document(file: &TreeFile) -> bool {
 /// The store's.
 pub async fn open_store(url: &str) -> Result<Store, Failure> {
     let store = Arc::new(connection::Store::open(url).await?);
-    Ok(Store { register: store.clone(), outbox: store.clone(), census: store.clone(), opened: store })
+    Ok(Store {
+        register: store.clone(),
+        outbox: store.clone(),
+        census: Arc::new(store.census()),
+        opened: store,
+    })
 }
 
 /// Opens the store for asking only; makes nothing.

@@ -21,8 +21,8 @@ pub trait Census: Send + Sync {
 pub struct Counts {
     /// How the last turn of each customer went that had one.
     pub customers: BTreeMap<Text, LastTurn>,
-    /// How many accounts each customer has of a type in a state, by the state's word.
-    pub accounts: BTreeMap<(Text, AccountType, Text), u64>,
+    /// The accounts of each customer and type.
+    pub accounts: BTreeMap<(Text, AccountType), AccountCount>,
     /// What is to be delivered.
     pub outbox: OutboxCount,
 }
@@ -34,6 +34,19 @@ pub struct LastTurn {
     pub state: Text,
     /// When a turn last left it `ready`.
     pub last_success: Option<Timestamp>,
+}
+
+/// How many accounts are in which state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AccountCount {
+    /// Imported.
+    pub active: u64,
+    /// Within their grace.
+    pub pending_removal: u64,
+    /// Without a policy that answers for them.
+    pub orphaned: u64,
+    /// Removed within the last 30 days.
+    pub removed: u64,
 }
 
 /// What is in the outbox.
