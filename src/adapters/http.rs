@@ -576,6 +576,35 @@ mod tests {
             .collect()
     }
 
+    #[test]
+    fn answers_are_counted_by_what_they_mean() {
+        let request = Request::get("http://127.0.0.1/".parse().expect("an address"));
+        let wait = Some(Duration::from_secs(1));
+        for (status, retry_after, meaning) in [
+            (200, None, Answered::Ok),
+            (204, None, Answered::Ok),
+            (429, None, Answered::Throttled),
+            (429, wait, Answered::Throttled),
+            (503, wait, Answered::Throttled),
+            (503, None, Answered::Failed),
+            (500, None, Answered::Failed),
+            (401, None, Answered::Unauthorised),
+            (403, None, Answered::Unauthorised),
+            (302, None, Answered::Refused),
+            (400, None, Answered::Refused),
+        ] {
+            let answer = Answer {
+                status,
+                retry_after,
+                asked_at: Instant::now(),
+                request_id: None,
+                body: Vec::new(),
+                shown: request.shown.clone(),
+            };
+            assert_eq!(answer.outcome(), meaning, "{status} {retry_after:?}");
+        }
+    }
+
     fn now() -> Timestamp {
         "2026-11-22T12:00:00Z".parse().expect("a time")
     }

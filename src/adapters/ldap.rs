@@ -261,3 +261,23 @@ fn united(mut faults: Vec<Fault>) -> Fault {
     let what: Vec<String> = faults.into_iter().map(|fault| fault.what).collect();
     Fault { kind, what: what.join("; "), hint, retry_after: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_counted_by_what_came_of_them() {
+        let unavailable = |kind| Err::<(), _>(Failure::Unavailable(Fault::new(kind, "why")));
+        let shortfall = Shortfall { what: "cut off".to_owned(), read: 7 };
+        for (attempt, meaning) in [
+            (Ok(()), Answered::Ok),
+            (unavailable(FaultKind::Transient), Answered::Unanswered),
+            (unavailable(FaultKind::Unauthorised), Answered::Unauthorised),
+            (unavailable(FaultKind::Refused), Answered::Refused),
+            (Err(Failure::Incomplete { shortfall, passing: true }), Answered::Failed),
+        ] {
+            assert_eq!(outcome(&attempt), meaning);
+        }
+    }
+}

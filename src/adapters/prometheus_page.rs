@@ -42,6 +42,8 @@ pub struct PrometheusPage {
     census: SharedCensus,
     in_force: Arc<dyn InForce>,
     clock: Arc<dyn Clock>,
+    /// A page of a large fleet takes some milliseconds: pages are written one after the other.
+    writing: tokio::sync::Mutex<()>,
 }
 
 impl PrometheusPage {
@@ -52,7 +54,8 @@ impl PrometheusPage {
         in_force: Arc<dyn InForce>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { meter, census: SharedCensus::new(census), in_force, clock }
+        let writing = tokio::sync::Mutex::new(());
+        Self { meter, census: SharedCensus::new(census), in_force, clock, writing }
     }
 }
 
@@ -65,6 +68,7 @@ impl Readout for PrometheusPage {
             now: self.clock.now(),
             meter: self.meter.clone(),
         };
+        let _writing = self.writing.lock().await;
         let mut registry = Registry::with_prefix("intake");
         registry.register_collector(Box::new(snapshot));
         let mut text = String::new();

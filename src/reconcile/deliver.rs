@@ -167,7 +167,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::ports::meter::Unmeasured;
+    use crate::plan::outcome::CustomerPlan;
+    use crate::ports::meter::{Answered, Asked, Turn};
     use crate::reconcile::fakes::{FixedClock, NOW, moment};
 
     #[test]
@@ -205,6 +206,23 @@ mod tests {
         }
     }
 
+    /// Notes attempts alone.
+    #[derive(Debug, Default)]
+    struct CountedAttempts(Mutex<Vec<Attempt>>);
+
+    impl Meter for CountedAttempts {
+        fn took(&self, stage: Stage, _time: Duration) {
+            assert_eq!(stage, Stage::Deliver);
+        }
+        fn wrote(&self, _plan: &CustomerPlan) {}
+        fn turned(&self, _turn: Turn<'_>) {}
+        fn asked(&self, _whom: Asked, _answered: Answered) {}
+        fn waited(&self, _whom: Asked, _time: Duration) {}
+        fn delivered(&self, attempt: Attempt) {
+            self.0.lock().expect("a lock").push(attempt);
+        }
+    }
+
     struct Fickle;
 
     #[async_trait]
@@ -237,10 +255,13 @@ mod tests {
         ];
         let destinations: BTreeMap<Text, Arc<dyn Destination>> =
             BTreeMap::from([(Text::from("hook"), Arc::new(Fickle) as Arc<dyn Destination>)]);
-        let (clock, meter) = (Arc::new(FixedClock), Arc::new(Unmeasured));
-        let courier = Courier { outbox: outbox.clone(), destinations, clock, meter };
+        let (clock, meter) = (Arc::new(FixedClock), Arc::new(CountedAttempts::default()));
+        let courier = Courier { outbox: outbox.clone(), destinations, clock, meter: meter.clone() };
         let drained = courier.drain(&CancellationToken::new()).await.expect("drained");
         assert_eq!(drained, Drained { delivered: 1, put_off: 2, given_up: 1 });
+        let mut attempts = meter.0.lock().expect("a lock").clone();
+        attempts.sort();
+        assert_eq!(attempts, [Attempt::Delivered, Attempt::PutOff, Attempt::PutOff, Attempt::GivenUp]);
         let mut log = outbox.log.lock().expect("a lock").clone();
         log.sort();
         assert_eq!(log[0], "1 delivered");
