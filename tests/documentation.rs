@@ -199,7 +199,10 @@ async fn connections_are_opened_by_name_with_their_secrets_as_they_are_now() {
         std::fs::write(&file, text).expect("a file");
         let operator =
             intake::cli::wiring::operator(Some(&file)).unwrap_or_else(|_| panic!("an operator's file"));
-        let systems = operator.documentation(intake::model::duration::Seconds(1));
+        let systems = operator.documentation(
+            intake::model::duration::Seconds(1),
+            std::sync::Arc::new(intake::ports::meter::Unmeasured),
+        );
 
         assert_eq!((systems.product("docs"), systems.product("other")), (Some(product), None));
         assert!(systems.open("other").err().expect("no such connection").what.contains("`other`"));
@@ -219,7 +222,10 @@ async fn connections_are_opened_by_name_with_their_secrets_as_they_are_now() {
         let fault = unavailable(opened.sweep(&shelves(&fake, &[2])).await);
         assert!(fault.retry_after.is_some());
         let asked = fake.requests().len();
-        let again = operator.documentation(intake::model::duration::Seconds(1));
+        let again = operator.documentation(
+            intake::model::duration::Seconds(1),
+            std::sync::Arc::new(intake::ports::meter::Unmeasured),
+        );
         let reading = again.open("docs").expect("a system").sweep(&shelves(&fake, &[2])).await;
         assert!(unavailable(reading).retry_after.is_some());
         assert_eq!(fake.requests().len(), asked, "{product:?}: nothing was sent");

@@ -21,7 +21,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
 const SHARED_ADAPTERS: [&str; 4] = ["http", "directory_object", "tenant_object", "tenant_group_object"];
 
 /// Outside crates that live in one place for each purpose, so that replacing one is one place's work.
-const CRATES: [(&str, &[&str]); 17] = [
+const CRATES: [(&str, &[&str]); 18] = [
     ("aws_lc_rs", &["src/adapters/graph_certificate", "src/adapters/webhook_signature"]),
     ("x509_parser", &["src/adapters/graph_certificate"]),
     ("ldap3", &["src/adapters/ldap"]),
@@ -31,6 +31,7 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("backon", &["src/adapters/http"]),
     ("sqlx", &["src/adapters/store"]),
     ("notify", &["src/adapters/folder_watch"]),
+    ("prometheus_client", &["src/adapters/prometheus"]),
     ("axum", &["src/web"]),
     ("hyper", &["src/web"]),
     ("hyper_util", &["src/web"]),

@@ -12,6 +12,7 @@ mod fuzzed;
 mod git;
 mod house;
 mod laws;
+mod metrics;
 mod policies;
 mod quickstart;
 mod register;

@@ -25,6 +25,7 @@ use crate::model::guid::Guid;
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::text::Text;
 use crate::ports::documentation::DocumentationPort;
+use crate::ports::meter::Asked;
 
 /// How fast it may be asked is not published; the developer guide calls more than 1,000 requests a minute
 /// likely to be limited, and its example of a refusal lasts 30 seconds.
@@ -260,7 +261,7 @@ impl ConnectWise {
     }
 
     async fn read(&self, shelves: &BTreeSet<Shelf>) -> Result<Catalogue, Cut> {
-        let patience = Patience::new(self.patience);
+        let patience = Patience::new(self.patience).measured_by(self.shared.client.meter().clone());
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let code_base = self.code_base(&patience).await.map_err(|failed| Cut::new(failed, 0))?;
         let organizations = self.list_companies(&line, &course, &code_base).await?.into_keys().collect();
@@ -285,7 +286,7 @@ impl ConnectWise {
 
     async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
         let company = company_number(shelf)?;
-        let patience = Patience::new(self.patience);
+        let patience = Patience::new(self.patience).measured_by(self.shared.client.meter().clone());
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let code_base = self.code_base(&patience).await.map_err(|failed| failed.fault)?;
         // Of what somebody wrote nothing gets into a condition: all contacts of the company are compared here.
@@ -321,7 +322,7 @@ impl DocumentationPort for ConnectWise {
     }
 
     async fn organizations(&self) -> Reading<Vec<Organization>> {
-        let patience = Patience::new(self.patience);
+        let patience = Patience::new(self.patience).measured_by(self.shared.client.meter().clone());
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let code_base = match self.code_base(&patience).await {
             Ok(code_base) => code_base,
@@ -337,7 +338,7 @@ impl DocumentationPort for ConnectWise {
 
     async fn create(&self, shelf: &Shelf, contact: &NewContact) -> Result<Text, Fault> {
         let company = company_number(shelf)?;
-        let patience = Patience::new(self.patience);
+        let patience = Patience::new(self.patience).measured_by(self.shared.client.meter().clone());
         let line = self.line(&patience);
         let code_base = self.code_base(&patience).await.map_err(|failed| failed.fault)?;
         let email_type = self.email_type(&line, &code_base).await?;
@@ -437,6 +438,10 @@ impl Refusal {
 }
 
 impl Dialect for Login {
+    fn asked(&self) -> Asked {
+        Asked::ConnectWise
+    }
+
     fn signed(&self, request: Request) -> Request {
         request
             .accept(MEDIA_TYPE)
@@ -481,6 +486,10 @@ impl Dialect for Login {
 }
 
 impl Dialect for Stranger {
+    fn asked(&self) -> Asked {
+        Asked::ConnectWise
+    }
+
     fn signed(&self, request: Request) -> Request {
         request
     }

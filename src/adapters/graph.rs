@@ -86,8 +86,12 @@ impl GraphTenant {
         Ok(Graph { client, tokens, limiters, application, patience })
     }
 
+    fn patience(&self) -> Patience {
+        Patience::new(self.patience).measured_by(self.shared.client.meter().clone())
+    }
+
     async fn read_by(&self, refreshed: &Refreshed, progress: &dyn Progress) -> Reading<Tenant> {
-        let patience = Patience::new(self.patience);
+        let patience = self.patience();
         let graph = match self.graph(&patience) {
             Ok(graph) => graph,
             Err(fault) => return Reading::Unavailable(fault),
@@ -123,7 +127,7 @@ impl TenantPort for GraphTenant {
     }
 
     async fn confirm(&self, users: &[Guid], _progress: &dyn Progress) -> Reading<Option<Tenant>> {
-        let patience = Patience::new(self.patience);
+        let patience = self.patience();
         let graph = match self.graph(&patience) {
             Ok(graph) => graph,
             Err(fault) => return Reading::Unavailable(fault),
@@ -136,7 +140,7 @@ impl TenantPort for GraphTenant {
         wanted: &WantedGroups,
         progress: &dyn Progress,
     ) -> Reading<Option<Vec<TenantGroup>>> {
-        let patience = Patience::new(self.patience);
+        let patience = self.patience();
         let graph = match self.graph(&patience) {
             Ok(graph) => graph,
             Err(fault) => return Reading::Unavailable(fault),

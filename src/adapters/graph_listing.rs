@@ -15,6 +15,7 @@ use crate::adapters::http::{Again, Answer, Failed, HttpClient, Request, quoted};
 use crate::adapters::http_patience::Patience;
 use crate::adapters::tenant_object::{Listing, read_listing};
 use crate::model::reading::{Fault, FaultKind};
+use crate::ports::meter::Asked;
 
 /// The largest page, in bytes: 999 users with long lists of licences stay far below.
 const MAX_PAGE: usize = 64 * 1024 * 1024;
@@ -191,10 +192,11 @@ impl Graph<'_> {
         let mut renewed = false;
         loop {
             let token = self.tokens.token(self.client, self.patience, self.application).await?;
-            let failed = match self.patience.persevere(|| self.attempt(request, read, &token)).await {
-                Ok(answer) => return Ok(answer),
-                Err(failed) => failed,
-            };
+            let failed =
+                match self.patience.persevere(Asked::Graph, || self.attempt(request, read, &token)).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(failed) => failed,
+                };
             // A token keeps the rights that it was issued with: after a consent only a new one helps.
             if matches!(failed.status, Some(401 | 403)) {
                 self.tokens.forget(self.application, &token).await;
@@ -216,6 +218,7 @@ impl Graph<'_> {
         self.limiters.pass(self.application.key())?;
         let request = request
             .clone()
+            .asks(Asked::Graph)
             .bearer(token.secret())
             .header("x-ms-throttle-priority", "low")
             .on_new_connection(self.patience.avoids_used_connections());

@@ -11,6 +11,7 @@ use crate::config::managed_identity::IdentityEndpoint;
 use crate::model::digest::Digester;
 use crate::model::guid::Guid;
 use crate::model::reading::{Fault, FaultKind};
+use crate::ports::meter::Asked;
 
 /// An identity that was assigned to the machine. Only one that the operator assigned by itself can
 /// be trusted by an application, so there is no default.
@@ -72,7 +73,7 @@ impl ManagedIdentity {
             .append_pair("api-version", version)
             .append_pair("resource", audience)
             .append_pair("client_id", &self.client_id.to_string());
-        let request = Request::get(url);
+        let request = Request::get(url).asks(Asked::ManagedIdentity);
         Ok(match &self.endpoint {
             IdentityEndpoint::Metadata { .. } => request.header("metadata", "true"),
             IdentityEndpoint::AppService { header, .. } => {

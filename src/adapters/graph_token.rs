@@ -19,6 +19,7 @@ use crate::adapters::http::{Again, Failed, HttpClient, Request};
 use crate::adapters::http_patience::Patience;
 use crate::model::digest::{Digest, Digester};
 use crate::model::reading::FaultKind;
+use crate::ports::meter::Asked;
 
 /// How long before its end a token is replaced.
 const REFRESH_BEFORE: Duration = Duration::from_secs(5 * 60);
@@ -125,7 +126,7 @@ impl TokenCache {
             }
         };
         let asked = patience
-            .persevere(|| async {
+            .persevere(Asked::TokenService, || async {
                 let proof = proof().map_err(|fault| Failed::new(fault, Again::Never))?;
                 request(client, patience, application, &proof).await
             })
@@ -147,7 +148,7 @@ impl TokenCache {
         identity: &ManagedIdentity,
         audience: &str,
     ) -> Result<Token, Failed> {
-        let ask = || patience.persevere(|| identity.ask(client, patience, audience));
+        let ask = || patience.persevere(Asked::ManagedIdentity, || identity.ask(client, patience, audience));
         self.held(machine_key(identity, audience), ask).await
     }
 
@@ -225,6 +226,7 @@ async fn request(
         vec![("grant_type", "client_credentials"), ("client_id", client_id.as_str()), ("scope", &scope)];
     fields.extend(proof.fields());
     let request = Request::form(application.token_url.clone(), &fields)
+        .asks(Asked::TokenService)
         .on_new_connection(patience.avoids_used_connections());
     let answer = client.send(&request, patience.silence(), MAX_ANSWER).await?;
     if answer.is_success() { Granted::read(&answer) } else { Err(refusal(&answer, application, proof)) }

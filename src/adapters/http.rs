@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::inert;
+use crate::ports::meter::{Answered, Asked, Meter, Unmeasured};
 
 /// How long a server may ask to be left alone: what asks for more is asked again after this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,6 +34,7 @@ const QUOTED: usize = 300;
 pub struct HttpClient {
     clients: Arc<Clients>,
     timeouts: Timeouts,
+    meter: Arc<dyn Meter>,
 }
 
 /// One client for every way to connect.
@@ -87,6 +89,8 @@ pub struct Request {
     /// What no message and no log may show.
     secret_headers: Vec<(&'static str, SecretString)>,
     on_new_connection: bool,
+    /// Who is asked, where that is counted.
+    asks: Option<Asked>,
     /// Content type and content; `None` is a GET, `Some` a POST.
     content: Option<(&'static str, Vec<u8>)>,
 }
@@ -149,7 +153,18 @@ impl HttpClient {
 
     /// Makes a client with other timeouts: for whoever is asked for long answers, and for tests.
     pub fn with_timeouts(timeouts: Timeouts) -> Self {
-        Self { clients: Arc::default(), timeouts }
+        Self { clients: Arc::default(), timeouts, meter: Arc::new(Unmeasured) }
+    }
+
+    /// Has requests counted that say who is asked.
+    #[must_use]
+    pub fn measured_by(self, meter: Arc<dyn Meter>) -> Self {
+        Self { meter, ..self }
+    }
+
+    /// Returns who counts.
+    pub fn meter(&self) -> &Arc<dyn Meter> {
+        &self.meter
     }
 
     /// Returns the client for a request.
@@ -172,6 +187,19 @@ impl HttpClient {
     /// # Errors
     /// No connection, no answer in time, an answer that broke off or is too long.
     pub async fn send(
+        &self,
+        request: &Request,
+        silence: Duration,
+        max_body: usize,
+    ) -> Result<Answer, Failed> {
+        let sent = self.send_uncounted(request, silence, max_body).await;
+        if let Some(whom) = request.asks {
+            self.meter.asked(whom, sent.as_ref().map_or(Answered::Unanswered, Answer::outcome));
+        }
+        sent
+    }
+
+    async fn send_uncounted(
         &self,
         request: &Request,
         silence: Duration,
@@ -280,6 +308,7 @@ impl Request {
             headers: vec![(ACCEPT.as_str(), "application/json".to_owned())],
             secret_headers: Vec::new(),
             on_new_connection: false,
+            asks: None,
             content: None,
         }
     }
@@ -337,6 +366,13 @@ impl Request {
         self
     }
 
+    /// Says who is asked, so that it is counted.
+    #[must_use]
+    pub fn asks(mut self, whom: Asked) -> Self {
+        self.asks = Some(whom);
+        self
+    }
+
     /// Adds a bearer token.
     #[must_use]
     pub fn bearer(self, token: &SecretString) -> Self {
@@ -359,6 +395,17 @@ impl Answer {
             asked_at,
             body: Vec::new(),
             shown: request.shown.clone(),
+        }
+    }
+
+    /// Returns what the status means, as it is counted.
+    fn outcome(&self) -> Answered {
+        match self.status {
+            200..=299 => Answered::Ok,
+            status if is_throttled(Some(status), self.retry_after) => Answered::Throttled,
+            401 | 403 => Answered::Unauthorised,
+            500.. => Answered::Failed,
+            _ => Answered::Refused,
         }
     }
 
@@ -431,6 +478,17 @@ impl Failed {
     pub fn new(fault: Fault, again: Again) -> Self {
         Self { fault, again, answered: false, status: None, code: None }
     }
+
+    /// Whether the other side wants to be left alone for a while.
+    pub fn is_throttled(&self) -> bool {
+        is_throttled(self.status, self.fault.retry_after)
+    }
+}
+
+/// Whether an answer means that its server wants to be left alone, whether or not it says for how long. What
+/// is only overloaded (503) says for how long where it means to throttle.
+fn is_throttled(status: Option<u16>, retry_after: Option<Duration>) -> bool {
+    retry_after.is_some() || matches!(status, Some(429 | 509))
 }
 
 /// Makes what the other side said fit for a message: secrets taken out, nothing that acts on a
@@ -540,6 +598,36 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")))
             .collect()
+    }
+
+    #[test]
+    fn answers_are_counted_by_what_they_mean() {
+        let request = Request::get("http://127.0.0.1/".parse().expect("an address"));
+        let wait = Some(Duration::from_secs(1));
+        for (status, retry_after, meaning) in [
+            (200, None, Answered::Ok),
+            (204, None, Answered::Ok),
+            (429, None, Answered::Throttled),
+            (429, wait, Answered::Throttled),
+            (503, wait, Answered::Throttled),
+            (503, None, Answered::Failed),
+            (500, None, Answered::Failed),
+            (401, None, Answered::Unauthorised),
+            (403, None, Answered::Unauthorised),
+            (302, None, Answered::Refused),
+            (400, None, Answered::Refused),
+        ] {
+            let answer = Answer {
+                status,
+                retry_after,
+                asked_at: Instant::now(),
+                request_id: None,
+                link: None,
+                body: Vec::new(),
+                shown: request.shown.clone(),
+            };
+            assert_eq!(answer.outcome(), meaning, "{status} {retry_after:?}");
+        }
     }
 
     fn now() -> Timestamp {

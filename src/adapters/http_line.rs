@@ -11,12 +11,16 @@ use crate::adapters::http::{Again, Answer, Failed, HttpClient, Request, quoted};
 use crate::adapters::http_pace::Pace;
 use crate::adapters::http_patience::Patience;
 use crate::model::reading::{Fault, FaultKind};
+use crate::ports::meter::Asked;
 
 /// The longest answer, in bytes: a thousand rows with long notes stay far below.
 const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 
 /// What is different between products that answer by JSON.
 pub(crate) trait Dialect: Send + Sync {
+    /// Returns who is asked, for whoever counts.
+    fn asked(&self) -> Asked;
+
     /// Adds what every request carries: credentials and media types.
     fn signed(&self, request: Request) -> Request;
 
@@ -63,7 +67,7 @@ impl Line<'_> {
         is_answered: &(dyn Fn(&Failed) -> bool + Sync),
     ) -> Result<Told, Failed> {
         self.patience
-            .persevere(|| async {
+            .persevere(self.dialect.asked(), || async {
                 self.once(request).await.map_err(|mut failed| {
                     if is_answered(&failed) {
                         failed.again = Again::Never;
@@ -93,8 +97,11 @@ impl Line<'_> {
     }
 
     async fn send(&self, request: &Request) -> Result<Told, Failed> {
-        let request =
-            self.dialect.signed(request.clone()).on_new_connection(self.patience.avoids_used_connections());
+        let request = self
+            .dialect
+            .signed(request.clone())
+            .asks(self.dialect.asked())
+            .on_new_connection(self.patience.avoids_used_connections());
         let answer = self.client.send(&request, self.patience.silence(), LONGEST_ANSWER).await?;
         if !answer.is_success() {
             let mut failed = self.dialect.refusal(&answer);

@@ -1,13 +1,14 @@
 //! Patience: how long the faults of a source may delay one reading, and how it is spent.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use tokio::time::Instant;
 
 use crate::adapters::http::{Again, Failed};
+use crate::ports::meter::{Asked, Meter, Unmeasured};
 
 /// The shortest wait before a second attempt, also where the server says zero: a request that
 /// failed is never sent again at once.
@@ -37,12 +38,23 @@ pub struct Patience {
     left: Mutex<Duration>,
     /// Whether a server said that it is overloaded.
     avoids_used_connections: AtomicBool,
+    meter: Arc<dyn Meter>,
 }
 
 impl Patience {
     /// Starts with this much.
     pub fn new(max_wait: Duration) -> Self {
-        Self { left: Mutex::new(max_wait), avoids_used_connections: AtomicBool::new(false) }
+        Self {
+            left: Mutex::new(max_wait),
+            avoids_used_connections: AtomicBool::new(false),
+            meter: Arc::new(Unmeasured),
+        }
+    }
+
+    /// Has waits counted that a source asked for.
+    #[must_use]
+    pub fn measured_by(self, meter: Arc<dyn Meter>) -> Self {
+        Self { meter, ..self }
     }
 
     /// Returns how long a server may say nothing before an attempt is given up.
@@ -63,14 +75,14 @@ impl Patience {
         *left = left.saturating_add(time);
     }
 
-    /// Repeats an attempt while that is worth it and patience lasts.
+    /// Repeats an attempt to ask somebody while that is worth it and patience lasts.
     ///
     /// The server's `Retry-After` is obeyed; without one the waits grow, with jitter. A
     /// `Retry-After` beyond the patience ends it at once.
     ///
     /// # Errors
     /// The last attempt's failure.
-    pub async fn persevere<T, Attempt, Running>(&self, mut attempt: Attempt) -> Result<T, Failed>
+    pub async fn persevere<T, Attempt, Running>(&self, whom: Asked, mut attempt: Attempt) -> Result<T, Failed>
     where
         Attempt: FnMut() -> Running,
         Running: Future<Output = Result<T, Failed>>,
@@ -106,6 +118,9 @@ impl Patience {
                 Some(wait + spread)
             })
             .notify(|failed, wait| {
+                if failed.is_throttled() {
+                    self.meter.waited(whom, wait);
+                }
                 tracing::debug!(target: "intake::http", ?wait, "trying again: {}", failed.fault);
             })
             .await
@@ -166,7 +181,7 @@ mod tests {
         let attempts = AtomicU32::new(0);
         let started = Instant::now();
         let result = Patience::new(max_wait)
-            .persevere(|| async {
+            .persevere(Asked::Graph, || async {
                 let attempt = attempts.fetch_add(1, Ordering::Relaxed);
                 if attempt < failures { Err(failure.clone()) } else { Ok(attempt) }
             })
@@ -243,7 +258,8 @@ mod tests {
             let patience = Patience::new(Duration::ZERO);
             let mut failure = failed(Again::WithinPatience, None);
             failure.status = Some(status);
-            let result: Result<(), Failed> = patience.persevere(|| async { Err(failure.clone()) }).await;
+            let result: Result<(), Failed> =
+                patience.persevere(Asked::Graph, || async { Err(failure.clone()) }).await;
             assert!(result.is_err());
             assert_eq!(patience.avoids_used_connections(), avoids, "{status}");
         }
@@ -261,7 +277,7 @@ mod tests {
         let patience = Patience::new(100 * MILLI);
         let attempts = AtomicU32::new(0);
         let result: Result<(), Failed> = patience
-            .persevere(|| async {
+            .persevere(Asked::Graph, || async {
                 attempts.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(150 * MILLI).await;
                 Err(failed(Again::WithinPatience, None))

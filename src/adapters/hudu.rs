@@ -19,6 +19,7 @@ use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Shelf}
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::text::Text;
 use crate::ports::documentation::DocumentationPort;
+use crate::ports::meter::Asked;
 
 /// 300 requests a minute are documented (the instance's own page on its API, "Rate Limiting"); a tenth is left
 /// to others who have the key. A refusal says nothing of how long it holds: a minute later it is over, wherever
@@ -165,7 +166,7 @@ impl Hudu {
             let layout = layout(shelf).map_err(|fault| Cut::new(Failed::new(fault, Again::Never), 0))?;
             companies.entry(layout).or_default().insert(&shelf.organization);
         }
-        let patience = Patience::new(self.patience);
+        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let organizations = self.list_companies(&line, &course).await?.into_keys().collect();
         let mut catalogue = Catalogue { organizations, ..Catalogue::default() };
@@ -190,7 +191,7 @@ impl Hudu {
 
     async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
         let (company, layout) = (company_number(shelf)?, layout(shelf)?);
-        let patience = Patience::new(self.patience);
+        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let is_wanted = |found: &Text| found == company;
         let mark = Some(contact.mark.as_str()).filter(|mark| !mark.is_empty());
@@ -227,7 +228,7 @@ impl DocumentationPort for Hudu {
     }
 
     async fn organizations(&self) -> Reading<Vec<Organization>> {
-        let patience = Patience::new(self.patience);
+        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let companies = self.list_companies(&line, &course).await;
         companies.map_or_else(Cut::reading, |found| Reading::Complete(found.into_values().collect()))
@@ -239,7 +240,7 @@ impl DocumentationPort for Hudu {
 
     async fn create(&self, shelf: &Shelf, contact: &NewContact) -> Result<Text, Fault> {
         let (company, layout) = (company_number(shelf)?, layout(shelf)?);
-        let patience = Patience::new(self.patience);
+        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
         let line = self.line(&patience);
         let name = format!("{} {}", contact.first_name, contact.last_name);
         let mut asset = json!({
@@ -309,6 +310,10 @@ fn taken_apart<T>(
 }
 
 impl Dialect for Key {
+    fn asked(&self) -> Asked {
+        Asked::Hudu
+    }
+
     fn signed(&self, request: Request) -> Request {
         request.secret_header("x-api-key", self.0.clone())
     }

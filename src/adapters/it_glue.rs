@@ -20,6 +20,7 @@ use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Shelf}
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::text::Text;
 use crate::ports::documentation::DocumentationPort;
+use crate::ports::meter::Asked;
 
 /// 3,000 requests in five minutes are documented (<https://api.itglue.com/developer>, "Rate limiting"); a tenth
 /// is left to others who have the key. How long a refusal holds is not: its other clients wait a minute.
@@ -188,7 +189,7 @@ impl ItGlue {
     }
 
     async fn read(&self, shelves: &BTreeSet<Shelf>) -> Result<Catalogue, Cut> {
-        let patience = Patience::new(self.patience);
+        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let organizations = self.list_organizations(&line, &course).await?.into_keys().collect();
         let mut catalogue = Catalogue { organizations, ..Catalogue::default() };
@@ -221,7 +222,7 @@ impl ItGlue {
 
     async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
         let organization = organization_number(shelf)?;
-        let patience = Patience::new(self.patience);
+        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
         let (line, course) = (self.line(&patience), self.bounds.begin());
         // A filter that was ignored gives others as well.
         let is_wanted = |found: &Text| found == organization;
@@ -244,7 +245,7 @@ impl DocumentationPort for ItGlue {
     }
 
     async fn organizations(&self) -> Reading<Vec<Organization>> {
-        let patience = Patience::new(self.patience);
+        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let organizations = self.list_organizations(&line, &course).await;
         organizations.map_or_else(Cut::reading, |found| Reading::Complete(found.into_values().collect()))
@@ -266,7 +267,7 @@ impl DocumentationPort for ItGlue {
             attributes["last-name"] = json!(contact.last_name.as_str());
         }
         let content = json!({"data": {"type": "contacts", "attributes": attributes}});
-        let patience = Patience::new(self.patience);
+        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
         let request = Request::json(url, MEDIA_TYPE, &content);
         let told = self.line(&patience).once(&request).await.map_err(|failed| failed.fault)?;
         let row = &told.value["data"];
@@ -336,6 +337,10 @@ struct ErrorObject {
 }
 
 impl Dialect for Key {
+    fn asked(&self) -> Asked {
+        Asked::ItGlue
+    }
+
     fn signed(&self, request: Request) -> Request {
         request.accept(MEDIA_TYPE).secret_header("x-api-key", self.0.clone())
     }

@@ -21,6 +21,7 @@ use crate::model::guid::Guid;
 use crate::model::reading::{Fault, FaultKind, Reading, Shortfall};
 use crate::model::text::Text;
 use crate::policy::fleet::{Bind, LdapLocation};
+use crate::ports::meter::{Answered, Asked, Meter, Unmeasured};
 use crate::ports::source::{DirectoryPort, Progress};
 
 /// How long to wait before all servers are tried again; doubled each time.
@@ -35,6 +36,7 @@ pub struct LdapDirectory {
     location: LdapLocation,
     password: Option<SecretString>,
     patience: Duration,
+    meter: Arc<dyn Meter>,
 }
 
 impl LdapDirectory {
@@ -48,7 +50,13 @@ impl LdapDirectory {
         password: Option<SecretString>,
         patience: Duration,
     ) -> Self {
-        Self { name, location, password, patience }
+        Self { name, location, password, patience, meter: Arc::new(Unmeasured) }
+    }
+
+    /// Has questions counted.
+    #[must_use]
+    pub fn measured_by(self, meter: Arc<dyn Meter>) -> Self {
+        Self { meter, ..self }
     }
 
     /// Asks the servers until one has answered the whole question.
@@ -87,6 +95,7 @@ impl LdapDirectory {
             // ldap3 panics on some answers that break the protocol. A broken server costs one
             // customer its reading, and nobody else anything.
             let attempt = AssertUnwindSafe(self.attempt(url, tls.cloned(), question)).catch_unwind().await;
+            self.meter.asked(Asked::Ldap, attempt.as_ref().map_or(Answered::Failed, outcome));
             match attempt {
                 Ok(Ok(answer)) => return Attempted::Done(Reading::Complete(answer)),
                 // A wrong password is not tried on every server: that would lock the account.
@@ -223,6 +232,19 @@ impl<T> From<Attempted<T>> for Reading<T> {
     }
 }
 
+/// Returns what came of asking one server, as it is counted.
+fn outcome<T>(attempt: &Result<T, Failure>) -> Answered {
+    match attempt {
+        Ok(_) => Answered::Ok,
+        Err(Failure::Incomplete { .. }) => Answered::Failed,
+        Err(Failure::Unavailable(fault)) => match fault.kind {
+            FaultKind::Transient => Answered::Unanswered,
+            FaultKind::Unauthorised | FaultKind::Unconsented => Answered::Unauthorised,
+            FaultKind::Refused => Answered::Refused,
+        },
+    }
+}
+
 /// Makes one fault of those of several servers.
 fn united(mut faults: Vec<Fault>) -> Fault {
     if faults.len() == 1
@@ -238,4 +260,24 @@ fn united(mut faults: Vec<Fault>) -> Fault {
     let hint = faults.iter().find_map(|fault| fault.hint.clone());
     let what: Vec<String> = faults.into_iter().map(|fault| fault.what).collect();
     Fault { kind, what: what.join("; "), hint, retry_after: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_counted_by_what_came_of_them() {
+        let unavailable = |kind| Err::<(), _>(Failure::Unavailable(Fault::new(kind, "why")));
+        let shortfall = Shortfall { what: "cut off".to_owned(), read: 7 };
+        for (attempt, meaning) in [
+            (Ok(()), Answered::Ok),
+            (unavailable(FaultKind::Transient), Answered::Unanswered),
+            (unavailable(FaultKind::Unauthorised), Answered::Unauthorised),
+            (unavailable(FaultKind::Refused), Answered::Refused),
+            (Err(Failure::Incomplete { shortfall, passing: true }), Answered::Failed),
+        ] {
+            assert_eq!(outcome(&attempt), meaning);
+        }
+    }
 }

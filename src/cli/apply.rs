@@ -20,6 +20,7 @@ use crate::model::text::Text;
 use crate::plan::outcome::{Plan, Summary};
 use crate::plan::report::of_these;
 use crate::ports::clock::Clock;
+use crate::ports::meter::Unmeasured;
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::reconcile::deliver::Courier;
 use crate::reconcile::documentation::Documenter;
@@ -77,7 +78,7 @@ async fn apply(
         wiring::new_run,
     )
     .await?;
-    let systems = operator.documentation(session.common.max_wait);
+    let systems = operator.documentation(session.common.max_wait, Arc::new(Unmeasured));
     let documenter =
         Arc::new(Documenter::new(systems.clone(), store.register.clone(), clock.clone(), wiring::new_run));
     let reconciler = reconciler.with_documenter(documenter.clone());
@@ -134,8 +135,8 @@ async fn apply(
     })
     .await;
     session.look_for_contacts(&documenter, &stop).await;
-    let destinations = operator.destinations(&systems);
-    let courier = Courier { outbox: store.outbox.clone(), destinations, clock };
+    let (destinations, meter) = (operator.destinations(&systems), Arc::new(Unmeasured));
+    let courier = Courier { outbox: store.outbox.clone(), destinations, clock, meter };
     session.deliver(&courier, &stop).await;
     if !session.is_json() {
         let Summary { add, update, remove, hold, .. } = applied;

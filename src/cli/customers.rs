@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -15,6 +16,7 @@ use crate::model::reading::Reading;
 use crate::model::text::{Text, inert};
 use crate::policy::customer_drafts::{Drafts, Import, customer_drafts};
 use crate::policy::source::shown;
+use crate::ports::meter::Unmeasured;
 
 /// Where new documents are put, below the tree.
 const FOLDER: &str = "customers";
@@ -92,7 +94,7 @@ async fn organizations(
     operator: &Operator,
     connection: &str,
 ) -> Result<Vec<Organization>, Failure> {
-    let systems = operator.documentation(session.common.max_wait);
+    let systems = operator.documentation(session.common.max_wait, Arc::new(Unmeasured));
     let cannot = |what: &str| {
         Failure::new(format!("the organisations of `{connection}` cannot be listed: {}", inert(what)))
     };

@@ -21,6 +21,7 @@ use crate::model::text::{Text, inert};
 use crate::policy::fleet::SecretRef;
 use crate::policy::limits::ConnectionKind;
 use crate::ports::documentation::{DocumentationPort, DocumentationSystems};
+use crate::ports::meter::Meter;
 
 /// What is kept of connections for the life of the process: a system that limits how fast it is asked does not
 /// care who asks.
@@ -41,17 +42,20 @@ pub struct OperatorDocumentation {
     secrets: Arc<Secrets>,
     open: Arc<OpenConnections>,
     patience: Duration,
+    meter: Arc<dyn Meter>,
 }
 
 impl OperatorDocumentation {
-    /// Makes one. `patience` is how long throttling and faults may delay a reading.
+    /// Makes one. `patience` is how long throttling and faults may delay a reading; `meter` counts what
+    /// systems are asked.
     pub fn new(
         operator: Arc<Operator>,
         secrets: Arc<Secrets>,
         open: Arc<OpenConnections>,
         patience: Duration,
+        meter: Arc<dyn Meter>,
     ) -> Self {
-        Self { operator, secrets, open, patience }
+        Self { operator, secrets, open, patience, meter }
     }
 
     fn secret(&self, from: &SecretRef) -> Result<SecretString, Fault> {
@@ -63,10 +67,10 @@ impl OperatorDocumentation {
 
 impl OpenConnections {
     /// Returns what is kept of a connection, which begins when it is first opened.
-    fn of(&self, name: &str, budget: Budget) -> Kept {
+    fn of(&self, name: &str, budget: Budget, meter: &Arc<dyn Meter>) -> Kept {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = || {
-            let (client, pace) = (HttpClient::new(), Pace::new(budget));
+            let (client, pace) = (HttpClient::new().measured_by(meter.clone()), Pace::new(budget));
             let connect_wise = SharedConnectWise::new(client.clone(), pace.clone());
             Kept { client, pace, connect_wise }
         };
@@ -92,7 +96,7 @@ impl DocumentationSystems for OperatorDocumentation {
     fn open(&self, name: &str) -> Result<Box<dyn DocumentationPort>, Fault> {
         match self.operator.connections.get(name) {
             Some(Connection::ItGlue(connection)) => {
-                let kept = self.open.of(name, it_glue::BUDGET);
+                let kept = self.open.of(name, it_glue::BUDGET, &self.meter);
                 let key = self.secret(&connection.api_key_from)?;
                 let categories = connection.password_categories.clone();
                 let it_glue =
@@ -100,13 +104,13 @@ impl DocumentationSystems for OperatorDocumentation {
                 Ok(Box::new(it_glue))
             }
             Some(Connection::Hudu(connection)) => {
-                let kept = self.open.of(name, hudu::BUDGET);
+                let kept = self.open.of(name, hudu::BUDGET, &self.meter);
                 let key = self.secret(&connection.api_key_from)?;
                 let hudu = Hudu::new(kept.client, kept.pace, &connection.url, key, self.patience)?;
                 Ok(Box::new(hudu))
             }
             Some(Connection::ConnectWise(connection)) => {
-                let kept = self.open.of(name, connect_wise::BUDGET);
+                let kept = self.open.of(name, connect_wise::BUDGET, &self.meter);
                 let member = Member {
                     login_company: connection.login_company.clone(),
                     client_id: connection.client_id,

@@ -1,6 +1,7 @@
 //! `plan`: what `apply` would do. Holds nothing that writes to the register.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::adapters::git_revision::Revision;
 use crate::cli::against::Against;
@@ -18,6 +19,7 @@ use crate::plan::markdown;
 use crate::plan::outcome::Plan;
 use crate::plan::redact::redact;
 use crate::plan::report::{self, Style};
+use crate::ports::meter::Unmeasured;
 use crate::reconcile::judge::{Judge, Judged};
 use crate::reconcile::missing_contacts::show_missing_contacts;
 
@@ -54,7 +56,7 @@ pub async fn run(session: &mut Session, arguments: &PlanArguments) -> Result<Exi
     };
     round.keep_fleet_limit(&*register, operator.fleet()).await?;
     if compared.is_none() {
-        let systems = operator.documentation(session.common.max_wait);
+        let systems = operator.documentation(session.common.max_wait, Arc::new(Unmeasured));
         let mut judged: Vec<&mut Judged> = round.judged.iter_mut().map(|(_, judged)| judged).collect();
         show_missing_contacts(&systems, &*register, &mut judged).await?;
     }

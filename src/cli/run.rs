@@ -14,7 +14,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::selection::choose;
 use crate::cli::session::Session;
 use crate::cli::trees::{self, FolderTree, Followed, GitTree, Unwatched};
-use crate::cli::wiring::{self, Operator, Store, SystemClock};
+use crate::cli::wiring::{self, Meters, Operator, Store, SystemClock};
 use crate::daemon::control::ControllerControl;
 use crate::daemon::controller::{Controller, Pace};
 use crate::daemon::desk::Desk;
@@ -123,8 +123,11 @@ async fn reconcile(
 ) -> Result<Exit, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let Followed { tree, root, watch, pace } = followed;
+    let meters = Meters::new();
+    let meter = meters.meter();
+    let observer = session.measured_observer(&root, &operator, store.register.clone(), meter.clone());
     let reconciler = Reconciler::open(
-        Judge::new(session.observer(&root, &operator, store.register.clone())),
+        Judge::new(observer).measured_by(meter.clone()),
         store.register.clone(),
         clock.clone(),
         operator.subscriptions.clone(),
@@ -132,7 +135,7 @@ async fn reconcile(
         wiring::new_run,
     )
     .await?;
-    let systems = operator.documentation(session.common.max_wait);
+    let systems = operator.documentation(session.common.max_wait, meter.clone());
     let documenter =
         Arc::new(Documenter::new(systems.clone(), store.register.clone(), clock.clone(), wiring::new_run));
     let reconciler = reconciler.with_documenter(documenter.clone());
@@ -140,6 +143,7 @@ async fn reconcile(
         outbox: store.outbox.clone(),
         destinations: operator.destinations(&systems),
         clock: clock.clone(),
+        meter,
     });
     if arguments.once {
         let read = tree.read().await;
@@ -173,6 +177,7 @@ async fn reconcile(
             new_run: wiring::new_run,
         }),
         tokens: serving.tokens,
+        readout: meters.readout(store, desk.clone(), clock.clone()),
         readiness: Arc::new(ControllerReadiness::new(desk.clone(), store.register.clone(), clock)),
     };
     let answering = serving.entrance.map(|entrance| {

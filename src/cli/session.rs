@@ -18,6 +18,7 @@ use crate::model::directory::Directory;
 use crate::model::reading::Reading;
 use crate::model::text::Text;
 use crate::policy::fleet::Customer;
+use crate::ports::meter::{Meter, Unmeasured};
 use crate::ports::register::RegisterReader;
 use crate::reconcile::deliver::Courier;
 use crate::reconcile::documentation::{Documenter, Looked};
@@ -183,7 +184,7 @@ impl Session {
         operator: &Operator,
         customer: &Arc<Customer>,
     ) -> Vec<(Text, Reading<Directory>)> {
-        let sources = operator.sources(root, self.common.max_wait);
+        let sources = operator.sources(root, self.common.max_wait, Arc::new(Unmeasured));
         self.bar.begin(1);
         let readings = read_directories(&sources, self.stall(), customer, &self.bar.customer()).await;
         self.bar.end();
@@ -192,8 +193,19 @@ impl Session {
 
     /// Returns what reads the customers of the tree at `root`.
     pub fn observer(&self, root: &Path, operator: &Operator, register: Arc<dyn RegisterReader>) -> Observer {
+        self.measured_observer(root, operator, register, Arc::new(Unmeasured))
+    }
+
+    /// Returns what reads the customers of the tree at `root`, and has counted what sources are asked.
+    pub fn measured_observer(
+        &self,
+        root: &Path,
+        operator: &Operator,
+        register: Arc<dyn RegisterReader>,
+        meter: Arc<dyn Meter>,
+    ) -> Observer {
         Observer {
-            sources: operator.sources(root, self.common.max_wait),
+            sources: operator.sources(root, self.common.max_wait, meter),
             register,
             clock: Arc::new(SystemClock),
             stall: self.stall(),

@@ -31,6 +31,7 @@ use crate::policy::fleet::{
     GraphLocation, LdapLocation, SecretRef, TenantSource,
 };
 use crate::policy::source::shown;
+use crate::ports::meter::Meter;
 use crate::ports::source::{DirectoryPort, Progress, Sources, TenantPort};
 
 /// Opens sources with the operator's connections and secrets.
@@ -42,12 +43,21 @@ pub struct AdapterSources {
     patience: Duration,
     /// What all tenants share.
     graph: SharedGraph,
+    meter: Arc<dyn Meter>,
 }
 
 impl AdapterSources {
-    /// Makes one. `patience` is how long throttling and faults may delay a reading.
-    pub fn new(operator: Arc<Operator>, secrets: Arc<Secrets>, root: PathBuf, patience: Duration) -> Self {
-        Self { operator, secrets, root, patience, graph: SharedGraph::new(HttpClient::new()) }
+    /// Makes one. `patience` is how long throttling and faults may delay a reading; `meter` counts what
+    /// sources are asked.
+    pub fn new(
+        operator: Arc<Operator>,
+        secrets: Arc<Secrets>,
+        root: PathBuf,
+        patience: Duration,
+        meter: Arc<dyn Meter>,
+    ) -> Self {
+        let graph = SharedGraph::new(HttpClient::new().measured_by(meter.clone()));
+        Self { operator, secrets, root, patience, graph, meter }
     }
 
     fn file(&self, customer: &Customer, path: &Path) -> Result<PathBuf, Fault> {
@@ -83,7 +93,8 @@ impl AdapterSources {
         };
         let ca_file = location.ca_file.as_deref().map(|path| self.file(customer, path)).transpose()?;
         let location = LdapLocation { ca_file, ..location.clone() };
-        Ok(LdapDirectory::new(source.name.clone(), location, password, self.patience))
+        let directory = LdapDirectory::new(source.name.clone(), location, password, self.patience);
+        Ok(directory.measured_by(self.meter.clone()))
     }
 
     fn graph(&self, customer: &Customer, location: &GraphLocation) -> Result<GraphTenant, Fault> {

@@ -13,6 +13,8 @@ use secrecy::SecretString;
 
 use crate::adapters::controller_api::ControllerApi;
 use crate::adapters::folder::read_tree;
+use crate::adapters::prometheus::PrometheusMeter;
+use crate::adapters::prometheus_page::PrometheusPage;
 use crate::adapters::store::address::Address;
 use crate::adapters::store::connection;
 use crate::cli::documentation::{OpenConnections, OperatorDocumentation};
@@ -33,9 +35,12 @@ use crate::policy::limits::{ConnectionKind, FleetLimit, Limits};
 use crate::policy::problem::Problem;
 use crate::policy::schema;
 use crate::ports::access::TokenBook;
+use crate::ports::census::Census;
 use crate::ports::clock::Clock;
 use crate::ports::controller::RunningController;
 use crate::ports::documentation::DocumentationSystems;
+use crate::ports::in_force::InForce;
+use crate::ports::meter::{Meter, Readout};
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::{Register, RegisterReader};
 use crate::ports::source::Sources;
@@ -83,6 +88,8 @@ pub struct Store {
     pub register: Arc<dyn Register>,
     /// The outbox.
     pub outbox: Arc<dyn Outbox>,
+    /// What both hold, counted.
+    census: Arc<dyn Census>,
     opened: Arc<connection::Store>,
 }
 
@@ -167,20 +174,22 @@ impl Operator {
     }
 
     /// Returns what opens customers' sources. Files are named in messages as they lie below
-    /// `root`; `max_wait` is how long throttling and faults may delay a reading.
-    pub fn sources(&self, root: &Path, max_wait: Seconds) -> Arc<dyn Sources> {
+    /// `root`; `max_wait` is how long throttling and faults may delay a reading; `meter` counts what they
+    /// are asked.
+    pub fn sources(&self, root: &Path, max_wait: Seconds, meter: Arc<dyn Meter>) -> Arc<dyn Sources> {
         let (settings, secrets) = (Arc::clone(&self.settings), Arc::clone(&self.secrets));
-        Arc::new(AdapterSources::new(settings, secrets, root.to_owned(), max_wait.to_std()))
+        Arc::new(AdapterSources::new(settings, secrets, root.to_owned(), max_wait.to_std(), meter))
     }
 
     /// Returns what opens documentation systems; `max_wait` is how long throttling and faults may delay a
-    /// reading. All of them share what is kept of a connection.
-    pub fn documentation(&self, max_wait: Seconds) -> Arc<dyn DocumentationSystems> {
+    /// reading, and `meter` counts what they are asked. All of them share what is kept of a connection.
+    pub fn documentation(&self, max_wait: Seconds, meter: Arc<dyn Meter>) -> Arc<dyn DocumentationSystems> {
         Arc::new(OperatorDocumentation::new(
             Arc::clone(&self.settings),
             Arc::clone(&self.secrets),
             Arc::clone(&self.connections),
             max_wait.to_std(),
+            meter,
         ))
     }
 
@@ -291,7 +300,12 @@ fn has_document(file: &TreeFile) -> bool {
 /// The store's.
 pub async fn open_store(url: &str) -> Result<Store, Failure> {
     let store = Arc::new(connection::Store::open(url).await?);
-    Ok(Store { register: store.clone(), outbox: store.clone(), opened: store })
+    Ok(Store {
+        register: store.clone(),
+        outbox: store.clone(),
+        census: Arc::new(store.census()),
+        opened: store,
+    })
 }
 
 /// Opens the store for asking only; makes nothing.
@@ -344,6 +358,39 @@ pub fn tokens(operator: &Operator) -> Result<Arc<dyn TokenBook>, Failure> {
     let book = OperatorTokens::new(operator.settings.tokens.clone(), operator.secrets.clone());
     book.expect_sound()?;
     Ok(Arc::new(book))
+}
+
+/// What counts while the controller runs.
+pub struct Meters {
+    counted: Arc<PrometheusMeter>,
+}
+
+impl Default for Meters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Meters {
+    /// Makes meters that counted nothing yet.
+    pub fn new() -> Self {
+        Self { counted: Arc::new(PrometheusMeter::new()) }
+    }
+
+    /// Returns whom those tell who do the work.
+    pub fn meter(&self) -> Arc<dyn Meter> {
+        self.counted.clone()
+    }
+
+    /// Returns what others read: what was counted, what the store holds, and which tree is in force.
+    pub fn readout(
+        &self,
+        store: &Store,
+        in_force: Arc<dyn InForce>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<dyn Readout> {
+        Arc::new(PrometheusPage::new(self.counted.clone(), store.census.clone(), in_force, clock))
+    }
 }
 
 /// The clock of the machine.

@@ -136,12 +136,13 @@ fn failed(fault: RegisterFault) -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::desk::Known;
     use crate::reconcile::fakes::{FakeRegister, FixedClock, NOW, moment};
 
     fn control(register: &Arc<FakeRegister>, customers: &[(&str, bool)]) -> ControllerControl {
         let desk = Arc::new(Desk::new());
         let known = customers.iter().map(|(name, suspended)| (Text::from(*name), *suspended));
-        desk.take_over(Text::from("tree"), known.collect());
+        desk.take_over(Known { customers: known.collect(), ..Known::default() });
         ControllerControl {
             desk,
             register: register.clone(),

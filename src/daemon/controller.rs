@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::daemon::desk::Desk;
+use crate::daemon::desk::{self, Desk};
 use crate::daemon::schedule::{End, Moment, Schedule, Wanted, wait_after};
 use crate::daemon::turns::{Next, TurnResult, Turns, Went};
 use crate::model::digest::Digester;
@@ -309,6 +309,7 @@ impl Loop {
             Ok(Ok(known)) => {
                 let behind = known.reading.behind.as_ref().map(Fault::with_hint);
                 self.take_over(known);
+                self.desk.note_stale(behind.is_some());
                 let Some(fault) = behind else {
                     if self.unread.take().is_some() {
                         tracing::info!("the tree can be read again");
@@ -320,6 +321,7 @@ impl Loop {
             Ok(Err(fault)) => fault.with_hint(),
             Err(error) => format!("reading the tree failed inside Intake: {error}"),
         };
+        self.desk.note_stale(true);
         if self.unread.as_ref() != Some(&fault) {
             tracing::error!(revision = %self.revision, "the last good tree stays in force: {fault}");
             self.unread = Some(fault);
@@ -349,13 +351,26 @@ impl Loop {
         let now = self.now();
         let random = self.random;
         let is_suspended = |job: &Job| matches!(job, Job::Listed(customer) if customer.suspend);
-        let known = self.jobs.iter().map(|(name, job)| (name.clone(), is_suspended(job))).collect();
-        self.desk.take_over(reading.fleet.revision.clone(), known);
+        self.desk.take_over(desk::Known {
+            revision: reading.fleet.revision.clone(),
+            customers: self.jobs.iter().map(|(name, job)| (name.clone(), is_suspended(job))).collect(),
+            listed: self.listed(&wanted),
+            problems: reading.problems.len() as u64,
+        });
         let woken = self.schedule.want(wanted, now, &mut move || random());
         if self.revision != reading.fleet.revision {
             self.revision = reading.fleet.revision.clone();
             tracing::info!(revision = %self.revision, customers = self.jobs.len(), woken = woken.len(), "tree read");
         }
+    }
+
+    /// Returns who has not left the tree, and how long after a turn the next one is due. Whoever may be in a
+    /// document that cannot be read has not.
+    fn listed(&self, wanted: &BTreeMap<Text, Wanted>) -> BTreeMap<Text, Duration> {
+        let has_left =
+            |name: &Text| matches!(self.jobs.get(name), Some(Job::Absent { names_are_known: true, .. }));
+        let listed = wanted.iter().filter(|(name, _)| !has_left(name));
+        listed.map(|(name, wanted)| (name.clone(), wanted.interval)).collect()
     }
 
     /// Logs who left the tree, once each.

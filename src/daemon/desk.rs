@@ -1,25 +1,35 @@
 //! Where others meet the controller while it runs: which tree is in force, and whom to wake.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::model::text::Text;
+use crate::ports::in_force::{InForce, TreeInForce};
 
 /// Where others meet the controller while it runs.
 #[derive(Debug, Default)]
 pub struct Desk {
-    in_force: RwLock<Option<InForce>>,
+    in_force: RwLock<Option<Known>>,
+    is_stale: AtomicBool,
     rung: Mutex<BTreeSet<Text>>,
     bell: Notify,
 }
 
-#[derive(Debug)]
-struct InForce {
-    revision: Text,
+/// What the controller knows of the tree in force.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Its revision.
+    pub(crate) revision: Text,
     /// Whom the controller knows, and whom their document suspends.
-    customers: BTreeMap<Text, bool>,
+    pub(crate) customers: BTreeMap<Text, bool>,
+    /// Who of them has not left the tree, and how long after a turn the next one is due.
+    pub(crate) listed: BTreeMap<Text, Duration>,
+    /// How many problems the tree has.
+    pub(crate) problems: u64,
 }
 
 impl Desk {
@@ -45,14 +55,18 @@ impl Desk {
         self.bell.notify_one();
     }
 
-    fn read<T>(&self, look: impl FnOnce(&InForce) -> T) -> Option<T> {
+    fn read<T>(&self, look: impl FnOnce(&Known) -> T) -> Option<T> {
         self.in_force.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
     }
 
     /// Notes which tree is in force, and who is known by it.
-    pub(crate) fn take_over(&self, revision: Text, customers: BTreeMap<Text, bool>) {
-        let in_force = InForce { revision, customers };
-        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Some(in_force);
+    pub(crate) fn take_over(&self, known: Known) {
+        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
+    }
+
+    /// Notes whether there may be a newer tree than the one in force.
+    pub(crate) fn note_stale(&self, is_stale: bool) {
+        self.is_stale.store(is_stale, Ordering::Relaxed);
     }
 
     /// Waits until somebody rang. Safe to drop while it waits.
@@ -63,5 +77,17 @@ impl Desk {
     /// Returns whom somebody rang for since the last time.
     pub(crate) fn take_rung(&self) -> BTreeSet<Text> {
         std::mem::take(&mut self.rung.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl InForce for Desk {
+    fn in_force(&self) -> Option<TreeInForce> {
+        let is_stale = self.is_stale.load(Ordering::Relaxed);
+        self.read(|known| TreeInForce {
+            revision: known.revision.clone(),
+            is_stale,
+            problems: known.problems,
+            customers: known.listed.clone(),
+        })
     }
 }

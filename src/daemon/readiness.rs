@@ -66,9 +66,8 @@ impl Readiness for ControllerReadiness {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
+    use crate::daemon::desk::Known;
     use crate::model::text::Text;
     use crate::reconcile::fakes::{FakeRegister, FixedClock};
 
@@ -78,7 +77,7 @@ mod tests {
         let register = Arc::new(FakeRegister::default());
         let readiness = ControllerReadiness::new(desk.clone(), register, Arc::new(FixedClock));
         assert!(readiness.obstacle().await.is_some_and(|why| why.contains("tree")));
-        desk.take_over(Text::from("tree-1"), BTreeMap::new());
+        desk.take_over(Known { revision: Text::from("tree-1"), ..Known::default() });
         assert_eq!(readiness.obstacle().await, None);
     }
 }

@@ -2,10 +2,13 @@
 
 pub mod access;
 pub mod candidate;
+pub mod census;
 pub mod clock;
 pub mod control;
 pub mod controller;
 pub mod documentation;
+pub mod in_force;
+pub mod meter;
 pub mod outbox;
 pub mod readiness;
 pub mod register;

@@ -12,6 +12,7 @@ use crate::model::reading::{Fault, FaultKind};
 use crate::model::register::Delivery;
 use crate::model::text::{Text, inert};
 use crate::ports::clock::Clock;
+use crate::ports::meter::{Attempt, Meter, Stage, timed};
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::RegisterFault;
 use crate::reconcile::observe::panic_text;
@@ -36,6 +37,8 @@ pub struct Courier {
     pub destinations: BTreeMap<Text, Arc<dyn Destination>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Who counts.
+    pub meter: Arc<dyn Meter>,
 }
 
 /// What came of draining the outbox.
@@ -63,7 +66,10 @@ impl Courier {
                 break;
             }
             let attempts = futures_util::stream::iter(due)
-                .map(|delivery| async move { (self.attempt(&delivery).await, delivery) })
+                .map(|delivery| async move {
+                    let attempt = timed(&*self.meter, Stage::Deliver, self.attempt(&delivery));
+                    (attempt.await, delivery)
+                })
                 .buffer_unordered(AT_ONCE);
             let mut attempts = std::pin::pin!(attempts);
             loop {
@@ -115,6 +121,7 @@ impl Courier {
             Ok(()) => {
                 tracing::debug!(%customer, %destination, key = %delivery.key, "delivered");
                 drained.delivered += 1;
+                self.meter.delivered(Attempt::Delivered);
                 return self.outbox.delivered(delivery.id, now).await;
             }
             Err(fault) => fault,
@@ -125,10 +132,12 @@ impl Courier {
             tracing::warn!(%customer, %destination, key = %delivery.key, attempts, again_in = %wait,
                 "a delivery failed: {fault}");
             drained.put_off += 1;
+            self.meter.delivered(Attempt::PutOff);
         } else {
             tracing::error!(%customer, %destination, key = %delivery.key, attempts,
                 "a delivery was given up: {fault}");
             drained.given_up += 1;
+            self.meter.delivered(Attempt::GivenUp);
         }
         self.outbox.failed(delivery.id, wait.map(|wait| wait.after(now)), &fault.what).await
     }
@@ -158,6 +167,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::plan::outcome::CustomerPlan;
+    use crate::ports::meter::{Answered, Asked, Turn};
     use crate::reconcile::fakes::{FixedClock, NOW, moment};
 
     #[test]
@@ -195,6 +206,23 @@ mod tests {
         }
     }
 
+    /// Notes attempts alone.
+    #[derive(Debug, Default)]
+    struct CountedAttempts(Mutex<Vec<Attempt>>);
+
+    impl Meter for CountedAttempts {
+        fn took(&self, stage: Stage, _time: Duration) {
+            assert_eq!(stage, Stage::Deliver);
+        }
+        fn wrote(&self, _plan: &CustomerPlan) {}
+        fn turned(&self, _turn: Turn<'_>) {}
+        fn asked(&self, _whom: Asked, _answered: Answered) {}
+        fn waited(&self, _whom: Asked, _time: Duration) {}
+        fn delivered(&self, attempt: Attempt) {
+            self.0.lock().expect("a lock").push(attempt);
+        }
+    }
+
     struct Fickle;
 
     #[async_trait]
@@ -227,9 +255,13 @@ mod tests {
         ];
         let destinations: BTreeMap<Text, Arc<dyn Destination>> =
             BTreeMap::from([(Text::from("hook"), Arc::new(Fickle) as Arc<dyn Destination>)]);
-        let courier = Courier { outbox: outbox.clone(), destinations, clock: Arc::new(FixedClock) };
+        let (clock, meter) = (Arc::new(FixedClock), Arc::new(CountedAttempts::default()));
+        let courier = Courier { outbox: outbox.clone(), destinations, clock, meter: meter.clone() };
         let drained = courier.drain(&CancellationToken::new()).await.expect("drained");
         assert_eq!(drained, Drained { delivered: 1, put_off: 2, given_up: 1 });
+        let mut attempts = meter.0.lock().expect("a lock").clone();
+        attempts.sort();
+        assert_eq!(attempts, [Attempt::Delivered, Attempt::PutOff, Attempt::PutOff, Attempt::GivenUp]);
         let mut log = outbox.log.lock().expect("a lock").clone();
         log.sort();
         assert_eq!(log[0], "1 delivered");

@@ -13,6 +13,7 @@ use crate::plan::likeness::{Likeness, likenesses};
 use crate::plan::outcome::{CustomerPlan, Operation};
 use crate::plan::planner::{plan_absent, plan_customer};
 use crate::policy::fleet::Customer;
+use crate::ports::meter::{Meter, Stage, Unmeasured, timed};
 use crate::ports::register::RegisterFault;
 use crate::ports::source::Progress;
 use crate::reconcile::apply::is_to_write;
@@ -131,13 +132,25 @@ pub struct Judge {
     observer: Observer,
     rules: Rules,
     for_writing: bool,
+    meter: Arc<dyn Meter>,
 }
 
 impl Judge {
     /// Makes one that plans by the rules of the contract.
     pub fn new(observer: Observer) -> Self {
         let rules = Rules { listed: plan_customer, absent: plan_absent };
-        Self { observer, rules, for_writing: false }
+        Self { observer, rules, for_writing: false, meter: Arc::new(Unmeasured) }
+    }
+
+    /// Has turns counted and their parts measured.
+    #[must_use]
+    pub fn measured_by(self, meter: Arc<dyn Meter>) -> Self {
+        Self { meter, ..self }
+    }
+
+    /// Returns who counts.
+    pub fn meter(&self) -> &dyn Meter {
+        &*self.meter
     }
 
     /// Packs complete readings besides, and digests those of a plan that is to be written.
@@ -149,7 +162,7 @@ impl Judge {
     /// Makes one that plans by other rules.
     #[cfg(test)]
     pub(crate) fn with_rules(observer: Observer, rules: Rules) -> Self {
-        Self { observer, rules, for_writing: false }
+        Self { observer, rules, for_writing: false, meter: Arc::new(Unmeasured) }
     }
 
     /// Reads a customer and plans it. Writes nothing. Dropping the future ends the reads.
@@ -158,7 +171,10 @@ impl Judge {
     /// [`TurnFault::Register`] and [`TurnFault::Planner`]; sources that fail are in the plan.
     pub async fn judge(&self, job: &Job, progress: &Arc<dyn Progress>) -> Result<Judged, TurnFault> {
         let observation = match job {
-            Job::Listed(customer) => self.observer.observe(customer, progress).await?,
+            Job::Listed(customer) => {
+                let observing = self.observer.observe(customer, progress);
+                timed(self.meter(), Stage::Observe, observing).await?
+            }
             Job::Absent { name, .. } => Observation {
                 at: self.observer.clock.now(),
                 directories: Vec::new(),
@@ -175,11 +191,10 @@ impl Judge {
                     judged.sync_state = tenant.sync_state.take();
                 }
                 let for_writing = self.for_writing;
-                if for_writing || is_documented(customer, &judged.observation.register) {
-                    finish(job, customer, judged, for_writing).await
-                } else {
-                    Ok(judged)
+                if !for_writing && !is_documented(customer, &judged.observation.register) {
+                    return Ok(judged);
                 }
+                timed(self.meter(), Stage::Pack, finish(job, customer, judged, for_writing)).await
             }
             Job::Absent { .. } => Ok(judged),
         }
@@ -198,7 +213,8 @@ impl Judge {
         if removals.is_empty() {
             return Ok(judged);
         }
-        let (observation, amended) = self.observer.confirm(customer, judged.observation, &removals).await;
+        let confirming = self.observer.confirm(customer, judged.observation, &removals);
+        let (observation, amended) = timed(self.meter(), Stage::Confirm, confirming).await;
         if amended { self.plan(job, observation).await } else { Ok(Judged { observation, ..judged }) }
     }
 
@@ -216,7 +232,8 @@ impl Judge {
             let readings = ReadingDigests::default();
             Judged { plan, observation, unread, packed: None, sync_state: None, readings, documented: None }
         });
-        planning.await.map_err(|error| fault_of(job, error))
+        let planned = timed(self.meter(), Stage::Plan, planning).await;
+        planned.map_err(|error| fault_of(job, error))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::plan::fleet_limit::keep;
 use crate::plan::outcome::{CustomerPlan, CustomerState, Finding, FindingCode, Severity, Summary};
 use crate::policy::limits::FleetLimit;
 use crate::ports::clock::Clock;
+use crate::ports::meter::{Stage, Turn, timed};
 use crate::ports::register::{Register, RegisterFault};
 use crate::ports::source::Progress;
 use crate::reconcile::apply::{commit_of, may_write};
@@ -127,6 +128,23 @@ impl Reconciler {
         next: Next<'_>,
         stop: &CancellationToken,
     ) -> Result<TurnOutcome, TurnFault> {
+        let turned = self.try_turn(job, tree_revision, progress, next, stop).await;
+        match &turned {
+            Ok(outcome) => self.judge.meter().turned(Turn::Planned(&outcome.plan)),
+            Err(TurnFault::Stopped) => {}
+            Err(_) => self.judge.meter().turned(Turn::Failed),
+        }
+        turned
+    }
+
+    async fn try_turn(
+        &self,
+        job: &Job,
+        tree_revision: &Text,
+        progress: &Arc<dyn Progress>,
+        next: Next<'_>,
+        stop: &CancellationToken,
+    ) -> Result<TurnOutcome, TurnFault> {
         let mut judged = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(TurnFault::Stopped),
@@ -152,7 +170,8 @@ impl Reconciler {
                 written => break written?,
             }
         };
-        self.close(judged, wrote, tree_revision, next).await
+        let closing = self.close(judged, wrote, tree_revision, next);
+        timed(self.judge.meter(), Stage::Record, closing).await
     }
 
     /// Carries out a plan that somebody saw, and records how it went. Nothing is done that was not in
@@ -199,7 +218,8 @@ impl Reconciler {
         let register = &judged.observation.register;
         let commit = commit_of(&judged.plan, register, &judged.readings, &stamp, &self.subscriptions);
         let Some(commit) = commit else { return Ok(None) };
-        let committed = self.commit(commit).await?;
+        let committed = timed(self.judge.meter(), Stage::Write, self.commit(commit)).await?;
+        self.judge.meter().wrote(&judged.plan);
         log_applied(&judged.plan, committed.head, &stamp);
         Ok(Some(committed))
     }

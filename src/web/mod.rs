@@ -4,6 +4,7 @@ pub mod access;
 pub mod answer;
 pub mod body;
 pub mod health;
+pub mod metrics;
 pub mod orders;
 pub mod plans;
 pub mod routes;

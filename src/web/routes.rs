@@ -14,10 +14,12 @@ use axum::routing::{get, post};
 
 use crate::ports::access::TokenBook;
 use crate::ports::control::Control;
+use crate::ports::meter::Readout;
 use crate::ports::readiness::Readiness;
 use crate::web::access;
 use crate::web::answer::{Problem, wrong_method};
 use crate::web::health::{liveness, readiness};
+use crate::web::metrics::metrics;
 use crate::web::orders::{resume, suspend, sync};
 use crate::web::plans::{Plans, plan};
 
@@ -32,6 +34,8 @@ pub struct Site {
     pub plans: Plans,
     /// Takes orders.
     pub control: Arc<dyn Control>,
+    /// What was counted.
+    pub readout: Arc<dyn Readout>,
 }
 
 impl FromRef<Site> for Arc<dyn Control> {
@@ -43,6 +47,12 @@ impl FromRef<Site> for Arc<dyn Control> {
 impl FromRef<Site> for Arc<dyn Readiness> {
     fn from_ref(site: &Site) -> Self {
         site.readiness.clone()
+    }
+}
+
+impl FromRef<Site> for Arc<dyn Readout> {
+    fn from_ref(site: &Site) -> Self {
+        site.readout.clone()
     }
 }
 
@@ -64,16 +74,18 @@ const HEADERS: [(HeaderName, &str); 6] = [
 
 /// Returns what answers.
 pub fn routes(site: Site) -> Router {
+    let for_viewers = from_fn_with_state(site.tokens.clone(), access::check);
     let api = Router::new()
         .route("/plans", post(plan).fallback(only_post))
         .route("/customers/{name}/sync", post(sync).fallback(only_post))
         .route("/customers/{name}/suspend", post(suspend).fallback(only_post))
         .route("/customers/{name}/resume", post(resume).fallback(only_post))
         .fallback(nothing_there)
-        .layer(from_fn_with_state(site.tokens.clone(), access::check));
+        .layer(for_viewers.clone());
     Router::new()
         .route("/healthz", get(liveness).fallback(only_get))
         .route("/readyz", get(readiness).fallback(only_get))
+        .route("/metrics", get(metrics).fallback(only_get).layer(for_viewers))
         .nest("/api/v1", api)
         .fallback(nothing_there)
         .with_state(site)

@@ -22,6 +22,7 @@ use intake::model::text::Text;
 use intake::plan::outcome::{Action, CustomerState};
 use intake::policy::limits::FleetLimit;
 use intake::ports::clock::Clock;
+use intake::ports::meter::Unmeasured;
 use intake::ports::outbox::{Destination, Outbox as _};
 use intake::ports::register::{ChainCheck, RegisterReader as _};
 use intake::ports::source::{Progress, Unwatched};
@@ -449,8 +450,12 @@ impl Fleet {
             let place: Arc<dyn Destination> = place.clone();
             (name.clone(), place)
         });
-        let courier =
-            Courier { outbox, destinations: destinations.collect(), clock: Arc::new(self.watch.clone()) };
+        let courier = Courier {
+            outbox,
+            destinations: destinations.collect(),
+            clock: Arc::new(self.watch.clone()),
+            meter: Arc::new(Unmeasured),
+        };
         let drained = courier.drain(&CancellationToken::new()).await;
         self.storage.expect(None, None);
         if let (Err(fault), false) = (&drained, self.storage.was_struck() || blow.is_some()) {
