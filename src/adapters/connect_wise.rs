@@ -219,7 +219,10 @@ impl ConnectWise {
             "no page of the {noun} says that it is the last, and what arrived is not what the system counts, or \
              another list each time"
         );
-        Err(Cut::new(astray(what), before.map_or(0, |seen| seen.len())))
+        let mut failed = astray(what);
+        // Later it may stand still.
+        failed.fault.kind = FaultKind::Transient;
+        Err(Cut::new(failed, before.map_or(0, |seen| seen.len())))
     }
 
     async fn list_companies(
@@ -263,9 +266,8 @@ impl ConnectWise {
         let patience = Patience::new(self.patience);
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let code_base = self.code_base(&patience).await.map_err(|failed| Cut::new(failed, 0))?;
-        let mut catalogue = Catalogue::default();
-        let companies = self.list_companies(&line, &course, &code_base).await?;
-        catalogue.organizations = companies.into_keys().collect();
+        let organizations = self.list_companies(&line, &course, &code_base).await?.into_keys().collect();
+        let mut catalogue = Catalogue { organizations, ..Catalogue::default() };
         if shelves.is_empty() {
             return Ok(catalogue);
         }

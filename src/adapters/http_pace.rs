@@ -35,8 +35,23 @@ pub struct Pace {
 #[derive(Debug, Default)]
 struct Shared {
     /// When the last requests were sent. Whoever holds it has its turn; dropping the wait gives it on.
-    sent: tokio::sync::Mutex<VecDeque<Instant>>,
+    sent: tokio::sync::Mutex<Sent>,
     not_before: Mutex<Option<Instant>>,
+}
+
+/// When the last requests were sent, the oldest first.
+#[derive(Debug, Default)]
+struct Sent(VecDeque<Instant>);
+
+impl Sent {
+    /// Returns until when no request may be sent, if not now.
+    fn full_until(&mut self, budget: Budget, now: Instant) -> Option<Instant> {
+        while self.0.front().is_some_and(|first| now.duration_since(*first) >= budget.window) {
+            self.0.pop_front();
+        }
+        let first = self.0.front().filter(|_| self.0.len() >= budget.requests)?;
+        Some(*first + budget.window)
+    }
 }
 
 impl Pace {
@@ -52,21 +67,12 @@ impl Pace {
     pub(crate) async fn pass(&self) -> Result<(), Failed> {
         self.is_free()?;
         let mut sent = self.shared.sent.lock().await;
-        loop {
-            let now = Instant::now();
-            while sent.front().is_some_and(|first| now.duration_since(*first) >= self.budget.window) {
-                sent.pop_front();
-            }
-            match sent.front() {
-                Some(first) if sent.len() >= self.budget.requests => {
-                    sleep_until(*first + self.budget.window).await;
-                }
-                _ => break,
-            }
+        while let Some(until) = sent.full_until(self.budget, Instant::now()) {
+            sleep_until(until).await;
         }
         // Another request may have been told to wait in the meantime.
         self.is_free()?;
-        sent.push_back(Instant::now());
+        sent.0.push_back(Instant::now());
         Ok(())
     }
 
@@ -82,7 +88,7 @@ impl Pace {
 
     fn is_free(&self) -> Result<(), Failed> {
         let not_before = *self.shared.not_before.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = not_before.unwrap_or_else(Instant::now).saturating_duration_since(Instant::now());
+        let left = not_before.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         if left.is_zero() {
             return Ok(());
         }
@@ -94,55 +100,68 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn pace(requests: usize) -> Pace {
-        Pace::new(Budget { requests, window: MINUTE, rest: MINUTE })
+    fn budget(requests: usize) -> Budget {
+        Budget { requests, window: MINUTE, rest: MINUTE }
     }
 
-    fn shared(pace: &Pace) -> usize {
-        pace.shared.sent.try_lock().expect("nobody waits").len()
+    fn sent(pace: &Pace) -> usize {
+        pace.shared.sent.try_lock().expect("nobody waits").0.len()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn no_window_wherever_it_begins_has_more_requests_than_the_budget() {
-        let pace = pace(10);
-        let began = Instant::now();
-        let mut passed = Vec::new();
-        for _ in 0..35 {
-            pace.clone().pass().await.expect("nobody asked to wait");
-            passed.push(began.elapsed());
-            // The clock goes on by itself too.
-            tokio::time::advance(Duration::from_millis(700)).await;
+    #[test]
+    fn no_window_wherever_it_begins_has_more_requests_than_the_budget() {
+        for step in [0, 1, 700, 5_999, 6_000, 6_001, 70_000] {
+            let (mut sent, budget) = (Sent::default(), budget(10));
+            let began = Instant::now();
+            let mut now = began;
+            let mut passed = Vec::new();
+            for _ in 0..35 {
+                if let Some(until) = sent.full_until(budget, now) {
+                    assert!(until > now, "it waits for something");
+                    now = until;
+                }
+                assert_eq!(sent.full_until(budget, now), None, "and not longer than it says");
+                sent.0.push_back(now);
+                passed.push(now);
+                now += Duration::from_millis(step);
+            }
+            for (first, later) in passed.iter().zip(passed.iter().skip(10)) {
+                assert!(*later - *first >= MINUTE, "{step} ms apart");
+            }
+            assert!(sent.0.len() <= 10, "nothing older than the window is kept");
         }
-        for (first, later) in passed.iter().zip(passed.iter().skip(10)) {
-            assert!(*later - *first >= MINUTE, "{first:?} {later:?}");
-        }
-        assert!(began.elapsed() < 4 * MINUTE, "and no longer than needed: {:?}", began.elapsed());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_wait_that_is_given_up_takes_nothing_and_stops_nobody() {
-        let pace = pace(1);
+        let pace = Pace::new(budget(1));
         pace.pass().await.expect("the first");
-        let given_up = tokio::time::timeout(Duration::from_secs(1), pace.pass()).await;
-        assert!(given_up.is_err(), "it waits");
-        assert_eq!(shared(&pace), 1);
-        tokio::time::timeout(2 * MINUTE, pace.pass()).await.expect("it is free again").expect("it passes");
+        let (mut one, mut other) = (Box::pin(pace.pass()), Box::pin(pace.pass()));
+        assert!(one.as_mut().now_or_never().is_none(), "it waits for the budget");
+        assert!(other.as_mut().now_or_never().is_none(), "and this one for its turn");
+        drop(one);
+        assert!(other.as_mut().now_or_never().is_none());
+        drop(other);
+        assert_eq!(sent(&pace), 1, "nobody holds the turn, and nothing was taken");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_one_was_told_holds_for_all_and_the_longest_counts() {
-        let pace = pace(100);
+        let pace = Pace::new(budget(100));
         assert_eq!(pace.hold(None), MINUTE, "what the system's refusals hold for");
         pace.hold(Some(Duration::from_secs(1)));
         let failed = pace.clone().pass().await.expect_err("a wait");
         assert_eq!((failed.fault.kind, failed.again), (FaultKind::Transient, Again::WithinPatience));
         assert!(failed.fault.retry_after.expect("how long") > Duration::from_secs(50));
-        assert_eq!(shared(&pace), 0, "nothing was sent");
-        tokio::time::advance(MINUTE).await;
-        pace.pass().await.expect("it is over");
+        assert_eq!(sent(&pace), 0, "nothing was sent");
+        let free = Pace::new(budget(100));
+        free.hold(Some(Duration::ZERO));
+        free.pass().await.expect("it is over");
     }
 }

@@ -167,8 +167,8 @@ impl Hudu {
         }
         let patience = Patience::new(self.patience);
         let (line, course) = (self.line(&patience), self.bounds.begin());
-        let mut catalogue = Catalogue::default();
-        catalogue.organizations = self.list_companies(&line, &course).await?.into_keys().collect();
+        let organizations = self.list_companies(&line, &course).await?.into_keys().collect();
+        let mut catalogue = Catalogue { organizations, ..Catalogue::default() };
         let mut read = catalogue.organizations.len();
         for (layout, wanted) in companies {
             let is_wanted = |company: &Text| wanted.contains(company);

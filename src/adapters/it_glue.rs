@@ -103,7 +103,7 @@ impl ItGlue {
         take_apart: TakeApart<'_, T>,
     ) -> Result<BTreeMap<Text, T>, Cut> {
         // Password entries are synchronised with nothing.
-        let mut extras = if noun == "passwords" { EXTRAS.iter().skip(1) } else { EXTRAS.iter().skip(0) };
+        let mut extras = EXTRAS.iter().skip(usize::from(noun == "passwords"));
         let mut extra = extras.next();
         loop {
             let request = |number: usize, size: usize| {
@@ -190,8 +190,8 @@ impl ItGlue {
     async fn read(&self, shelves: &BTreeSet<Shelf>) -> Result<Catalogue, Cut> {
         let patience = Patience::new(self.patience);
         let (line, course) = (self.line(&patience), self.bounds.begin());
-        let mut catalogue = Catalogue::default();
-        catalogue.organizations = self.list_organizations(&line, &course).await?.into_keys().collect();
+        let organizations = self.list_organizations(&line, &course).await?.into_keys().collect();
+        let mut catalogue = Catalogue { organizations, ..Catalogue::default() };
         let mut read = catalogue.organizations.len();
         if shelves.is_empty() {
             return Ok(catalogue);
