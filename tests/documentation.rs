@@ -6,6 +6,7 @@ use std::time::Duration;
 use intake::adapters::connect_wise::{ConnectWise, Member, SharedConnectWise};
 use intake::adapters::http::{HttpClient, Timeouts};
 use intake::adapters::http_pace::{Budget, Pace};
+use intake::adapters::http_pages::Bounds;
 use intake::adapters::hudu::Hudu;
 use intake::adapters::it_glue::ItGlue;
 use intake::model::contact::{Catalogue, Contact, NewContact, Product, Shelf};
@@ -46,6 +47,7 @@ struct Reader {
     patience: Duration,
     key: String,
     categories: Vec<Text>,
+    bounds: Bounds,
 }
 
 impl Reader {
@@ -67,6 +69,7 @@ impl Reader {
             patience,
             key: String::new(),
             categories: Vec::new(),
+            bounds: Bounds::default(),
         }
     }
 
@@ -90,7 +93,8 @@ impl Reader {
         match fake.product() {
             Product::ItGlue => Box::new(
                 ItGlue::new(client, pace, &url, key(KEY), self.categories.clone(), self.patience)
-                    .expect("an address"),
+                    .expect("an address")
+                    .within(self.bounds),
             ),
             Product::ConnectWise => {
                 let member = Member {
@@ -100,11 +104,17 @@ impl Reader {
                     private_key: key(PRIVATE_KEY),
                 };
                 let shared = self.connect_wise.clone();
-                Box::new(ConnectWise::new(shared, &url, &member, self.patience).expect("an address"))
+                Box::new(
+                    ConnectWise::new(shared, &url, &member, self.patience)
+                        .expect("an address")
+                        .within(self.bounds),
+                )
             }
-            Product::Hudu => {
-                Box::new(Hudu::new(client, pace, &url, key(KEY), self.patience).expect("an address"))
-            }
+            Product::Hudu => Box::new(
+                Hudu::new(client, pace, &url, key(KEY), self.patience)
+                    .expect("an address")
+                    .within(self.bounds),
+            ),
         }
     }
 

@@ -220,7 +220,10 @@ impl ConnectWise {
             "no page of the {noun} says that it is the last, and what arrived is not what the system counts, or \
              another list each time"
         );
-        Err(Cut::new(astray(what), before.map_or(0, |seen| seen.len())))
+        let mut failed = astray(what);
+        // Later it may stand still.
+        failed.fault.kind = FaultKind::Transient;
+        Err(Cut::new(failed, before.map_or(0, |seen| seen.len())))
     }
 
     async fn list_companies(

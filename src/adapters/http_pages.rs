@@ -198,7 +198,10 @@ impl Numbered<'_> {
             let has_total = !pass.totals.is_empty();
             let enough = if has_total { PASSES.0 } else { PASSES.1 };
             if passes >= enough {
-                return Err(Cut::new(astray(self.unsteady(&pass, passes)), pass.seen.len()));
+                let mut failed = astray(self.unsteady(&pass, passes));
+                // Later it may stand still.
+                failed.fault.kind = FaultKind::Transient;
+                return Err(Cut::new(failed, pass.seen.len()));
             }
             before = Some(pass.seen);
         }
@@ -292,7 +295,11 @@ impl Numbered<'_> {
     }
 
     /// Whether the system turns pages: the second page of one row is one row, and another one than the first.
+    /// Of a listing with one row nobody can tell; no server makes its pages that small.
     async fn turns<T>(&self, first: &[Text], read: usize, take_apart: TakeApart<'_, T>) -> Result<bool, Cut> {
+        if first.len() == 1 {
+            return Ok(true);
+        }
         let told = self.page(2, 1, read, false).await.map_err(|failed| Cut::new(failed, first.len()))?;
         let page = take_apart(&told.value);
         Ok(page.is_ok_and(|page| match page.rows.as_slice() {

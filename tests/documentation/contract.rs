@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use intake::adapters::http_pages::Bounds;
 use intake::model::contact::{ContactKind, Product};
 use intake::model::reading::{FaultKind, Reading};
 use serde_json::json;
@@ -126,6 +127,25 @@ async fn nobody_is_read_of_whom_nobody_asked() {
 }
 
 #[tokio::test]
+async fn whatever_changes_is_seen_by_the_next_reading() {
+    for fake in [DocumentationFake::connect_wise(), DocumentationFake::it_glue(), DocumentationFake::hudu()] {
+        everybody(&fake);
+        let reader = Reader::new(PATIENT);
+        let before = complete(reader.sweep(&fake, &[2]).await);
+        let someone = ids(&before, 2)[0];
+        fake.remove(someone).remove_company(4);
+        let after = complete(reader.sweep(&fake, &[2]).await);
+        assert_eq!(ids(&after, 2), ids(&before, 2)[1..]);
+        assert!(!after.organizations.contains("4") && before.organizations.contains("4"));
+        fake.forget_requests();
+        fake.set_key("another-key");
+        assert_eq!(unavailable(reader.sweep(&fake, &[2]).await).kind, FaultKind::Unauthorised);
+        assert_eq!(complete(reader.with_key("another-key").sweep(&fake, &[2]).await), after);
+        assert!(fake.requests().len() < 12, "{}", fake.requests().len());
+    }
+}
+
+#[tokio::test]
 async fn all_pages_are_read_however_small_the_server_makes_them() {
     let reader = Reader::new(PATIENT);
     for product in PRODUCTS {
@@ -204,7 +224,7 @@ async fn a_server_that_turns_no_pages_is_not_believed() {
 #[tokio::test]
 async fn a_server_that_gives_the_last_page_for_any_later_one_is_read_whole() {
     for product in PRODUCTS.into_iter().filter(|product| *product != Product::ConnectWise) {
-        for (count, cap) in [(59, 25), (49, 25), (10, 25), (99, 1_000)] {
+        for (count, cap) in [(59, 25), (49, 25), (10, 25), (99, 1_000), (1, 1_000), (2, 25)] {
             let (fake, people) = fake_of(product, count);
             fake.set(|wrong| {
                 wrong.page_cap = Some(cap);
@@ -331,6 +351,25 @@ async fn a_server_that_says_nothing_more_ends_the_reading() {
         fake.fault(At::contacts().page(2), Fault::Hang, ALWAYS);
         let shortfall = incomplete(reader.of_its_own().sweep(&fake, &[2]).await);
         assert!(shortfall.read >= 25, "{product:?}: {shortfall:?}");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_reading_without_an_end_is_ended() {
+    let reader = &Reader::new(PATIENT);
+    join_all(PRODUCTS.map(|product| async move {
+        let (fake, _) = fake_of(product, 90);
+        fake.set(|wrong| wrong.page_cap = Some(5));
+        let bounds = Bounds { pages: 7, ..Bounds::default() };
+        let shortfall = incomplete(Reader { bounds, ..reader.of_its_own() }.sweep(&fake, &[2]).await);
+        assert!(shortfall.what.contains("has more than 7 pages"), "{product:?}: {}", shortfall.what);
+        assert!(fake.count(Place::Contacts) <= 7, "{product:?}");
+        // What takes too long, whoever makes it wait.
+        fake.fault(At::contacts().page(2), Fault::Hang, ALWAYS);
+        let bounds = Bounds { time: Duration::from_secs(1), ..Bounds::default() };
+        let shortfall = incomplete(Reader { bounds, ..reader.of_its_own() }.sweep(&fake, &[2]).await);
+        assert!(shortfall.what.contains("did not end within"), "{product:?}: {}", shortfall.what);
     }))
     .await;
 }
