@@ -246,8 +246,12 @@ fn keys(operations: &[Operation]) -> Vec<AccountKey> {
     operations.iter().map(|operation| operation.key).collect()
 }
 
-/// Whether every import has the sides that it needs.
+/// Whether every import has the sides that it needs. A customer without any source is not ready, whatever
+/// applies to it: there is nobody to be read, which is not the same as nobody being there.
 fn is_ready(customer: &Customer) -> bool {
+    if customer.directories.is_empty() && customer.tenant.is_none() {
+        return false;
+    }
     let imports = customer.imports.values().filter_map(|imports| match imports {
         Imports::Valid(imports) => Some(imports),
         Imports::Invalid(_) => None,

@@ -88,12 +88,15 @@ pub fn customer(spec: &CustomerSpec, holder: Place, context: &mut Context<'_>) -
         claims.push(claim);
         tenant
     });
-    if spec.directories.as_ref().is_none_or(Vec::is_empty) && spec.tenant.is_none() {
+    // One that is documented somewhere was imported from there, and waits for its sources: it is not ready.
+    let is_documented = spec.documentation.as_ref().is_some_and(|places| !places.is_empty());
+    let has_source = spec.directories.as_ref().is_some_and(|list| !list.is_empty()) || spec.tenant.is_some();
+    if !has_source && !is_documented {
         context
             .ledger
             .report(holder, "a customer needs `directories`, a `tenant`, or both")
             .rule(Rule::MissingKey)
-            .help("without a source nobody can be imported");
+            .help("without a source nobody can be imported; only one that has `documentation` may wait for its");
     }
     let documentation = documentation(spec.documentation.as_deref().unwrap_or_default(), context);
     let upn_suffixes = upn_suffixes(spec, context);

@@ -225,7 +225,8 @@ fn document(import: &Import<'_>, organization: &Organization, name: &str) -> Str
     let shown = display_name(organization, name);
     format!(
         "# yaml-language-server: $schema={}\napiVersion: intake.dev/v1\nkind: Customer\nmetadata: {{name: {name}}}\n\
-         spec:\n  displayName: {}\n  documentation:\n    - {}\n",
+         spec:\n  displayName: {}\n  # Next: `directories`, `tenant` or both. Until then the customer is not ready, and nobody is imported.\n  \
+         documentation:\n    - {}\n",
         import.schema,
         marked(import.connection, &shown),
         place(import, &organization.id),
@@ -387,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_customer_of_the_same_name_is_for_a_person_to_judge() {
-        let text = "apiVersion: intake.dev/v1\nkind: Customer\nmetadata: {name: contoso}\nspec: {}\n";
+        let text = "apiVersion: intake.dev/v1\nkind: Customer\nmetadata: {name: contoso}\nspec: {tenant: {snapshot: {file: a.json}}}\n";
         let found = drafts(&[organization("7", "Contoso")], &[("a.yaml", text)]);
         assert!(found.new.is_empty());
         assert_eq!(found.unclear[0].line, "- {connection: glue, organizationId: \"7\"}");

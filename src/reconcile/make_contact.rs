@@ -65,7 +65,8 @@ pub fn contact_of(customer: &Customer, likeness: &Likeness) -> Option<NewContact
         first_name,
         last_name,
         address,
-        mark: Text::from(format!("Made by Intake for {}/{}", customer.name, likeness.account.id)),
+        // At most 50 characters: ConnectWise has no longer field for it.
+        mark: Text::from(format!("By Intake: {}", likeness.account.id)),
     })
 }
 

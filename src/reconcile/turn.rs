@@ -402,7 +402,9 @@ pub fn why(plan: &CustomerPlan, unread: &Unread) -> String {
                         (told, more) => format!("{}; and {more} more", told.join("; ")),
                     }
                 }
-                CustomerState::NotReady => "the import needs both a directory and a tenant".to_owned(),
+                CustomerState::NotReady => {
+                    "a directory or a tenant that the import needs is not connected".to_owned()
+                }
                 _ => "a source could not be read".to_owned(),
             }
         }
