@@ -44,6 +44,9 @@ const OTHER_SYSTEMS: [&str; 16] = [
 pub(crate) type Adapters = HashMap<Text, CrossLink>;
 
 /// Returns the rows of a page.
+///
+/// # Errors
+/// If there are none, not even an empty list.
 pub(crate) fn rows(page: &Value) -> Result<&[Value], String> {
     match page.get("data") {
         Some(Value::Array(rows)) => Ok(rows),
