@@ -19,8 +19,9 @@ use crate::adapters::http_links::Linked;
 use crate::adapters::http_pace::{Budget, Pace};
 use crate::adapters::http_pages::{Bounds, Course, Cut, Page, TakeApart};
 use crate::adapters::http_patience::Patience;
-use crate::adapters::http_row::{Reference, id, named};
-use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Shelf};
+use crate::adapters::http_row::{Reference, id};
+use crate::adapters::http_shelf::{Found, another, chosen, is_another, mark, number, unsaid};
+use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Product, Shelf};
 use crate::model::guid::Guid;
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::text::Text;
@@ -88,9 +89,6 @@ struct Login {
 
 /// How ConnectWise is spoken to before anybody logs in.
 struct Stranger;
-
-/// A contact, and whether it has the mark that is looked for.
-type Found = (Contact, bool);
 
 impl SharedConnectWise {
     /// Makes what a connection's readings share.
@@ -232,7 +230,8 @@ impl ConnectWise {
         course: &Course,
         code_base: &str,
     ) -> Result<BTreeMap<Text, Organization>, Cut> {
-        let take_apart = |page: &Value| taken_apart(page, |row, id| Ok(Some(object::company_of(row, id))));
+        let take_apart =
+            |page: &Value| Page::of(object::rows(page)?, |row, id| Ok(Some(object::company_of(row, id))));
         self.listing(line, course, code_base, "companies", None, &take_apart).await
     }
 
@@ -247,7 +246,7 @@ impl ConnectWise {
         mark: Option<&str>,
     ) -> Result<BTreeMap<Text, Found>, Cut> {
         let take_apart = |page: &Value| {
-            taken_apart(page, |row, id| {
+            Page::of(object::rows(page)?, |row, id| {
                 let company = match object::company(row) {
                     Reference::To(company) if is_wanted(&company) => company,
                     // A contact of no company is on nobody's shelf.
@@ -288,22 +287,19 @@ impl ConnectWise {
     }
 
     async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
-        let company = company_number(shelf)?;
+        let company = number(shelf, Product::ConnectWise)?;
         let patience = Patience::new(self.patience).measured_by(self.shared.client.meter().clone());
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let code_base = self.code_base(&patience).await.map_err(|failed| failed.fault)?;
         // Of what somebody wrote nothing gets into a condition: all contacts of the company are compared here.
         let conditions = format!("company/id={company}");
         let is_wanted = |found: &Text| found == company;
-        let mark = Some(contact.mark.as_str()).filter(|mark| !mark.is_empty());
+        let mark = mark(contact);
         let found = self
             .list_contacts(&line, &course, &code_base, Some(&conditions), &is_wanted, mark)
             .await
             .map_err(|cut| cut.failed.fault)?;
-        let (marked, others): (Vec<Found>, Vec<Found>) =
-            found.into_values().partition(|(_, has_mark)| *has_mark);
-        let has_address = |(found, _): &Found| found.addresses.contains(&contact.address);
-        Ok(marked.into_iter().next().or_else(|| others.into_iter().find(has_address)).map(|(found, _)| found))
+        Ok(chosen(found, contact))
     }
 
     /// Returns the type that a new contact's address is of.
@@ -340,7 +336,7 @@ impl DocumentationPort for ConnectWise {
     }
 
     async fn create(&self, shelf: &Shelf, contact: &NewContact) -> Result<Text, Fault> {
-        let company = company_number(shelf)?;
+        let company = number(shelf, Product::ConnectWise)?;
         let patience = Patience::new(self.patience).measured_by(self.shared.client.meter().clone());
         let line = self.line(&patience);
         let code_base = self.code_base(&patience).await.map_err(|failed| failed.fault)?;
@@ -369,47 +365,16 @@ impl DocumentationPort for ConnectWise {
         let row = &told.value;
         let Some(id) = row.get("id").and_then(id) else {
             // It was made, or not: the system itself knows.
-            return match self.look_up(shelf, contact).await? {
-                Some(found) => Ok(found.id),
-                None => {
-                    let what = "ConnectWise PSA took a contact and did not say which";
-                    Err(Fault::new(FaultKind::Transient, what))
-                }
-            };
+            let found = self.look_up(shelf, contact).await?;
+            return found.map(|found| found.id).ok_or_else(|| unsaid(Product::ConnectWise));
         };
         let is_elsewhere = matches!(object::company(row), Reference::To(other) if other != *company);
-        let is_other = object::contact(row, id.clone(), company.clone())
-            .is_ok_and(|made| !made.addresses.is_empty() && !made.addresses.contains(&contact.address));
-        if is_elsewhere || is_other {
-            let what =
-                format!("ConnectWise PSA answered with contact {id}, which is not the one that was sent");
-            return Err(Fault::new(FaultKind::Refused, what));
+        let made = object::contact(row, id.clone(), company.clone());
+        if is_elsewhere || is_another(&made, contact) {
+            return Err(another(Product::ConnectWise, &id));
         }
         Ok(id)
     }
-}
-
-/// Returns a shelf's company, which goes into a condition: a number and nothing else.
-fn company_number(shelf: &Shelf) -> Result<&Text, Fault> {
-    let company = &shelf.organization;
-    if !company.is_empty() && company.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(company);
-    }
-    Err(Fault::new(FaultKind::Refused, "the id of a company in ConnectWise PSA is a number"))
-}
-
-/// Takes a page apart, row by row. A row without an id makes the page unreadable: whose it is nobody knows.
-fn taken_apart<T>(
-    page: &Value,
-    mut keep: impl FnMut(&Value, Text) -> Result<Option<T>, String>,
-) -> Result<Page<T>, String> {
-    let mut rows = Vec::new();
-    for (place, row) in page.as_array().ok_or("that is no list")?.iter().enumerate() {
-        let id = row.get("id").and_then(id).ok_or_else(|| format!("row {} has no id", place + 1))?;
-        let kept = keep(row, id.clone()).map_err(|why| format!("{}: {why}", named(row, place)))?;
-        rows.push((id, kept));
-    }
-    Ok(Page { rows, total: None, is_last: false })
 }
 
 /// What ConnectWise answers when it refuses. The 429 has another form than all others.
@@ -499,18 +464,5 @@ impl Dialect for Stranger {
 
     fn refusal(&self, answer: &Answer) -> Failed {
         answer.refused(said_plainly(answer, &[]).as_deref())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_that_is_no_number_gets_into_no_condition() {
-        for odd in ["", "2 or id>0", "2,3", "-1", "２"] {
-            let shelf = Shelf { organization: Text::from(odd), asset_layout: None };
-            company_number(&shelf).expect_err(odd);
-        }
     }
 }

@@ -28,6 +28,14 @@ const USER_DEFINED: [&str; 10] = [
 pub(crate) const MARK_FIELD: &str = USER_DEFINED[9];
 pub(crate) const LONGEST_MARK: usize = 50;
 
+/// Returns the rows of a page.
+///
+/// # Errors
+/// If it is no list, not even an empty one.
+pub(crate) fn rows(page: &Value) -> Result<&[Value], String> {
+    page.as_array().map(Vec::as_slice).ok_or_else(|| "that is no list".to_owned())
+}
+
 /// Returns the company of a contact.
 pub(crate) fn company(row: &Value) -> Reference {
     match row.get("company") {

@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::adapters::http::{Failed, Request};
 use crate::adapters::http_line::{Line, Told, astray, overdue};
+use crate::adapters::http_row::id;
 use crate::model::reading::{FaultKind, Reading, Shortfall};
-use crate::model::text::Text;
+use crate::model::text::{Text, inert};
 
 /// How many pages in a row may bring nothing new before it is taken for a circle.
 pub(crate) const BARREN: usize = 3;
@@ -148,6 +149,27 @@ impl Cut {
         } else {
             Reading::Unavailable(failed.fault)
         }
+    }
+}
+
+impl<T> Page<T> {
+    /// Takes the rows of a page apart, one by one. A row without an id makes the page unreadable: whose it is
+    /// nobody knows.
+    ///
+    /// # Errors
+    /// If a row has no id, or `keep` says why it cannot be read.
+    pub(crate) fn of(
+        rows: &[Value],
+        mut keep: impl FnMut(&Value, Text) -> Result<Option<T>, String>,
+    ) -> Result<Self, String> {
+        let mut taken = Vec::with_capacity(rows.len());
+        for (place, row) in rows.iter().enumerate() {
+            let id = row.get("id").and_then(id).ok_or_else(|| format!("row {} has no id", place + 1))?;
+            let kept =
+                keep(row, id.clone()).map_err(|why| format!("the row with the id {}: {why}", inert(&id)))?;
+            taken.push((id, kept));
+        }
+        Ok(Self { rows: taken, total: None, is_last: false })
     }
 }
 

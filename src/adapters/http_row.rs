@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::text::{Text, inert};
+use crate::model::text::Text;
 
 /// How long an id may be, in bytes.
 const LONGEST_ID: usize = 128;
@@ -86,14 +86,6 @@ pub(crate) fn each_once(addresses: impl IntoIterator<Item = Text>) -> Vec<Text> 
     addresses.sort_unstable();
     addresses.dedup();
     addresses
-}
-
-/// Names a row in a message: by its id, or by its place.
-pub(crate) fn named(row: &Value, place: usize) -> String {
-    match row.get("id").and_then(id) {
-        Some(id) => format!("the row with the id {}", inert(&id)),
-        None => format!("row {}", place + 1),
-    }
 }
 
 #[cfg(test)]

@@ -13,9 +13,10 @@ use crate::adapters::http_line::{Dialect, Line, said_plainly};
 use crate::adapters::http_pace::{Budget, Pace};
 use crate::adapters::http_pages::{Bounds, Course, Cut, Numbered, Page, TakeApart};
 use crate::adapters::http_patience::Patience;
-use crate::adapters::http_row::{Reference, id, named, reference};
+use crate::adapters::http_row::{Reference, id, reference};
+use crate::adapters::http_shelf::{Found, another, chosen, is_another, mark, number, unsaid};
 use crate::adapters::hudu_object as object;
-use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Shelf};
+use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Product, Shelf};
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::text::Text;
 use crate::ports::documentation::DocumentationPort;
@@ -46,9 +47,6 @@ pub struct Hudu {
 
 /// The key, and how Hudu speaks to whoever has one.
 struct Key(SecretString);
-
-/// A contact, and whether it has the mark that is looked for.
-type Found = (Contact, bool);
 
 impl Hudu {
     /// Makes one. `patience` is how long throttling and faults may delay a reading; client and pace belong to
@@ -112,8 +110,9 @@ impl Hudu {
         line: &Line<'_>,
         course: &Course,
     ) -> Result<BTreeMap<Text, Organization>, Cut> {
-        let take_apart =
-            |page: &Value| taken_apart(page, "companies", |row, id| Ok(Some(object::company_of(row, id))));
+        let take_apart = |page: &Value| {
+            Page::of(object::rows(page, "companies")?, |row, id| Ok(Some(object::company_of(row, id))))
+        };
         self.listing(line, course, "companies", &[], &take_apart).await
     }
 
@@ -133,7 +132,7 @@ impl Hudu {
     ) -> Result<BTreeMap<Text, Found>, Cut> {
         let layout = Text::from(layout.to_string());
         let take_apart = |page: &Value| {
-            taken_apart(page, "assets", |row, id| {
+            Page::of(object::rows(page, "assets")?, |row, id| {
                 match reference(row, "asset_layout_id") {
                     Reference::To(found) if found == layout => {}
                     Reference::To(_) => return Ok(None),
@@ -190,19 +189,16 @@ impl Hudu {
     }
 
     async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
-        let (company, layout) = (company_number(shelf)?, layout(shelf)?);
+        let (company, layout) = (number(shelf, Product::Hudu)?, layout(shelf)?);
         let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let is_wanted = |found: &Text| found == company;
-        let mark = Some(contact.mark.as_str()).filter(|mark| !mark.is_empty());
+        let mark = mark(contact);
         let found = self
             .list_people(&line, &course, layout, Some(company), &is_wanted, mark)
             .await
             .map_err(|cut| cut.failed.fault)?;
-        let (marked, others): (Vec<Found>, Vec<Found>) =
-            found.into_values().partition(|(_, has_mark)| *has_mark);
-        let has_address = |(found, _): &Found| found.addresses.contains(&contact.address);
-        Ok(marked.into_iter().next().or_else(|| others.into_iter().find(has_address)).map(|(found, _)| found))
+        Ok(chosen(found, contact))
     }
 
     /// Returns what a layout has a place for. One that cannot be looked at has none that is known.
@@ -239,7 +235,7 @@ impl DocumentationPort for Hudu {
     }
 
     async fn create(&self, shelf: &Shelf, contact: &NewContact) -> Result<Text, Fault> {
-        let (company, layout) = (company_number(shelf)?, layout(shelf)?);
+        let (company, layout) = (number(shelf, Product::Hudu)?, layout(shelf)?);
         let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
         let line = self.line(&patience);
         let name = format!("{} {}", contact.first_name, contact.last_name);
@@ -258,30 +254,17 @@ impl DocumentationPort for Hudu {
         let row = told.value.get("asset").unwrap_or(&told.value);
         let Some(id) = row.get("id").and_then(id) else {
             // It was made, or not: the system itself knows.
-            return match self.look_up(shelf, contact).await? {
-                Some(found) => Ok(found.id),
-                None => Err(Fault::new(FaultKind::Transient, "Hudu took an asset and did not say which")),
-            };
+            let found = self.look_up(shelf, contact).await?;
+            return found.map(|found| found.id).ok_or_else(|| unsaid(Product::Hudu));
         };
         let is_elsewhere = matches!(reference(row, "company_id"), Reference::To(other) if other != *company)
             || matches!(reference(row, "asset_layout_id"), Reference::To(other) if other != layout.to_string());
-        let is_other = object::contact(row, id.clone(), company.clone(), &self.instance)
-            .is_ok_and(|made| !made.addresses.is_empty() && !made.addresses.contains(&contact.address));
-        if is_elsewhere || is_other {
-            let what = format!("Hudu answered with asset {id}, which is not the one that was sent");
-            return Err(Fault::new(FaultKind::Refused, what));
+        let made = object::contact(row, id.clone(), company.clone(), &self.instance);
+        if is_elsewhere || is_another(&made, contact) {
+            return Err(another(Product::Hudu, &id));
         }
         Ok(id)
     }
-}
-
-/// Returns a shelf's company, which goes into an address: a number and nothing else.
-fn company_number(shelf: &Shelf) -> Result<&Text, Fault> {
-    let company = &shelf.organization;
-    if !company.is_empty() && company.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(company);
-    }
-    Err(Fault::new(FaultKind::Refused, "the id of a company in Hudu is a number"))
 }
 
 /// Returns the layout that a shelf's people have.
@@ -290,23 +273,6 @@ fn layout(shelf: &Shelf) -> Result<u64, Fault> {
         Fault::new(FaultKind::Refused, "people are assets in Hudu, and no asset layout is named for them")
             .hint("write the layout's id as `assetLayoutId`")
     })
-}
-
-/// Takes a page apart, row by row. A row without an id makes the page unreadable: whose it is nobody knows.
-fn taken_apart<T>(
-    page: &Value,
-    name: &str,
-    mut keep: impl FnMut(&Value, Text) -> Result<Option<T>, String>,
-) -> Result<Page<T>, String> {
-    let list =
-        page.get(name).and_then(Value::as_array).ok_or_else(|| format!("there is no list `{name}`"))?;
-    let mut rows = Vec::new();
-    for (place, row) in list.iter().enumerate() {
-        let id = row.get("id").and_then(id).ok_or_else(|| format!("row {} has no id", place + 1))?;
-        let kept = keep(row, id.clone()).map_err(|why| format!("{}: {why}", named(row, place)))?;
-        rows.push((id, kept));
-    }
-    Ok(Page { rows, total: None, is_last: false })
 }
 
 impl Dialect for Key {
@@ -339,18 +305,5 @@ impl Dialect for Key {
             failed.fault.hint = Some(hint.to_owned());
         }
         failed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_that_is_no_number_gets_into_no_address() {
-        for odd in ["", "2/assets", "../2", "2?x=1", "２"] {
-            let shelf = Shelf { organization: Text::from(odd), asset_layout: Some(5) };
-            company_number(&shelf).expect_err(odd);
-        }
     }
 }

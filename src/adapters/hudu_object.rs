@@ -42,6 +42,17 @@ const CONNECT_WISE: &str = "cw_manage";
 /// What a card is about, where it is about a contact.
 const CONTACT: &str = "contact";
 
+/// Returns the rows of a page.
+///
+/// # Errors
+/// If there are none, not even an empty list.
+pub(crate) fn rows<'a>(page: &'a Value, name: &str) -> Result<&'a [Value], String> {
+    match page.get(name) {
+        Some(Value::Array(rows)) => Ok(rows),
+        _ => Err(format!("there is no list `{name}`")),
+    }
+}
+
 /// Whether a label is one of a list.
 fn is_one_of(label: &Value, labels: &[&str]) -> bool {
     label.as_str().is_some_and(|label| labels.iter().any(|known| known.eq_ignore_ascii_case(label.trim())))

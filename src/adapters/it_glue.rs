@@ -14,9 +14,10 @@ use crate::adapters::http_line::{Dialect, Line, said_plainly};
 use crate::adapters::http_pace::{Budget, Pace};
 use crate::adapters::http_pages::{Bounds, Course, Cut, Numbered, Page, TakeApart};
 use crate::adapters::http_patience::Patience;
-use crate::adapters::http_row::{Reference, named};
+use crate::adapters::http_row::Reference;
+use crate::adapters::http_shelf::{Found, another, chosen, is_another, mark, number, unsaid};
 use crate::adapters::it_glue_object::{self as object, Adapters};
-use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Shelf};
+use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Product, Shelf};
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::text::Text;
 use crate::ports::documentation::DocumentationPort;
@@ -51,9 +52,6 @@ pub struct ItGlue {
 
 /// The key, and how IT Glue speaks to whoever has one.
 struct Key(SecretString);
-
-/// A contact, and whether it has the mark that is looked for.
-type Found = (Contact, bool);
 
 impl ItGlue {
     /// Makes one. `patience` is how long throttling and faults may delay a reading; client and pace belong to
@@ -140,7 +138,7 @@ impl ItGlue {
     ) -> Result<BTreeMap<Text, Organization>, Cut> {
         let take_apart = |page: &Value| {
             let adapters = object::adapters(page);
-            taken_apart(page, |row, id| Ok(Some(object::organization_of(row, id, &adapters))))
+            page_of(page, |row, id| Ok(Some(object::organization_of(row, id, &adapters))))
         };
         self.listing(line, course, "organizations", None, &take_apart).await
     }
@@ -156,7 +154,7 @@ impl ItGlue {
     ) -> Result<BTreeMap<Text, Found>, Cut> {
         let take_apart = |page: &Value| {
             let adapters: Adapters = object::adapters(page);
-            taken_apart(page, |row, id| {
+            page_of(page, |row, id| {
                 let Some(organization) = wanted(row, is_wanted)? else { return Ok(None) };
                 let has_mark = mark.is_some_and(|mark| object::notes(row).contains(mark));
                 let contact = object::contact(row, id, organization, &adapters, &self.root)?;
@@ -173,7 +171,7 @@ impl ItGlue {
         is_wanted: &(dyn Fn(&Text) -> bool + Sync),
     ) -> Result<BTreeMap<Text, Contact>, Cut> {
         let take_apart = |page: &Value| {
-            taken_apart(page, |row, id| {
+            page_of(page, |row, id| {
                 let Some(organization) = wanted(row, is_wanted)? else { return Ok(None) };
                 Ok(object::password(row, id, organization, &self.password_categories, &self.root))
             })
@@ -221,20 +219,17 @@ impl ItGlue {
     }
 
     async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
-        let organization = organization_number(shelf)?;
+        let organization = number(shelf, Product::ItGlue)?;
         let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
         let (line, course) = (self.line(&patience), self.bounds.begin());
         // A filter that was ignored gives others as well.
         let is_wanted = |found: &Text| found == organization;
-        let mark = Some(contact.mark.as_str()).filter(|mark| !mark.is_empty());
+        let mark = mark(contact);
         let found = self
             .list_contacts(&line, &course, Some(organization), &is_wanted, mark)
             .await
             .map_err(|cut| cut.failed.fault)?;
-        let (marked, others): (Vec<Found>, Vec<Found>) =
-            found.into_values().partition(|(_, has_mark)| *has_mark);
-        let has_address = |(found, _): &Found| found.addresses.contains(&contact.address);
-        Ok(marked.into_iter().next().or_else(|| others.into_iter().find(has_address)).map(|(found, _)| found))
+        Ok(chosen(found, contact))
     }
 }
 
@@ -256,7 +251,7 @@ impl DocumentationPort for ItGlue {
     }
 
     async fn create(&self, shelf: &Shelf, contact: &NewContact) -> Result<Text, Fault> {
-        let organization = organization_number(shelf)?;
+        let organization = number(shelf, Product::ItGlue)?;
         let url = self.address(&["organizations", organization, "relationships", "contacts"]);
         let mut attributes = json!({
             "first-name": contact.first_name.as_str(),
@@ -273,45 +268,26 @@ impl DocumentationPort for ItGlue {
         let row = &told.value["data"];
         let Some(id) = object::row_id(row) else {
             // It was made, or not: the system itself knows.
-            return match self.look_up(shelf, contact).await? {
-                Some(found) => Ok(found.id),
-                None => Err(Fault::new(FaultKind::Transient, "IT Glue took a contact and did not say which")),
-            };
+            let found = self.look_up(shelf, contact).await?;
+            return found.map(|found| found.id).ok_or_else(|| unsaid(Product::ItGlue));
         };
         let made = object::contact(row, id.clone(), organization.clone(), &Adapters::new(), &self.root);
         let is_elsewhere =
             matches!(object::organization(row), Reference::To(other) if other != *organization);
-        let is_other =
-            made.is_ok_and(|made| !made.addresses.is_empty() && !made.addresses.contains(&contact.address));
-        if is_elsewhere || is_other {
-            let what = format!("IT Glue answered with contact {id}, which is not the one that was sent");
-            return Err(Fault::new(FaultKind::Refused, what));
+        if is_elsewhere || is_another(&made, contact) {
+            return Err(another(Product::ItGlue, &id));
         }
         Ok(id)
     }
 }
 
-/// Returns a shelf's organisation, which goes into an address: a number and nothing else.
-fn organization_number(shelf: &Shelf) -> Result<&Text, Fault> {
-    let organization = &shelf.organization;
-    if !organization.is_empty() && organization.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(organization);
-    }
-    Err(Fault::new(FaultKind::Refused, "the id of an organisation in IT Glue is a number"))
-}
-
-/// Takes a page apart, row by row. A row without an id makes the page unreadable: whose it is nobody knows.
-fn taken_apart<T>(
+/// Takes a page apart, with what it says of the whole listing.
+fn page_of<T>(
     page: &Value,
-    mut keep: impl FnMut(&Value, Text) -> Result<Option<T>, String>,
+    keep: impl FnMut(&Value, Text) -> Result<Option<T>, String>,
 ) -> Result<Page<T>, String> {
-    let mut rows = Vec::new();
-    for (place, row) in object::rows(page)?.iter().enumerate() {
-        let id = object::row_id(row).ok_or_else(|| format!("row {} has no id", place + 1))?;
-        let kept = keep(row, id.clone()).map_err(|why| format!("{}: {why}", named(row, place)))?;
-        rows.push((id, kept));
-    }
-    Ok(Page { rows, total: object::total(page), is_last: object::is_last(page) })
+    let taken = Page::of(object::rows(page)?, keep)?;
+    Ok(Page { total: object::total(page), is_last: object::is_last(page), ..taken })
 }
 
 /// Returns the organisation of a row, if it is wanted. What belongs to none is on nobody's shelf; what does not
@@ -369,18 +345,5 @@ impl Dialect for Key {
             );
         }
         failed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_that_is_no_number_gets_into_no_address() {
-        for odd in ["", "2,3", "../2", "2?x=1", "２"] {
-            let shelf = Shelf { organization: Text::from(odd), asset_layout: None };
-            organization_number(&shelf).expect_err(odd);
-        }
     }
 }

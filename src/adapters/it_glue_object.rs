@@ -44,6 +44,9 @@ const OTHER_SYSTEMS: [&str; 16] = [
 pub(crate) type Adapters = HashMap<Text, CrossLink>;
 
 /// Returns the rows of a page.
+///
+/// # Errors
+/// If there are none, not even an empty list.
 pub(crate) fn rows(page: &Value) -> Result<&[Value], String> {
     match page.get("data") {
         Some(Value::Array(rows)) => Ok(rows),
@@ -168,7 +171,8 @@ pub(crate) fn password(
     }
     let username = text(&attributes["username"])?;
     Some(Contact {
-        id,
+        // Contacts are numbered apart: one of them may have the same number.
+        id: Text::from(format!("password/{id}")),
         kind: ContactKind::PasswordEntry,
         organization,
         name: text(&attributes["name"]).unwrap_or_default(),

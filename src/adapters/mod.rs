@@ -33,6 +33,7 @@ pub mod http_pace;
 pub mod http_pages;
 pub mod http_patience;
 pub mod http_row;
+pub mod http_shelf;
 pub mod hudu;
 pub mod hudu_object;
 pub mod it_glue;

@@ -96,7 +96,9 @@ pub fn customer(spec: &CustomerSpec, holder: Place, context: &mut Context<'_>) -
             .ledger
             .report(holder, "a customer needs `directories`, a `tenant`, or both")
             .rule(Rule::MissingKey)
-            .help("without a source nobody can be imported; only one that has `documentation` may wait for its");
+            .help(
+                "without a source nobody can be imported; only one that has `documentation` may wait for its",
+            );
     }
     let documentation = documentation(spec.documentation.as_deref().unwrap_or_default(), context);
     let upn_suffixes = upn_suffixes(spec, context);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use intake::adapters::http_pace::Budget;
 use intake::adapters::{connect_wise, hudu, it_glue};
+use intake::model::contact::Product;
 use intake::model::reading::FaultKind;
 
 use super::contract::PRODUCTS;
@@ -30,9 +31,9 @@ async fn several_readings_together_never_ask_faster_than_one_may() {
         let (fake, people) = fake_of(product, 59);
         fake.set(|wrong| {
             wrong.page_cap = Some(5);
-            wrong.limit = Some((20, Duration::from_millis(200)));
+            wrong.limit = Some((20, Duration::from_millis(100)));
         });
-        let budget = Budget { requests: 20, window: Duration::from_millis(400), rest: Duration::ZERO };
+        let budget = Budget { requests: 20, window: Duration::from_millis(600), rest: Duration::ZERO };
         let reader = Reader::at(PATIENT, budget);
         let (one, other) = tokio::join!(reader.sweep(&fake, &[2]), reader.sweep(&fake, &[2, 3]));
         assert_eq!(ids(&complete(one), 2), people);
@@ -70,6 +71,13 @@ async fn a_thousand_customers_on_one_key_are_few_requests() {
         let catalogue = complete(Reader::new(PATIENT).sweep(&fake, &companies).await);
         assert_eq!(catalogue.shelves.len(), 1_000);
         assert!(catalogue.shelves.values().all(|contacts| contacts.len() == 1), "{product:?}");
-        assert!(fake.requests().len() <= 20, "{product:?}: {}", fake.requests().len());
+        let most = match product {
+            Product::ItGlue => 2,
+            // Every listing twice, to an empty page, and the archived ones.
+            Product::Hudu => 9,
+            // With the code base.
+            Product::ConnectWise => 3,
+        };
+        assert_eq!(fake.requests().len(), most, "{product:?}");
     }
 }
