@@ -93,6 +93,8 @@ impl World {
     fn turn(&mut self) -> Vec<ContactMatch> {
         let connection = Text::from("glue");
         let accounts: Vec<&Likeness> = self.accounts.iter().collect();
+        let wanted = accounts.iter().filter(|account| self.create.contains(&account.account.account_type));
+        let create: BTreeSet<AccountKey> = wanted.map(|account| account.account).collect();
         let found = match_contacts(&Matching {
             connection: &connection,
             accounts: &accounts,
@@ -101,7 +103,7 @@ impl World {
             chosen: &self.chosen,
             elsewhere: &self.elsewhere,
             categories: &self.categories,
-            create: &self.create,
+            create: &create,
             at: self.at,
         });
         self.known = found.iter().map(|found| (found.account, found.clone())).collect();

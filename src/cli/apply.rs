@@ -134,10 +134,13 @@ async fn apply(
         }
     })
     .await;
-    session.look_for_contacts(&documenter, &stop).await;
-    let (destinations, meter) = (operator.destinations(&systems), Arc::new(Unmeasured));
+    let (destinations, meter) = (operator.destinations(&systems, &store.register), Arc::new(Unmeasured));
     let courier = Courier { outbox: store.outbox.clone(), destinations, clock, meter };
+    // Who is to be told of what was written does not wait for documentation systems.
     session.deliver(&courier, &stop).await;
+    if session.look_for_contacts(&documenter, &stop).await {
+        session.deliver(&courier, &stop).await;
+    }
     if !session.is_json() {
         let Summary { add, update, remove, hold, .. } = applied;
         session

@@ -1,8 +1,8 @@
 //! `customers import`: `Customer` documents for the organisations of a documentation system.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -46,6 +46,13 @@ pub async fn import(session: &mut Session, arguments: &CustomersImportArguments)
             "a document does not tell its kind and name: its customer would be made twice",
         )
         .hint("correct what is told above"));
+    }
+    let broken = tree.fleet.customers.values().find(|customer| !customer.invalid.is_empty());
+    if let Some(broken) = broken {
+        session.tell_problems(&tree);
+        let what =
+            format!("the document of `{}` has errors: which organisation it has is not known", broken.name);
+        return Err(Failure::new(what).hint("correct what is told above"));
     }
     let organizations = organizations(session, &operator, &connection).await?;
     let folder = root.join(FOLDER);
@@ -135,13 +142,12 @@ fn write(session: &Session, root: &Path, drafts: &Drafts) -> Result<Exit, Failur
     }
     for draft in &drafts.new {
         let path = folder.join(format!("{}.yaml", draft.name));
-        let written = fs::File::create_new(&path)
-            .and_then(|mut file| file.write_all(draft.document.as_bytes()).and_then(|()| file.sync_all()));
+        let written = fs::File::create_new(&path).and_then(|mut file| {
+            let written = file.write_all(draft.document.as_bytes()).and_then(|()| file.sync_all());
+            // Half a document would be a broken one at the next run.
+            written.inspect_err(|_| drop(fs::remove_file(&path)))
+        });
         if let Err(error) = written {
-            if error.kind() != ErrorKind::AlreadyExists {
-                // Half a document would be a broken one at the next run.
-                let _ = fs::remove_file(&path);
-            }
             session.complain(&Failure::of(&format!("{} was not written", shown(&path)), &error));
             exit = Exit::Error;
         }
@@ -152,7 +158,7 @@ fn write(session: &Session, root: &Path, drafts: &Drafts) -> Result<Exit, Failur
             continue;
         }
         let path = root.join(&edit.path);
-        if let Err(error) = replace(&path, &edit.content) {
+        if let Err(error) = replace(&path, &edit.original, &edit.content) {
             session.complain(&Failure::of(&format!("{} was not changed", shown(&path)), &error));
             exit = Exit::Error;
         }
@@ -160,20 +166,27 @@ fn write(session: &Session, root: &Path, drafts: &Drafts) -> Result<Exit, Failur
     Ok(exit)
 }
 
-/// Replaces a file whole: whoever reads it meanwhile sees the old one or the new one.
-fn replace(path: &Path, content: &str) -> std::io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let permissions = fs::metadata(path)?.permissions();
-    let written = fs::File::create_new(&beside)
-        .and_then(|mut file| file.write_all(content.as_bytes()).and_then(|()| file.sync_all()))
+/// Replaces a file whole, if it is still what it was read as: whoever reads it meanwhile sees the old one or the new
+/// one, and what a person wrote meanwhile stays.
+fn replace(path: &Path, original: &str, content: &str) -> std::io::Result<()> {
+    // A link stays one: what it leads to is replaced.
+    let path = fs::canonicalize(path)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let beside = folder.join(format!(".intake-{}.tmp", uuid::Uuid::new_v4()));
+    let permissions = fs::metadata(&path)?.permissions();
+    let mut file = fs::File::create_new(&beside)?;
+    let replaced = file
+        .write_all(content.as_bytes())
+        .and_then(|()| file.sync_all())
         .and_then(|()| fs::set_permissions(&beside, permissions))
-        .and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
+        .and_then(|()| match fs::read(&path)? == original.as_bytes() {
+            true => fs::rename(&beside, &path),
+            false => Err(std::io::Error::other("somebody changed it meanwhile")),
+        });
+    if replaced.is_err() {
         let _ = fs::remove_file(&beside);
     }
-    written
+    replaced
 }
 
 fn show(session: &mut Session, drafts: &Drafts, is_written: bool) -> Result<(), Failure> {

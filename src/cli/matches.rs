@@ -1,5 +1,7 @@
 //! `matches`: how accounts stand in documentation systems, and what to commit where a person has to choose.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::cli::arguments::MatchesArguments;
@@ -9,6 +11,7 @@ use crate::cli::session::Session;
 use crate::model::account::Account;
 use crate::model::contact_match::{DocumentationStatus, MatchCandidate, MatchStatus};
 use crate::model::text::{Text, inert, is_plain};
+use crate::policy::yaml::written;
 use crate::reconcile::contact_list::{ContactList, ListedContact, contact_list};
 
 /// Runs the command.
@@ -80,13 +83,12 @@ fn system_form(system: &DocumentationStatus) -> Value {
 /// Shows a block for each customer and system. `is_part`: whether only some statuses were asked for.
 fn text(contacts: &[ListedContact], systems: &[DocumentationStatus], is_part: bool) -> String {
     let mut text = String::new();
+    let mut by_system: BTreeMap<(&Text, &Text), Vec<&ListedContact>> = BTreeMap::new();
+    for listed in contacts {
+        by_system.entry((&listed.customer, &listed.found.connection)).or_default().push(listed);
+    }
     for system in systems {
-        let mine: Vec<&ListedContact> = contacts
-            .iter()
-            .filter(|listed| {
-                listed.customer == system.customer && listed.found.connection == system.connection
-            })
-            .collect();
+        let mine = by_system.remove(&(&system.customer, &system.connection)).unwrap_or_default();
         if mine.is_empty() && is_part && system.fault.is_none() {
             continue;
         }
@@ -170,14 +172,17 @@ fn described(candidate: &MatchCandidate) -> String {
 /// Returns the line that chooses a contact, as it stands below `matches`; `None` for an id that no line holds.
 fn choice(account: &Account, connection: &str, candidate: &MatchCandidate) -> Option<String> {
     let name = name_of(account);
-    // Whoever has a name that YAML would read otherwise is named by the id.
-    let is_bare = !name.is_empty()
-        && name.chars().all(|character| character.is_ascii_alphanumeric() || "@._-".contains(character))
-        && name.starts_with(|character: char| character.is_ascii_alphabetic());
-    let account = if is_bare { name.to_owned() } else { account.key.id.to_string() };
+    // Whoever has a name that cannot be typed is named by the id.
+    let account = if !name.is_empty() && name.chars().all(is_plain) {
+        written(name)
+    } else {
+        account.key.id.to_string()
+    };
     let id = candidate.id.as_str();
     let holds = !id.is_empty() && id.chars().all(is_plain);
-    holds.then(|| format!("- {{account: {account}, system: {connection}, id: {}}}", Value::from(id)))
+    holds.then(|| {
+        format!("- {{account: {account}, system: {}, id: {}}}", written(connection), Value::from(id))
+    })
 }
 
 fn name_of(account: &Account) -> &str {

@@ -141,7 +141,7 @@ async fn reconcile(
     let reconciler = reconciler.with_documenter(documenter.clone());
     let courier = Arc::new(Courier {
         outbox: store.outbox.clone(),
-        destinations: operator.destinations(&systems),
+        destinations: operator.destinations(&systems, &store.register),
         clock: clock.clone(),
         meter,
     });
@@ -247,8 +247,11 @@ async fn once(
         .await;
     bar.end();
     turns.sort_by(|(left, _), (right, _)| left.cmp(right));
-    session.look_for_contacts(after.documenter, stop).await;
+    // Who is to be told of what was written does not wait for documentation systems.
     session.deliver(after.courier, stop).await;
+    if session.look_for_contacts(after.documenter, stop).await {
+        session.deliver(after.courier, stop).await;
+    }
 
     let is_sound = tree.problems.is_empty() && tree.behind.is_none();
     let mut exit = if is_sound { Exit::Done } else { Exit::Error };

@@ -162,18 +162,23 @@ impl Session {
 
     /// Looks for the contacts of everybody who had a turn. What a documentation system does not answer is
     /// logged, recorded for `matches`, and no failure of the command: the imports are done.
-    pub async fn look_for_contacts(&self, documenter: &Documenter, stop: &CancellationToken) {
+    /// Returns whether anything changed: contacts may be to be made.
+    pub async fn look_for_contacts(&self, documenter: &Documenter, stop: &CancellationToken) -> bool {
         let looked = tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return false,
             looked = documenter.look_everywhere() => looked,
         };
         match looked {
-            Ok(Looked { matched: 0, failed: 0, .. }) => {}
+            Ok(Looked { matched: 0, failed: 0, .. }) => false,
             Ok(Looked { matched, failed, changed }) => {
                 tracing::info!(matched, failed, changed, "looked for contacts");
+                changed > 0
             }
-            Err(fault) => self.complain(&fault.into()),
+            Err(fault) => {
+                self.complain(&fault.into());
+                false
+            }
         }
     }
 

@@ -206,10 +206,16 @@ impl Operator {
     pub fn destinations(
         &self,
         systems: &Arc<dyn DocumentationSystems>,
+        register: &Arc<dyn Register>,
     ) -> BTreeMap<Text, Arc<dyn Destination>> {
         let mut destinations: BTreeMap<Text, Arc<dyn Destination>> = BTreeMap::new();
         for connection in self.settings.connections.keys().filter(|name| systems.product(name).is_some()) {
-            let maker = ContactMaker { connection: connection.clone(), systems: systems.clone() };
+            let maker = ContactMaker {
+                connection: connection.clone(),
+                systems: systems.clone(),
+                register: register.clone(),
+                turn: tokio::sync::Mutex::new(()),
+            };
             destinations.insert(destination_of(connection), Arc::new(maker));
         }
         for notification in &self.settings.notify {

@@ -119,6 +119,7 @@ impl ControllerControl {
                 measures: None,
                 suspension: change.clone(),
                 contacts: ContactChanges::default(),
+                is_beside: false,
             };
             match self.register.commit(commit).await {
                 Ok(_) => return Ok(state.suspension),

@@ -228,6 +228,9 @@ pub struct Commit {
     pub suspension: SuspensionChange,
     /// What is known of contacts from now on.
     pub contacts: ContactChanges,
+    /// Whether nothing is written that a plan is computed from: the revision stays, and no turn that is under
+    /// way has to begin anew.
+    pub is_beside: bool,
 }
 
 /// What a commit left behind.

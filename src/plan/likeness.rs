@@ -37,6 +37,9 @@ pub struct Likeness {
 /// Returns the likeness of every account that the register has after the plan, sorted by account; `None`
 /// unless everything was read: whoever knows less of somebody would take a contact away that is theirs.
 pub fn likenesses(plan: &CustomerPlan, observation: &Observation) -> Option<Vec<Likeness>> {
+    if observation.directories.is_empty() && observation.tenant.is_none() {
+        return None;
+    }
     let mut people: HashMap<Guid, &Person> = HashMap::new();
     for (_, reading) in &observation.directories {
         let Reading::Complete(directory) = reading else { return None };
@@ -84,10 +87,11 @@ fn likeness(
         note(user.mail.as_deref());
         all_of(&user.addresses).for_each(|address| note(Some(address)));
     }
+    // As it is now: the account's own is that of the day on which it was imported.
     let primary = [
-        profile.email.as_deref(),
         user.and_then(|user| user.mail.as_deref()),
         person.and_then(|person| person.mail.as_deref()),
+        profile.email.as_deref(),
         upn,
     ];
     let usernames: BTreeSet<Text> = [Some(profile.sam_account_name.as_str()), upn]

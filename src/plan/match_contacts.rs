@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 use jiff::Timestamp;
 
-use crate::model::account::{AccountKey, AccountType};
+use crate::model::account::AccountKey;
 use crate::model::contact::{Contact, ContactKind, Product};
 use crate::model::contact_match::{CANDIDATES_KEPT, ContactMatch, MatchCandidate, MatchKey, MatchStatus};
 use crate::model::text::{Text, fold, inert};
@@ -30,7 +30,7 @@ pub struct Matching<'a> {
     /// Categories of password entries that are matched by username.
     pub categories: &'a [Text],
     /// For which accounts a missing contact is to be made.
-    pub create: &'a BTreeSet<AccountType>,
+    pub create: &'a BTreeSet<AccountKey>,
     /// When it is.
     pub at: Timestamp,
 }
@@ -41,7 +41,26 @@ enum Found<'a> {
     /// One contact.
     Claim(&'a Contact, MatchKey, Option<Text>),
     /// Nothing that links; these were found all the same.
-    Open { status: MatchStatus, cause: String, candidates: Vec<Candidate<'a>> },
+    Open { status: MatchStatus, cause: String, candidates: Cut<'a> },
+}
+
+/// The first candidates by strength and id, and how many there are.
+#[derive(Debug, Default)]
+struct Cut<'a> {
+    first: Vec<Candidate<'a>>,
+    count: usize,
+}
+
+impl<'a> Cut<'a> {
+    fn of(mut candidates: Vec<Candidate<'a>>) -> Self {
+        candidates.sort_by(|left, right| {
+            (left.key, natural(&left.contact.id)).cmp(&(right.key, natural(&right.contact.id)))
+        });
+        let count = candidates.len();
+        candidates.truncate(CANDIDATES_KEPT);
+        candidates.shrink_to_fit();
+        Self { first: candidates, count }
+    }
 }
 
 /// A contact that could stand for an account, and why.
@@ -89,7 +108,7 @@ pub fn match_contacts(matching: &Matching<'_>) -> Vec<ContactMatch> {
                         told(contact),
                         in_words(&others)
                     );
-                    let candidates = vec![Candidate { contact, key, value }];
+                    let candidates = Cut::of(vec![Candidate { contact, key, value }]);
                     Found::Open { status: MatchStatus::Ambiguous, cause, candidates }
                 }
             }
@@ -102,7 +121,7 @@ pub fn match_contacts(matching: &Matching<'_>) -> Vec<ContactMatch> {
 
 impl Found<'_> {
     fn nothing() -> Self {
-        Self::Open { status: MatchStatus::Unmatched, cause: String::new(), candidates: Vec::new() }
+        Self::Open { status: MatchStatus::Unmatched, cause: String::new(), candidates: Cut::default() }
     }
 }
 
@@ -111,8 +130,11 @@ impl<'a> Matching<'a> {
     /// followed: whoever chose wants no other.
     fn choice(&self, account: &Likeness, index: &Index<'a>) -> Option<Found<'a>> {
         let chosen = self.chosen.get(&account.account)?;
-        let failed =
-            |cause: String, candidates| Found::Open { status: MatchStatus::Failed, cause, candidates };
+        let failed = |cause: String, candidates| Found::Open {
+            status: MatchStatus::Failed,
+            cause,
+            candidates: Cut::of(candidates),
+        };
         let id = match chosen.iter().collect::<Vec<_>>()[..] {
             [] => return None,
             [id] => id,
@@ -172,7 +194,11 @@ impl<'a> Matching<'a> {
                 }
                 count => {
                     let cause = format!("{count} contacts have {}", shared(&usable));
-                    return Found::Open { status: MatchStatus::Ambiguous, cause, candidates: usable };
+                    return Found::Open {
+                        status: MatchStatus::Ambiguous,
+                        cause,
+                        candidates: Cut::of(usable),
+                    };
                 }
             }
         }
@@ -218,7 +244,7 @@ impl<'a> Matching<'a> {
             }
         }
         aside.extend(named);
-        Found::Open { status: MatchStatus::Unmatched, cause, candidates: aside }
+        Found::Open { status: MatchStatus::Unmatched, cause, candidates: Cut::of(aside) }
     }
 
     /// Finds contacts that are synchronised with the account's contact in another system. Where a system does
@@ -230,7 +256,10 @@ impl<'a> Matching<'a> {
             for (contact, link) in index.by_link.get(id.as_str()).into_iter().flatten() {
                 let is_same = match link {
                     Some(linked) => linked == product,
-                    None => contact.addresses.iter().any(|address| account.addresses.contains(address)),
+                    None => {
+                        *product == Product::ConnectWise
+                            && contact.addresses.iter().any(|address| account.addresses.contains(address))
+                    }
                 };
                 if is_same && !candidates.iter().any(|known| known.contact.id == contact.id) {
                     candidates.push(Candidate::of(contact, MatchKey::CrossLink, None));
@@ -273,22 +302,15 @@ impl<'a> Matching<'a> {
                     asked_at,
                 }
             }
-            Found::Open { status, mut cause, mut candidates } => {
-                candidates.sort_by(|left, right| {
-                    (left.key, natural(&left.contact.id)).cmp(&(right.key, natural(&right.contact.id)))
-                });
-                let nobody_fits = status == MatchStatus::Unmatched && candidates.is_empty();
-                if nobody_fits && self.create.contains(&account.account.account_type) {
-                    match (asked_at, &account.primary_address) {
-                        (Some(asked), _) => cause.push_str(&format!(
-                            "; one was asked for at {}, and is made once only",
-                            asked.strftime("%Y-%m-%d %H:%M:%SZ")
-                        )),
-                        (None, Some(_)) => asked_at = Some(self.at),
-                        (None, None) => cause.push_str("; none is made for an account without an address"),
+            Found::Open { status, mut cause, candidates: Cut { first, count } } => {
+                let nobody_fits = status == MatchStatus::Unmatched && count == 0;
+                if nobody_fits && asked_at.is_none() && self.create.contains(&account.account) {
+                    match account.primary_address {
+                        Some(_) => asked_at = Some(self.at),
+                        None => cause.push_str("; none is made for an account without an address"),
                     }
                 }
-                if let (None, Some(asked)) = (before.and_then(|before| before.asked_at), asked_at) {
+                if let Some(asked) = asked_at.filter(|_| nobody_fits) {
                     cause.push_str(&format!(
                         "; one was asked for at {}, and is made once only",
                         asked.strftime("%Y-%m-%d %H:%M:%SZ")
@@ -301,8 +323,8 @@ impl<'a> Matching<'a> {
                     contact: last.filter(is_there),
                     matched_by: None,
                     cause,
-                    candidate_count: u64::try_from(candidates.len()).unwrap_or(u64::MAX),
-                    candidates: candidates.into_iter().take(CANDIDATES_KEPT).map(Candidate::kept).collect(),
+                    candidate_count: u64::try_from(count).unwrap_or(u64::MAX),
+                    candidates: first.into_iter().map(Candidate::kept).collect(),
                     since: self.at,
                     asked_at,
                 }

@@ -10,8 +10,8 @@ use crate::model::contact::{Organization, Product};
 use crate::model::text::{Text, fold, is_plain};
 use crate::policy::check::TreeFile;
 use crate::policy::fleet::{Customer, Fleet};
-use crate::policy::source::{Ledger, Source};
-use crate::policy::yaml::{Node, parse};
+use crate::policy::source::{Ledger, Place, Source};
+use crate::policy::yaml::{Node, parse, written};
 
 /// How long a name may be: that of a DNS label.
 const LONGEST_NAME: usize = 63;
@@ -75,7 +75,9 @@ pub struct Edit {
     pub before: String,
     /// What it is.
     pub after: String,
-    /// The whole file with it.
+    /// The whole file before.
+    pub original: String,
+    /// The whole file with all its changes.
     pub content: String,
 }
 
@@ -106,18 +108,14 @@ pub fn customer_drafts(
         }
     }
     let mut new: Vec<(&Organization, String)> = Vec::new();
-    let mut contents: BTreeMap<PathBuf, String> = BTreeMap::new();
+    let names = display_names(files);
+    let mut changes: Vec<Change<'_>> = Vec::new();
     for organization in organizations {
         // Whoever is in the tree stays, whatever the filters say.
         if let Some(customer) = holders.get(&organization.id) {
             drafts.known += 1;
-            drafts.edits.extend(follow(
-                import.connection,
-                organization,
-                &customer.name,
-                files,
-                &mut contents,
-            ));
+            let at = names.get(&customer.name);
+            changes.extend(at.and_then(|at| change(import.connection, organization, &customer.name, at)));
         } else if let Some(reason) = left_out(import, organization) {
             *drafts.left_out.entry(reason).or_default() += 1;
         } else {
@@ -128,28 +126,32 @@ pub fn customer_drafts(
     for (_, name) in &new {
         *counts.entry(name.clone()).or_default() += 1;
     }
+    let mut taken: BTreeSet<String> = fleet.customers.keys().map(Text::to_string).collect();
     for (organization, name) in new {
         let there = fleet.customers.get(name.as_str());
         let is_other = there.is_some_and(|customer| is_documented(customer, import.connection));
-        match there {
-            Some(customer) if !is_other => drafts.unclear.push(Unclear {
+        // Two of one name are told apart by their ids, both: which came first says nothing.
+        let is_shared = counts.get(&name).is_some_and(|count| *count > 1);
+        // One that somebody wrote may be this very one.
+        let is_unclear = there.is_some() && !is_other;
+        let is_told_apart = is_other || (is_shared && !is_unclear);
+        let name = if is_told_apart { with_id(&name, &organization.id) } else { name };
+        if taken.insert(name.clone()) {
+            let document = document(import, organization, &name);
+            drafts.new.push(Draft {
+                name: Text::from(name),
+                organization: organization.id.clone(),
+                document,
+            });
+        } else {
+            drafts.unclear.push(Unclear {
                 name: organization.name.clone(),
-                customer: customer.name.clone(),
+                customer: Text::from(name),
                 line: format!("- {}", place(import, &organization.id)),
-            }),
-            _ => {
-                // Two of one name are told apart by their ids, both: which came first says nothing.
-                let is_shared = counts.get(&name).is_some_and(|count| *count > 1);
-                let name = if is_other || is_shared { with_id(&name, &organization.id) } else { name };
-                let document = document(import, organization, &name);
-                drafts.new.push(Draft {
-                    name: Text::from(name),
-                    organization: organization.id.clone(),
-                    document,
-                });
-            }
+            });
         }
     }
+    drafts.edits = edits(changes);
     drafts
         .new
         .sort_by(|left, right| (&left.name, &left.organization).cmp(&(&right.name, &right.organization)));
@@ -174,6 +176,9 @@ fn is_documented(customer: &Customer, connection: &str) -> bool {
 /// Returns why an organisation is none of the customers.
 fn left_out(import: &Import<'_>, organization: &Organization) -> Option<String> {
     let is_among = |word: &str, words: &[String]| words.iter().any(|wanted| fold(wanted) == fold(word));
+    if organization.id.is_empty() || !organization.id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some("with an id that is no number".to_owned());
+    }
     if organization.is_primary {
         return Some("the provider itself".to_owned());
     }
@@ -210,7 +215,7 @@ fn cut(slug: &str, most: usize) -> String {
 }
 
 fn place(import: &Import<'_>, organization: &Text) -> String {
-    let connection = import.connection;
+    let connection = written(import.connection);
     match import.product {
         Product::ItGlue => format!("{{connection: {connection}, organizationId: {}}}", quoted(organization)),
         Product::ConnectWise => format!("{{connection: {connection}, companyId: {organization}}}"),
@@ -224,10 +229,11 @@ fn place(import: &Import<'_>, organization: &Text) -> String {
 fn document(import: &Import<'_>, organization: &Organization, name: &str) -> String {
     let shown = display_name(organization, name);
     format!(
-        "# yaml-language-server: $schema={}\napiVersion: intake.dev/v1\nkind: Customer\nmetadata: {{name: {name}}}\n\
+        "# yaml-language-server: $schema={}\napiVersion: intake.dev/v1\nkind: Customer\nmetadata: {{name: {}}}\n\
          spec:\n  displayName: {}\n  # Next: `directories`, `tenant` or both. Until then the customer is not ready, and nobody is imported.\n  \
          documentation:\n    - {}\n",
         import.schema,
+        written(name),
         marked(import.connection, &shown),
         place(import, &organization.id),
     )
@@ -250,55 +256,87 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Changes a customer's display name, where it is still the one that an earlier import wrote and the
-/// organisation has another one by now.
-fn follow(
-    connection: &str,
-    organization: &Organization,
-    customer: &Text,
-    files: &[TreeFile],
-    contents: &mut BTreeMap<PathBuf, String>,
-) -> Option<Edit> {
-    let after = display_name(organization, customer);
+/// Where the display names of customers stand: in which file, and from where to where, in bytes.
+fn display_names(files: &[TreeFile]) -> BTreeMap<Text, (&Path, &str, usize, usize)> {
+    let mut names = BTreeMap::new();
     for file in files {
-        let Ok(bytes) = &file.content else { continue };
-        let text = match contents.get(&file.path) {
-            Some(edited) => edited.clone(),
-            None => String::from_utf8(bytes.clone()).ok()?,
+        // What is no text was reported by whoever checked the tree.
+        let Some(text) = file.content.as_ref().ok().and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
+            continue;
         };
-        let Some((start, end)) = display_name_of(&file.path, &text, customer) else { continue };
-        let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-        let rest = text.get(end..line_end)?;
-        let recorded = rest.trim_start().strip_prefix(MARK)?.strip_prefix(connection)?.strip_prefix(": ")?;
-        let recorded: String = serde_json::from_str(recorded.trim_end()).ok()?;
-        let before: String = serde_json::from_str(text.get(start..end)?).ok()?;
-        if before != recorded || before == after {
-            return None;
+        let mut ledger = Ledger::default();
+        let source = ledger.add(Source::new(&file.path, text.to_owned()));
+        let skipped = text.len() - text.strip_prefix('\u{feff}').unwrap_or(text).len();
+        for document in parse(source, 0, &mut ledger) {
+            let Some((name, at)) = document.root.as_deref().and_then(display_name_of) else { continue };
+            let (Ok(start), Ok(end)) = (usize::try_from(at.start), usize::try_from(at.end)) else { continue };
+            names.insert(name, (file.path.as_path(), text, skipped + start, skipped + end));
         }
-        let is_windows = text.get(..line_end).is_some_and(|text| text.ends_with('\r'));
-        let ending = if is_windows { "\r" } else { "" };
-        let content =
-            format!("{}{}{ending}{}", &text[..start], marked(connection, &after), &text[line_end..]);
-        contents.insert(file.path.clone(), content.clone());
-        return Some(Edit { customer: customer.clone(), path: file.path.clone(), before, after, content });
     }
-    None
+    names
 }
 
-/// Returns where a customer's display name stands in a file, in bytes; `None` where it is not in this file.
-fn display_name_of(path: &Path, text: &str, customer: &str) -> Option<(usize, usize)> {
-    let mut ledger = Ledger::default();
-    let skipped = text.len() - text.trim_start_matches('\u{feff}').len();
-    let source = ledger.add(Source::new(path, text.to_owned()));
-    let is_customer = |root: &Node| {
-        root.get("kind").and_then(|kind| kind.text()) == Some("Customer")
-            && root.get("metadata").and_then(|metadata| metadata.get("name")?.text()) == Some(customer)
-    };
-    let documents = parse(source, 0, &mut ledger);
-    let root =
-        documents.iter().filter_map(|document| document.root.as_ref()).find(|root| is_customer(root))?;
-    let at = root.get("spec")?.get("displayName")?.at;
-    Some((skipped + usize::try_from(at.start).ok()?, skipped + usize::try_from(at.end).ok()?))
+fn display_name_of(root: &Node) -> Option<(Text, Place)> {
+    let is_customer = root.get("kind").and_then(|kind| kind.text()) == Some("Customer");
+    let name = root.get("metadata")?.get("name")?.text().filter(|_| is_customer)?;
+    Some((Text::from(name), root.get("spec")?.get("displayName")?.at))
+}
+
+/// A display name that is to be changed.
+struct Change<'a> {
+    customer: &'a Text,
+    path: &'a Path,
+    text: &'a str,
+    /// From where to where, in bytes, and by what it is replaced.
+    range: (usize, usize),
+    by: String,
+    before: String,
+    after: String,
+}
+
+/// Finds a display name that is still the one that an earlier import wrote, where the organisation has another
+/// one by now.
+fn change<'a>(
+    connection: &str,
+    organization: &Organization,
+    customer: &'a Text,
+    &(path, text, start, end): &(&'a Path, &'a str, usize, usize),
+) -> Option<Change<'a>> {
+    let after = display_name(organization, customer);
+    let line_end = text.get(start..)?.find('\n').map_or(text.len(), |at| start + at);
+    let line_end = if text.get(..line_end)?.ends_with('\r') { line_end - 1 } else { line_end };
+    let rest = text.get(end..line_end)?;
+    let recorded = rest.trim_start().strip_prefix(MARK)?.strip_prefix(connection)?.strip_prefix(": ")?;
+    let recorded: String = serde_json::from_str(recorded.trim_end()).ok()?;
+    let before: String = serde_json::from_str(text.get(start..end)?).ok()?;
+    if before != recorded || before == after {
+        return None;
+    }
+    let by = marked(connection, &after);
+    Some(Change { customer, path, text, range: (start, line_end), by, before, after })
+}
+
+/// Makes the changes of each file, from its end to its beginning, so that no place moves.
+fn edits(mut changes: Vec<Change<'_>>) -> Vec<Edit> {
+    changes.sort_by(|left, right| (left.path, right.range).cmp(&(right.path, left.range)));
+    let mut contents: BTreeMap<&Path, String> = BTreeMap::new();
+    for change in &changes {
+        let content = contents.entry(change.path).or_insert_with(|| change.text.to_owned());
+        content.replace_range(change.range.0..change.range.1, &change.by);
+    }
+    let mut edits: Vec<Edit> = changes
+        .iter()
+        .map(|change| Edit {
+            customer: change.customer.clone(),
+            path: change.path.to_owned(),
+            before: change.before.clone(),
+            after: change.after.clone(),
+            original: change.text.to_owned(),
+            content: contents.get(change.path).cloned().unwrap_or_default(),
+        })
+        .collect();
+    edits.sort_by(|left, right| left.customer.cmp(&right.customer));
+    edits
 }
 
 #[cfg(test)]
@@ -404,6 +442,7 @@ mod tests {
         let found = drafts(&renamed, &[("all.yaml", &before)]);
         let [edit] = &found.edits[..] else { panic!("{found:?}") };
         assert_eq!((edit.before.as_str(), edit.after.as_str()), ("Contoso", "Contoso & Co"));
+        assert_eq!(edit.original, before);
         let expected = before.replace(
             "\"Contoso\" # from glue: \"Contoso\"",
             "\"Contoso & Co\" # from glue: \"Contoso & Co\"",
@@ -419,6 +458,29 @@ mod tests {
             assert_ne!(own, before);
             assert!(drafts(&renamed, &[("all.yaml", &own)]).edits.is_empty(), "{own}");
         }
+    }
+
+    #[test]
+    fn names_that_yaml_or_the_tree_would_take_otherwise_are_quoted_or_left_to_a_person() {
+        let odd = [organization("1", "365"), organization("2", "True"), organization("3", "1e3")];
+        let found = drafts(&odd, &[]);
+        assert_eq!(names(&found), ["1e3", "365", "true"]);
+        for draft in &found.new {
+            let (fleet, _) = tree(&[("a.yaml", &draft.document)]);
+            assert!(fleet.customers.contains_key(&draft.name), "{}", draft.document);
+        }
+        // A name that two organisations come to with their ids is somebody else's already.
+        let text = "apiVersion: intake.dev/v1\nkind: Customer\nmetadata: {name: contoso-7}\nspec: {tenant: {snapshot: {file: a.json}}}\n";
+        let twins =
+            [organization("7", "Contoso"), organization("8", "Contoso"), organization("9", "Contoso 8")];
+        let found = drafts(&twins, &[("a.yaml", text)]);
+        let unclear: Vec<&str> = found.unclear.iter().map(|unclear| unclear.customer.as_str()).collect();
+        assert_eq!((names(&found), unclear), (vec!["contoso-8"], vec!["contoso-7", "contoso-8"]));
+        // An id is a number in all three products; what is none could be anything.
+        let mut hostile = organization("7,x: y", "X");
+        assert!(drafts(std::slice::from_ref(&hostile), &[]).new.is_empty());
+        hostile.id = "".into();
+        assert!(drafts(&[hostile], &[]).new.is_empty());
     }
 
     #[test]

@@ -91,6 +91,18 @@ impl Scalar {
     }
 }
 
+/// Returns text as a scalar that means this text: as it is where that is how YAML takes it, else in quotes as JSON
+/// has them.
+pub fn written(text: &str) -> String {
+    let is_bare = text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.chars().all(|character| character.is_ascii_alphanumeric() || "@._-".contains(character))
+        && !matches!(
+            text.to_ascii_lowercase().as_str(),
+            "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
+        );
+    if is_bare { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+}
+
 impl Node {
     /// Returns the entries of a mapping; none for anything else.
     pub fn entries(&self) -> &[(Rc<Node>, Rc<Node>)] {

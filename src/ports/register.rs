@@ -72,7 +72,7 @@ pub trait RegisterReader: Send + Sync {
 #[async_trait]
 pub trait Register: RegisterReader {
     /// Writes accounts, events, deliveries, pins, holds and measures of one customer in one transaction,
-    /// and raises its revision by one; returns the new revision, and where the audit record ends now.
+    /// and raises its revision by one unless the commit leaves it; returns the revision from then on, and where the audit record ends now.
     ///
     /// # Errors
     /// [`RegisterFault::Stale`] if the register's revision is not the expected one: nothing is
@@ -106,6 +106,9 @@ pub trait Register: RegisterReader {
     async fn record_tree_fault(&self, fault: &str, at: Timestamp) -> Result<(), RegisterFault>;
     /// Records how looking into documentation systems went. Bookkeeping.
     async fn record_documentation(&self, statuses: &[DocumentationStatus]) -> Result<(), RegisterFault>;
+    /// Forgets how looking for a customer into a system went, which its document does not name any more.
+    /// Bookkeeping.
+    async fn forget_documentation(&self, customer: &str, connection: &str) -> Result<(), RegisterFault>;
     /// Forgets accounts that were removed before a moment, with their contacts; returns how many. Bookkeeping: their
     /// events stay.
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault>;

@@ -72,6 +72,7 @@ pub fn commit_of(
         measures: plan.consequences.measures.clone(),
         suspension: SuspensionChange::None,
         contacts: ContactChanges::default(),
+        is_beside: false,
     })
 }
 

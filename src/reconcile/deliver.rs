@@ -1,7 +1,7 @@
 //! Drains the outbox: what must happen outside is tried until it did, or is given up in the open.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -65,10 +65,22 @@ impl Courier {
             if due.is_empty() {
                 break;
             }
+            // A destination with lanes has many deliveries: one that is away is not asked for each of them.
+            let silent: Mutex<BTreeSet<Text>> = Mutex::default();
+            let silent = &silent;
             let attempts = futures_util::stream::iter(due)
                 .map(|delivery| async move {
-                    let attempt = timed(&*self.meter, Stage::Deliver, self.attempt(&delivery));
-                    (attempt.await, delivery)
+                    let address = Text::from(delivery.address());
+                    let has_lanes = address != delivery.destination;
+                    if has_lanes && silent.lock().unwrap_or_else(PoisonError::into_inner).contains(&address) {
+                        let what = "the system did not answer another request a moment ago";
+                        return (Err(Fault::new(FaultKind::Transient, what)), delivery);
+                    }
+                    let result = timed(&*self.meter, Stage::Deliver, self.attempt(&delivery)).await;
+                    if has_lanes && result.as_ref().is_err_and(|fault| fault.kind == FaultKind::Transient) {
+                        silent.lock().unwrap_or_else(PoisonError::into_inner).insert(address);
+                    }
+                    (result, delivery)
                 })
                 .buffer_unordered(AT_ONCE);
             let mut attempts = std::pin::pin!(attempts);

@@ -78,13 +78,20 @@ impl Documenter {
         let named = visit.customer.documentation.iter().map(|place| &place.connection);
         // One that the document does not name any more is visited to be forgotten.
         let connections: BTreeSet<Text> = named.chain(documented).cloned().collect();
-        self.queue(&visit, connections);
-    }
-
-    fn queue(&self, visit: &Arc<Visit>, connections: BTreeSet<Text>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for connection in connections {
             waiting.entry(connection).or_default().insert(visit.customer.name.clone(), visit.clone());
+        }
+        drop(waiting);
+        self.bell.notify_one();
+    }
+
+    /// Has a customer wait once more, unless a newer visit of it does.
+    fn again(&self, visit: &Arc<Visit>, connections: impl IntoIterator<Item = Text>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for connection in connections {
+            let visits = waiting.entry(connection).or_default();
+            visits.entry(visit.customer.name.clone()).or_insert_with(|| visit.clone());
         }
         drop(waiting);
         self.bell.notify_one();
@@ -153,7 +160,9 @@ impl Documenter {
         let mut looked = Looked::default();
         for visit in visits.values() {
             let Some(place) = place(visit, &connection) else {
-                self.forget(visit, &connection).await?;
+                if let Err(fault) = self.forget(visit, &connection).await {
+                    tell_failure(&visit.customer.name, &connection, &fault);
+                }
                 continue;
             };
             let before = known
@@ -164,23 +173,33 @@ impl Documenter {
                 let was_seen = before.is_some_and(|status| status.saw_organization);
                 contacts_of(catalogue, place, was_seen).map(|_| catalogue)
             });
-            let fault = match seen {
-                Ok(catalogue) => {
-                    looked.matched += 1;
-                    if self.settle(visit, place, catalogue, now).await? {
-                        looked.changed += 1;
-                        self.have_followers_wait(visit, &connection);
-                    }
+            // What fails for one customer stops none of the others.
+            let settled = match seen {
+                Ok(catalogue) => self.settle(visit, place, catalogue, &known, now).await,
+                Err(fault) => Ok(Settled::Unknown(fault)),
+            };
+            let fault = match settled {
+                Ok(Settled::Same) => None,
+                Ok(Settled::Changed) => {
+                    looked.changed += 1;
+                    self.have_followers_wait(visit, &connection);
                     None
                 }
-                Err(fault) => {
-                    looked.failed += 1;
+                Ok(Settled::Unknown(fault)) => {
                     if swept.is_ok() {
                         tracing::warn!(customer = %inert(&visit.customer.name), %connection, "{}", inert(&fault));
                     }
                     Some(fault)
                 }
+                Err(fault) => {
+                    tell_failure(&visit.customer.name, &connection, &fault);
+                    Some(format!("what was found could not be recorded: {fault}"))
+                }
             };
+            match fault {
+                None => looked.matched += 1,
+                Some(_) => looked.failed += 1,
+            }
             statuses.push(DocumentationStatus {
                 customer: visit.customer.name.clone(),
                 connection: connection.clone(),
@@ -205,7 +224,7 @@ impl Documenter {
         let places = visit.customer.documentation.iter().map(|place| &place.connection);
         let followers = places
             .filter(|name| self.systems.product(name).is_some_and(|product| product != Product::ConnectWise));
-        self.queue(visit, followers.cloned().collect());
+        self.again(visit, followers.cloned().collect::<Vec<_>>());
     }
 
     async fn sweep(&self, connection: &Text, shelves: &BTreeSet<Shelf>) -> Result<Arc<Catalogue>, Fault> {
@@ -216,23 +235,29 @@ impl Documenter {
         }
     }
 
-    /// Matches one customer's accounts, and writes what is otherwise than before. Returns whether anything was.
+    /// Matches one customer's accounts, and writes what is otherwise than before.
     async fn settle(
         &self,
         visit: &Arc<Visit>,
         place: &Documentation,
         catalogue: &Arc<Catalogue>,
+        statuses: &[DocumentationStatus],
         now: Timestamp,
-    ) -> Result<bool, RegisterFault> {
+    ) -> Result<Settled, RegisterFault> {
         let connection = &place.connection;
+        let psa_seen = self.psa_seen(visit, connection, statuses);
         let mut tries = 1;
         loop {
             let state = self.register.load(&visit.customer.name).await?;
             if state.revision == 0 || state.suspension.is_some() || visit.customer.suspend {
-                return Ok(false);
+                return Ok(Settled::Same);
             }
             let known = self.register.contacts(Some(&visit.customer.name)).await?;
             let known: Vec<ContactMatch> = known.into_iter().map(|(_, found)| found).collect();
+            let contacts = catalogue.shelves.get(&place.shelf()).map_or(&[][..], Vec::as_slice);
+            if let Some(shrunk) = shrunk(&known, connection, contacts) {
+                return Ok(Settled::Unknown(shrunk));
+            }
             // On a thread where a hundred thousand people hold nobody up.
             let (systems, visiting, catalogue, place) =
                 (self.systems.clone(), visit.clone(), catalogue.clone(), place.clone());
@@ -243,6 +268,7 @@ impl Documenter {
                     accounts: &state.accounts,
                     pins: &state.pins,
                     known: &known,
+                    psa_seen,
                 };
                 let contacts = catalogue.shelves.get(&place.shelf()).map_or(&[][..], Vec::as_slice);
                 let found = found(&*systems, &place.connection, contacts, &standing, now);
@@ -250,21 +276,42 @@ impl Documenter {
             });
             let (found, state, known) = match matching.await {
                 Ok(found) => found,
-                Err(error) => {
-                    tracing::error!(customer = %inert(&visit.customer.name), %connection,
-                        "matching failed inside Intake: {error}");
-                    return Ok(false);
-                }
+                Err(error) => return Ok(Settled::Unknown(format!("matching failed inside Intake: {error}"))),
             };
             let Some(commit) = self.commit_of(visit, connection, &state, &known, found, now) else {
-                return Ok(false);
+                return Ok(Settled::Same);
             };
             match self.register.commit(commit).await {
-                Ok(_) => return Ok(true),
+                Ok(_) => return Ok(Settled::Changed),
                 Err(RegisterFault::Stale { .. }) if tries < TRIES => tries += 1,
                 Err(fault) => return Err(fault),
             }
         }
+    }
+
+    /// Returns since when all other systems that this one links to have been looked into for a customer: whoever
+    /// was imported later may still be found by such a link. `None` while one never was.
+    fn psa_seen(
+        &self,
+        visit: &Visit,
+        connection: &Text,
+        statuses: &[DocumentationStatus],
+    ) -> Option<Timestamp> {
+        if self.systems.product(connection) == Some(Product::ConnectWise) {
+            return Some(Timestamp::MAX);
+        }
+        let others = visit.customer.documentation.iter().filter(|place| {
+            place.connection != *connection
+                && self.systems.product(&place.connection) == Some(Product::ConnectWise)
+        });
+        let mut seen = Timestamp::MAX;
+        for other in others {
+            let status = statuses.iter().find(|status| {
+                status.customer == visit.customer.name && status.connection == other.connection
+            });
+            seen = seen.min(status?.last_success?);
+        }
+        Some(seen)
     }
 
     /// Returns the one write that records how accounts stand; `None` where nothing is otherwise.
@@ -286,7 +333,7 @@ impl Documenter {
         let (mut events, mut deliveries) = (Vec::new(), Vec::new());
         for now in found {
             let before = before.get(&now.account).copied();
-            if before == Some(&now) {
+            if before.is_some_and(|before| stands_as(before, &now)) {
                 continue;
             }
             let likeness = likeness_of(&visit.likenesses, now.account)?;
@@ -320,14 +367,14 @@ impl Documenter {
                 .filter(|found| found.connection == *connection)
                 .collect();
             if known.is_empty() {
-                return Ok(());
+                return self.register.forget_documentation(&visit.customer.name, connection).await;
             }
             let events = known.iter().map(|found| forgetting(found)).collect();
             let forgotten = known.iter().map(|found| (connection.clone(), found.account)).collect();
             let changes = ContactChanges { forgotten, ..ContactChanges::default() };
             let commit = self.commit(visit, &state, changes, events, Vec::new(), self.clock.now());
             match self.register.commit(commit).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {}
                 Err(RegisterFault::Stale { .. }) if tries < TRIES => tries += 1,
                 Err(fault) => return Err(fault),
             }
@@ -358,8 +405,46 @@ impl Documenter {
             measures: None,
             suspension: SuspensionChange::None,
             contacts,
+            is_beside: true,
         }
     }
+}
+
+/// What came of one customer's contacts.
+enum Settled {
+    /// They stand as before.
+    Same,
+    /// Something is otherwise, and was written.
+    Changed,
+    /// They are not known, and what was known stays.
+    Unknown(String),
+}
+
+fn tell_failure(customer: &Text, connection: &Text, fault: &RegisterFault) {
+    tracing::error!(customer = %inert(customer), %connection, "contacts could not be recorded: {fault}");
+}
+
+/// How many linked contacts may vanish at once, and which part of them, in percent.
+const MAY_VANISH: (usize, usize) = (2, 30);
+
+/// Says that too many contacts vanished to be believed: a key that sees less, or another asset layout, is a whole
+/// listing too. What was matched stays then.
+fn shrunk(known: &[ContactMatch], connection: &Text, contacts: &[Contact]) -> Option<String> {
+    let linked: BTreeSet<&Text> = known
+        .iter()
+        .filter(|known| known.connection == *connection && known.status == MatchStatus::Matched)
+        .filter_map(|known| known.contact.as_ref())
+        .collect();
+    let there: BTreeSet<&Text> = contacts.iter().map(|contact| &contact.id).collect();
+    let vanished = linked.difference(&there).count();
+    let (count, percent) = MAY_VANISH;
+    (vanished > count.max(linked.len() * percent / 100)).then(|| {
+        format!(
+            "source-shrunk: {vanished} of {} linked contacts are not listed any more; what was matched stays. Look at \
+             what the key may see; if they were deleted, take the place out of the document for one turn",
+            linked.len()
+        )
+    })
 }
 
 /// What one customer's accounts are matched by, besides the contacts of the system.
@@ -374,7 +459,13 @@ pub struct Standing<'a> {
     pub pins: &'a Pins,
     /// How its accounts stood in all systems.
     pub known: &'a [ContactMatch],
+    /// Since when the systems that this one links to were looked into; see [`Documenter`].
+    pub psa_seen: Option<Timestamp>,
 }
+
+/// How many missing contacts are asked for in one look at the most: an asset layout that was mistyped is empty, and
+/// so is a new customer's.
+pub const MADE_AT_ONCE: usize = 25;
 
 /// Returns how every account of a customer stands in one system.
 pub fn found(
@@ -384,7 +475,7 @@ pub fn found(
     standing: &Standing<'_>,
     at: Timestamp,
 ) -> Vec<ContactMatch> {
-    let Standing { customer, likenesses, accounts, pins, known } = standing;
+    let Standing { customer, likenesses, accounts, pins, known, psa_seen } = standing;
     let matched: Vec<&Likeness> = accounts
         .iter()
         .filter(|account| {
@@ -395,9 +486,13 @@ pub fn found(
         .filter_map(|account| likeness_of(likenesses, account.key))
         .collect();
     let mut elsewhere: BTreeMap<AccountKey, Vec<(Product, Text)>> = BTreeMap::new();
+    let products: Vec<Product> =
+        customer.documentation.iter().filter_map(|place| systems.product(&place.connection)).collect();
     for other in known.iter().filter(|other| other.connection != *connection) {
         if let (MatchStatus::Matched, Some(contact), Some(product)) =
             (other.status, &other.contact, systems.product(&other.connection))
+            // Of two places in one product nobody can tell which one a link means.
+            && products.iter().filter(|known| **known == product).count() == 1
         {
             elsewhere.entry(other.account).or_default().push((product, contact.clone()));
         }
@@ -407,7 +502,19 @@ pub fn found(
         .filter(|found| found.connection == *connection)
         .map(|found| (found.account, found.clone()))
         .collect();
-    match_contacts(&Matching {
+    let wanted = creating(customer);
+    let create: BTreeSet<AccountKey> = accounts
+        .iter()
+        .filter(|account| {
+            account.state == AccountState::Active
+                && wanted.contains(&account.key.account_type)
+                && psa_seen.is_some_and(|seen| seen > account.imported_at)
+                // Who had a contact and lost it is for a person to look at.
+                && here.get(&account.key).is_none_or(|known| known.contact.is_none())
+        })
+        .map(|account| account.key)
+        .collect();
+    let mut found = match_contacts(&Matching {
         connection,
         accounts: &matched,
         contacts,
@@ -415,9 +522,16 @@ pub fn found(
         chosen: &chosen(customer, connection, accounts, pins),
         elsewhere: &elsewhere,
         categories: &systems.categories(connection),
-        create: &creating(customer),
+        create: &create,
         at,
-    })
+    });
+    let asked_before = |account: &AccountKey| here.get(account).is_some_and(|known| known.asked_at.is_some());
+    let new = found.iter_mut().filter(|found| found.asked_at.is_some() && !asked_before(&found.account));
+    for beyond in new.skip(MADE_AT_ONCE) {
+        beyond.asked_at = None;
+        beyond.cause = format!("no contact fits; one is made at a later look, {MADE_AT_ONCE} at once");
+    }
+    found
 }
 
 /// Returns the contacts of a customer; why they are not known, in words for people, where the key does not see
@@ -487,6 +601,28 @@ fn chosen(
         }
     }
     chosen
+}
+
+/// Whether an account stands as before. What a contact is called, or says of itself, decides nothing, and is told
+/// anew with the next change.
+fn stands_as(before: &ContactMatch, now: &ContactMatch) -> bool {
+    let essence = |found: &ContactMatch| {
+        let candidates: Vec<_> = found
+            .candidates
+            .iter()
+            .map(|candidate| (candidate.id.clone(), candidate.matched_by, candidate.is_archived))
+            .collect();
+        (
+            found.cause.clone(),
+            found.status,
+            found.contact.clone(),
+            found.matched_by,
+            found.asked_at,
+            found.candidate_count,
+            candidates,
+        )
+    };
+    essence(before) == essence(now)
 }
 
 fn event(before: Option<&ContactMatch>, after: &ContactMatch, name: &Text) -> NewEvent {

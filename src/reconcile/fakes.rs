@@ -289,6 +289,11 @@ impl Register for FakeRegister {
         Ok(())
     }
 
+    async fn forget_documentation(&self, customer: &str, connection: &str) -> Result<(), RegisterFault> {
+        self.inner().documentation.remove(&(Text::from(customer), Text::from(connection)));
+        Ok(())
+    }
+
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault> {
         if let Some(state) = self.inner().customers.get_mut(customer) {
             state.accounts.retain(

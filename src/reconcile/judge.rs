@@ -10,7 +10,7 @@ use crate::model::register::{PackedReadings, RegisterState};
 use crate::model::tenant::SyncState;
 use crate::model::text::Text;
 use crate::plan::likeness::{Likeness, likenesses};
-use crate::plan::outcome::{CustomerPlan, Operation};
+use crate::plan::outcome::{CustomerPlan, CustomerState, FindingCode, Operation};
 use crate::plan::planner::{plan_absent, plan_customer};
 use crate::policy::fleet::Customer;
 use crate::ports::meter::{Meter, Stage, Unmeasured, timed};
@@ -249,7 +249,7 @@ async fn finish(
     let customer = customer.clone();
     let finishing = tokio::task::spawn_blocking(move || {
         let Judged { plan, observation, .. } = &judged;
-        let documented = is_documented(&customer, &observation.register)
+        let documented = (is_documented(&customer, &observation.register) && is_believed(plan))
             .then(|| likenesses(plan, observation))
             .flatten()
             .map(|all| Documented { customer: customer.clone(), likenesses: all.into() });
@@ -261,6 +261,13 @@ async fn finish(
         Judged { packed, readings, documented, ..judged }
     });
     finishing.await.map_err(|error| fault_of(job, error))
+}
+
+/// Whether a plan says who a customer's people are: not one of a document with errors, which may have lost half
+/// of what it says, and not one of other sources than the pinned ones.
+fn is_believed(plan: &CustomerPlan) -> bool {
+    matches!(plan.state, CustomerState::Ready | CustomerState::Held)
+        && !plan.findings.iter().any(|finding| finding.code == FindingCode::SourceChanged)
 }
 
 /// Whether contacts of a customer are looked for, or what was known of them is to be forgotten.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::model::account::{AccountKey, AccountState, AccountType};
 use crate::model::contact::{NewContact, Shelf};
+use crate::model::contact_match::MatchStatus;
+use crate::model::guid::Guid;
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::register::{Delivery, LANE, NewDelivery};
 use crate::model::text::Text;
@@ -13,6 +16,7 @@ use crate::plan::likeness::Likeness;
 use crate::policy::fleet::Customer;
 use crate::ports::documentation::DocumentationSystems;
 use crate::ports::outbox::Destination;
+use crate::ports::register::{Register, RegisterFault};
 
 /// What destinations of missing contacts begin with.
 pub const PREFIX: &str = "documentation/";
@@ -23,6 +27,10 @@ pub struct ContactMaker {
     pub connection: Text,
     /// What opens it.
     pub systems: Arc<dyn DocumentationSystems>,
+    /// What says whether the contact is still wanted.
+    pub register: Arc<dyn Register>,
+    /// One at a time: two accounts of one person, or of one address, are to find each other's contact.
+    pub turn: tokio::sync::Mutex<()>,
 }
 
 /// What the outbox holds of a contact that is to be made.
@@ -31,6 +39,8 @@ pub struct ContactMaker {
 struct Wanted {
     organization: Text,
     asset_layout: Option<u64>,
+    account_type: AccountType,
+    account: Guid,
     contact: NewContact,
 }
 
@@ -48,7 +58,9 @@ pub fn delivery_of(customer: &Customer, connection: &Text, likeness: &Likeness) 
     let wanted = Wanted {
         organization: place.organization.clone(),
         asset_layout: place.asset_layout,
-        contact: contact_of(customer, likeness)?,
+        account_type: account.account_type,
+        account: account.id,
+        contact: contact_of(likeness)?,
     };
     Some(NewDelivery {
         destination: Text::from(format!("{PREFIX}{connection}{LANE}{whose}")),
@@ -58,7 +70,7 @@ pub fn delivery_of(customer: &Customer, connection: &Text, likeness: &Likeness) 
 }
 
 /// Returns the contact that is made for an account; `None` for an account without an address.
-pub fn contact_of(customer: &Customer, likeness: &Likeness) -> Option<NewContact> {
+pub fn contact_of(likeness: &Likeness) -> Option<NewContact> {
     let address = likeness.primary_address.clone()?;
     let (first_name, last_name) = names(&likeness.display_name, &address);
     Some(NewContact {
@@ -87,13 +99,47 @@ fn names(display_name: &str, address: &str) -> (Text, Text) {
     }
 }
 
+impl ContactMaker {
+    /// Whether a contact is still to be made: much may have happened since it was asked for.
+    ///
+    /// # Errors
+    /// If the register does not tell, or the customer is suspended: then nothing is written.
+    async fn is_wanted(&self, customer: &str, wanted: &Wanted) -> Result<bool, Fault> {
+        let unknown = |fault: RegisterFault| Fault::new(FaultKind::Transient, fault.to_string());
+        let state = self.register.load(customer).await.map_err(unknown)?;
+        if state.suspension.is_some() {
+            return Err(Fault::new(FaultKind::Transient, "the customer is suspended: nothing is written"));
+        }
+        let is_its = |key: &AccountKey| key.account_type == wanted.account_type && key.id == wanted.account;
+        let is_active = state
+            .accounts
+            .iter()
+            .any(|account| is_its(&account.key) && account.state == AccountState::Active);
+        let known = self.register.contacts(Some(customer)).await.map_err(unknown)?;
+        let is_missing = known.iter().any(|(_, known)| {
+            is_its(&known.account)
+                && known.connection == self.connection
+                && known.status == MatchStatus::Unmatched
+                && known.candidates.is_empty()
+                && known.asked_at.is_some()
+        });
+        Ok(is_active && is_missing)
+    }
+}
+
 #[async_trait]
 impl Destination for ContactMaker {
     async fn deliver(&self, delivery: &Delivery) -> Result<(), Fault> {
-        let Wanted { organization, asset_layout, contact } =
-            Wanted::deserialize(&delivery.body).map_err(|error| {
-                Fault::new(FaultKind::Refused, format!("the outbox holds what Intake never writes: {error}"))
-            })?;
+        let wanted = Wanted::deserialize(&delivery.body).map_err(|error| {
+            Fault::new(FaultKind::Refused, format!("the outbox holds what Intake never writes: {error}"))
+        })?;
+        let _turn = self.turn.lock().await;
+        if !self.is_wanted(&delivery.customer, &wanted).await? {
+            tracing::info!(customer = %delivery.customer, connection = %self.connection,
+                "a contact is not wanted any more, and not made");
+            return Ok(());
+        }
+        let Wanted { organization, asset_layout, contact, .. } = wanted;
         let shelf = Shelf { organization, asset_layout };
         let system = self.systems.open(&self.connection)?;
         // Somebody may have made it meanwhile, and so may an attempt whose answer was lost.

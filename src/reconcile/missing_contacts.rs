@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::model::account::{Account, AccountKey};
 use crate::model::contact::Shelf;
 use crate::model::event::ReadingDigests;
@@ -56,7 +58,13 @@ pub async fn show_missing_contacts(
             let Some(Documented { customer, likenesses }) = judged.documented.clone() else { continue };
             let place = customer.documentation.iter().find(|place| place.connection == *connection);
             let Some(place) = place.filter(|_| may_write(&judged.plan)) else { continue };
-            let Ok(contacts) = contacts_of(&catalogue, place, true) else { continue };
+            let contacts = match contacts_of(&catalogue, place, true) {
+                Ok(contacts) => contacts,
+                Err(fault) => {
+                    tracing::warn!(customer = %inert(&customer.name), %connection, "{}", inert(&fault));
+                    continue;
+                }
+            };
             let known: Vec<_> = register.contacts(Some(&customer.name)).await?;
             let known: Vec<_> = known.into_iter().map(|(_, found)| found).collect();
             let accounts = accounts_after(judged);
@@ -66,6 +74,7 @@ pub async fn show_missing_contacts(
                 accounts: &accounts,
                 pins: &judged.plan.consequences.pins,
                 known: &known,
+                psa_seen: Some(Timestamp::MAX),
             };
             let asked: BTreeSet<AccountKey> = known
                 .iter()
@@ -76,9 +85,9 @@ pub async fn show_missing_contacts(
                 if found.asked_at.is_none() || asked.contains(&found.account) {
                     continue;
                 }
-                let likeness = likenesses.iter().find(|likeness| likeness.account == found.account);
-                let Some(likeness) = likeness else { continue };
-                let Some(contact) = contact_of(&customer, likeness) else { continue };
+                let at = likenesses.binary_search_by_key(&found.account, |likeness| likeness.account);
+                let Some(likeness) = at.ok().and_then(|at| likenesses.get(at)) else { continue };
+                let Some(contact) = contact_of(likeness) else { continue };
                 judged.plan.missing_contacts.push(MissingContact {
                     system: connection.clone(),
                     account_type: found.account.account_type,

@@ -286,6 +286,60 @@ fn what_the_document_does_not_name_any_more_is_forgotten_and_who_returns_has_the
 }
 
 #[test]
+fn a_document_that_breaks_and_a_listing_that_shrinks_take_no_contact_away() {
+    let fake = fake_of(Product::Hudu);
+    let people: Vec<u64> = (1..=6)
+        .map(|number| fake.person(ORGANIZATION, "Person", "X", &[&format!("person{number}@contoso.test")]))
+        .collect();
+    let desk = Desk::new(&[("docs", &fake)], &[1, 2, 3, 4, 5, 6]);
+    desk.round();
+    let events = desk.here.events();
+    assert_eq!(desk.events_about_contacts().len(), 6);
+    // Half of the document cannot be read: what it does not say any more was not taken back.
+    desk.here.write("contoso.yaml", &desk.document.replace("  directories:", "  directories: ]"));
+    desk.here.run(&["run", "--once"]).expect(1);
+    assert_eq!(desk.here.events(), events);
+    desk.commit("");
+    desk.round();
+    assert_eq!(desk.here.events(), events);
+    // Another asset layout, or a key that sees less, is a whole listing, too.
+    for id in &people[1..] {
+        fake.change(*id, |one| one.layout = 77);
+    }
+    desk.round();
+    assert_eq!(desk.here.events(), events);
+    assert_eq!(desk.stands("person6", "docs"), format!("matched address {}", people[5]));
+    let shown = desk.text(&[]);
+    assert!(shown.contains("source-shrunk: 5 of 6 linked contacts are not listed any more"), "{shown}");
+    // Few go as they are listed.
+    for id in &people[1..5] {
+        fake.change(*id, |one| one.layout = LAYOUT);
+    }
+    desk.round();
+    assert_eq!(desk.stands("person6", "docs"), "unmatched - -");
+    assert_eq!(desk.stands("person5", "docs"), format!("matched address {}", people[4]));
+}
+
+#[test]
+fn a_missing_contact_is_not_made_before_the_system_that_may_know_better_was_read() {
+    let (glue, psa) = (fake_of(Product::ItGlue), fake_of(Product::ConnectWise));
+    let linked = psa.person(ORGANIZATION, "Person", "One", &["person1@contoso.test"]);
+    let known = glue.person(ORGANIZATION, "Another", "Name", &["else@contoso.test"]);
+    glue.change(known, |one| one.psa_id = Some(linked));
+    let desk = Desk::new(&[("glue", &glue), ("psa", &psa)], &[1]);
+    desk.commit("  options: {endUsers: {documentation: {createMissing: true}}}\n");
+    psa.fault(At::contacts(), Fault::Status(500), ALWAYS);
+    desk.round();
+    assert_eq!(desk.stands("person1", "glue"), "unmatched - -");
+    assert_eq!(glue.everybody().len(), 1);
+    psa.clear_faults();
+    desk.round();
+    assert_eq!(desk.stands("person1", "psa"), format!("matched address {linked}"));
+    assert_eq!(desk.stands("person1", "glue"), format!("matched crossLink {known}"));
+    assert_eq!(glue.everybody().len(), 1);
+}
+
+#[test]
 fn a_suspended_customer_is_not_looked_for_and_accounts_may_be_left_out() {
     let fake = fake_of(Product::ItGlue);
     fake.person(ORGANIZATION, "Person", "One", &["person1@contoso.test"]);

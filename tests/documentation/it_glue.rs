@@ -133,7 +133,7 @@ async fn password_entries_are_read_by_username_where_their_category_is_wanted() 
     let found = found.iter().find(|one| one.kind == ContactKind::PasswordEntry).expect("an entry");
     assert_eq!(
         (found.id.as_str(), found.username.as_deref()),
-        (entry.to_string().as_str(), Some("CONTOSO\\ada"))
+        (format!("password/{entry}").as_str(), Some("CONTOSO\\ada"))
     );
     assert!(!format!("{catalogue:?}").contains("our eyes alone"), "nothing else of it is kept");
     assert!(fake.requests().iter().all(|seen| !seen.path.contains("passwords/")), "never one by one");

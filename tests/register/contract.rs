@@ -778,8 +778,15 @@ async fn how_looking_for_contacts_went_is_bookkeeping(register: &dyn Register, _
     register.commit(Commit { contacts, ..small("contoso", 0) }).await.unwrap();
     let contacts =
         ContactChanges { forgotten: vec![("hudu".into(), account(1).key)], ..ContactChanges::default() };
-    register.commit(Commit { contacts, ..commit("contoso", 1) }).await.unwrap();
-    assert_eq!(register.load("contoso").await.unwrap().documented, BTreeSet::from(["glue".into()]));
+    register.forget_documentation("contoso", "hudu").await.unwrap();
+    assert_eq!(register.load("contoso").await.unwrap().documented.len(), 2, "somebody stands there still");
+    // Contacts are no part of what a plan is computed from: the revision stays.
+    let beside = Commit { contacts, events: vec![event("x")], is_beside: true, ..commit("contoso", 1) };
+    assert_eq!(register.commit(beside).await.unwrap().revision, 1);
+    register.forget_documentation("contoso", "hudu").await.unwrap();
+    let state = register.load("contoso").await.unwrap();
+    assert_eq!((state.revision, state.documented), (1, BTreeSet::from(["glue".into()])));
+    assert_eq!(whole(&register.verify("contoso").await.unwrap()), Some(2));
 }
 
 async fn a_delivery_that_fails_is_late_until_it_was_made(register: &dyn Register, outbox: &dyn Outbox) {

@@ -163,6 +163,7 @@ pub(crate) fn commit(customer: &str, expected_revision: u64) -> Commit {
         measures: None,
         suspension: SuspensionChange::None,
         contacts: ContactChanges::default(),
+        is_beside: false,
     }
 }
 

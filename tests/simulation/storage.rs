@@ -220,6 +220,10 @@ impl Register for Storage {
         self.call("record_documentation", self.store.record_documentation(statuses)).await
     }
 
+    async fn forget_documentation(&self, customer: &str, connection: &str) -> Result<(), RegisterFault> {
+        self.call("forget_documentation", self.store.forget_documentation(customer, connection)).await
+    }
+
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault> {
         self.call("forget_removed", self.store.forget_removed(customer, before)).await
     }

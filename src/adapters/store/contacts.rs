@@ -62,7 +62,7 @@ const FORGET_STATUS: &str = "
     DELETE FROM documentation_statuses WHERE customer = $1 AND connection = $2 AND NOT EXISTS (
         SELECT 1 FROM contact_matches WHERE customer = $1 AND connection = $2)";
 
-/// Writes what a commit does to contacts. A connection of which nothing is left is not looked into any more.
+/// Writes what a commit does to contacts.
 pub(super) async fn write(
     connection: &mut SqliteConnection,
     customer: &str,
@@ -98,10 +98,16 @@ pub(super) async fn write(
             .execute(&mut *connection)
             .await?;
     }
-    let left: BTreeSet<&Text> = changes.forgotten.iter().map(|(system, _)| system).collect();
-    for system in left {
-        sqlx::query(FORGET_STATUS).bind(customer).bind(system.as_str()).execute(&mut *connection).await?;
-    }
+    Ok(())
+}
+
+/// Forgets how looking for a customer into a system went, unless something of it is still known there.
+pub(super) async fn forget_status(
+    connection: &mut SqliteConnection,
+    customer: &str,
+    system: &str,
+) -> Result<(), Mishap> {
+    sqlx::query(FORGET_STATUS).bind(customer).bind(system).execute(connection).await?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ const READ: &str = "SELECT revision, pins, events, last_hash FROM customers WHER
 /// The fence once more, in the statement that passes it: also a store that lets two transactions
 /// read at once lets only one of them through.
 const PASS: &str = "
-    INSERT INTO customers (name, revision, pins, events, last_hash) VALUES ($1, $2 + 1, $3, $4, $5)
+    INSERT INTO customers (name, revision, pins, events, last_hash) VALUES ($1, $2 + $6, $3, $4, $5)
     ON CONFLICT (name) DO UPDATE SET
         revision = excluded.revision, pins = excluded.pins, events = excluded.events,
         last_hash = excluded.last_hash
@@ -69,7 +69,7 @@ pub(super) async fn read(connection: &mut SqliteConnection, customer: &str) -> R
     })
 }
 
-/// Raises a customer's revision by one, and writes its pins and the new head.
+/// Raises a customer's revision by one, unless the commit leaves it, and writes its pins and the new head.
 ///
 /// # Errors
 /// [`Mishap::Stale`] unless the revision is the expected one.
@@ -85,15 +85,17 @@ pub(super) async fn pass(
         return Err(stale());
     }
     let expected = i64::try_from(found).map_err(|_| stale())?;
+    let step = i64::from(!commit.is_beside);
     let done = sqlx::query(PASS)
         .bind(commit.customer.as_str())
         .bind(expected)
         .bind(write_pins(&commit.pins)?)
         .bind(head.sequence)
         .bind(head.hash.as_deref())
+        .bind(step)
         .execute(connection)
         .await?;
-    if done.rows_affected() == 1 { Ok(found.saturating_add(1)) } else { Err(stale()) }
+    if done.rows_affected() == 1 { Ok(found.saturating_add(step.unsigned_abs())) } else { Err(stale()) }
 }
 
 /// Returns a customer's holds in the order in which they were written.

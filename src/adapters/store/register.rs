@@ -241,6 +241,14 @@ impl Register for Store {
         .await
     }
 
+    async fn forget_documentation(&self, customer: &str, system: &str) -> Result<(), RegisterFault> {
+        let (customer, system) = (customer.to_owned(), system.to_owned());
+        self.write(move |connection| {
+            Box::pin(async move { contacts::forget_status(connection, &customer, &system).await })
+        })
+        .await
+    }
+
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault> {
         let customer = customer.to_owned();
         self.write(move |connection| {
