@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::model::account::{Account, AccountKey, AccountState, AccountType};
 use crate::model::contact::{Catalogue, Contact, Product, Shelf};
 use crate::model::contact_match::{ContactChanges, ContactMatch, DocumentationStatus, MatchStatus};
-use crate::model::event::{EventKind, NewEvent, ReadingDigests};
+use crate::model::event::{ChainHead, EventKind, NewEvent, ReadingDigests};
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::register::{
     AccountEntry, AccountList, Commit, NewDelivery, Pins, RegisterState, SuspensionChange,
@@ -24,6 +24,7 @@ use crate::ports::clock::Clock;
 use crate::ports::documentation::DocumentationSystems;
 use crate::ports::register::{Register, RegisterFault};
 use crate::reconcile::make_contact::delivery_of;
+use crate::reconcile::turn::APPLIED;
 
 /// How often a customer's contacts are matched anew because somebody else wrote meanwhile.
 const TRIES: u32 = 3;
@@ -281,8 +282,12 @@ impl Documenter {
             let Some(commit) = self.commit_of(visit, connection, &state, &known, found, now) else {
                 return Ok(Settled::Same);
             };
+            let run = commit.run.clone();
             match self.register.commit(commit).await {
-                Ok(_) => return Ok(Settled::Changed),
+                Ok(committed) => {
+                    log_recorded(visit, connection, &run, committed.head);
+                    return Ok(Settled::Changed);
+                }
                 Err(RegisterFault::Stale { .. }) if tries < TRIES => tries += 1,
                 Err(fault) => return Err(fault),
             }
@@ -373,8 +378,9 @@ impl Documenter {
             let forgotten = known.iter().map(|found| (connection.clone(), found.account)).collect();
             let changes = ContactChanges { forgotten, ..ContactChanges::default() };
             let commit = self.commit(visit, &state, changes, events, Vec::new(), self.clock.now());
+            let run = commit.run.clone();
             match self.register.commit(commit).await {
-                Ok(_) => {}
+                Ok(committed) => log_recorded(visit, connection, &run, committed.head),
                 Err(RegisterFault::Stale { .. }) if tries < TRIES => tries += 1,
                 Err(fault) => return Err(fault),
             }
@@ -418,6 +424,13 @@ enum Settled {
     Changed,
     /// They are not known, and what was known stays.
     Unknown(String),
+}
+
+/// Logs where the customer's audit record ends now, as a turn does that wrote.
+fn log_recorded(visit: &Visit, connection: &Text, run: &Text, head: ChainHead) {
+    tracing::info!(target: APPLIED, customer = %inert(&visit.customer.name), %connection,
+        revision = %visit.tree_revision, %run, events = head.events,
+        head = head.hash.map(tracing::field::display), "contacts recorded");
 }
 
 fn tell_failure(customer: &Text, connection: &Text, fault: &RegisterFault) {
