@@ -20,11 +20,12 @@ CREATE TABLE contact_matches (
     CHECK (status <> 'matched' OR contact IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 
--- Bookkeeping: how looking into a documentation system last went for a customer. `saw_organization`: whether
--- the customer's organisation was ever among those that the key may see.
+-- Bookkeeping: how looking into a documentation system last went for a customer, and for which organisation.
+-- `saw_organization`: whether that was ever among those that the key may see.
 CREATE TABLE documentation_statuses (
     customer         TEXT    NOT NULL,
     connection       TEXT    NOT NULL,
+    organization     TEXT    NOT NULL,
     last_attempt     INTEGER NOT NULL,
     last_success     INTEGER,
     fault            TEXT,

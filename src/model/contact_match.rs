@@ -51,6 +51,8 @@ pub struct DocumentationStatus {
     pub customer: Text,
     /// The connection of the operator's file.
     pub connection: Text,
+    /// The customer's organisation there.
+    pub organization: Text,
     /// When it was last tried.
     pub last_attempt: Timestamp,
     /// When everything there was last read.

@@ -8,7 +8,7 @@ use crate::model::contact_match::{ContactMatch, DocumentationStatus, MatchStatus
 use crate::model::register::LateDelivery;
 use crate::model::text::Text;
 use crate::ports::register::{RegisterFault, RegisterReader};
-use crate::reconcile::make_contact::PREFIX;
+use crate::reconcile::make_contact::{PREFIX, key_of};
 
 /// An account in a documentation system.
 #[derive(Debug, Clone)]
@@ -80,10 +80,8 @@ fn with_delivery(
     customer: &Text,
     late: &BTreeMap<&str, &LateDelivery>,
 ) -> ContactMatch {
-    let account = found.account;
-    let whose = format!("{}/{}/{}", account.account_type, account.source.code(), account.id);
-    let key = format!("{customer}/{}/{whose}", found.connection);
-    match late.get(key.as_str()) {
+    let key = found.asked_at.map(|at| key_of(customer, &found.connection, found.account, at));
+    match key.and_then(|key| late.get(key.as_str())) {
         Some(delivery) if found.status == MatchStatus::Unmatched => {
             let end = if delivery.is_given_up { "given up" } else { "tried again" };
             let cause = format!(

@@ -169,6 +169,9 @@ impl Documenter {
             let before = known
                 .iter()
                 .find(|status| status.customer == visit.customer.name && status.connection == connection);
+            // Another organisation of the same system is another place: nothing that was known is of it.
+            let is_moved = before.is_some_and(|status| status.organization != place.organization);
+            let before = before.filter(|_| !is_moved);
             let now = self.clock.now();
             let seen = swept.as_ref().map_err(Fault::with_hint).and_then(|catalogue| {
                 let was_seen = before.is_some_and(|status| status.saw_organization);
@@ -176,7 +179,7 @@ impl Documenter {
             });
             // What fails for one customer stops none of the others.
             let settled = match seen {
-                Ok(catalogue) => self.settle(visit, place, catalogue, &known, now).await,
+                Ok(catalogue) => self.settle(visit, place, catalogue, (&known, is_moved), now).await,
                 Err(fault) => Ok(Settled::Unknown(fault)),
             };
             let fault = match settled {
@@ -204,6 +207,7 @@ impl Documenter {
             statuses.push(DocumentationStatus {
                 customer: visit.customer.name.clone(),
                 connection: connection.clone(),
+                organization: place.organization.clone(),
                 last_attempt: now,
                 last_success: match fault {
                     None => Some(now),
@@ -242,7 +246,7 @@ impl Documenter {
         visit: &Arc<Visit>,
         place: &Documentation,
         catalogue: &Arc<Catalogue>,
-        statuses: &[DocumentationStatus],
+        (statuses, is_moved): (&[DocumentationStatus], bool),
         now: Timestamp,
     ) -> Result<Settled, RegisterFault> {
         let connection = &place.connection;
@@ -255,8 +259,12 @@ impl Documenter {
             }
             let known = self.register.contacts(Some(&visit.customer.name)).await?;
             let known: Vec<ContactMatch> = known.into_iter().map(|(_, found)| found).collect();
+            let mut of_here = known.clone();
+            for known in of_here.iter_mut().filter(|known| is_moved && known.connection == *connection) {
+                (known.contact, known.asked_at) = (None, None);
+            }
             let contacts = catalogue.shelves.get(&place.shelf()).map_or(&[][..], Vec::as_slice);
-            if let Some(shrunk) = shrunk(&known, connection, contacts) {
+            if let Some(shrunk) = shrunk(&of_here, connection, contacts) {
                 return Ok(Settled::Unknown(shrunk));
             }
             // On a thread where a hundred thousand people hold nobody up.
@@ -268,7 +276,7 @@ impl Documenter {
                     likenesses: &visiting.likenesses,
                     accounts: &state.accounts,
                     pins: &state.pins,
-                    known: &known,
+                    known: &of_here,
                     psa_seen,
                 };
                 let contacts = catalogue.shelves.get(&place.shelf()).map_or(&[][..], Vec::as_slice);
@@ -343,8 +351,8 @@ impl Documenter {
             }
             let likeness = likeness_of(&visit.likenesses, now.account)?;
             events.push(event(before, &now, &likeness.name));
-            if now.asked_at.is_some() && before.and_then(|before| before.asked_at).is_none() {
-                deliveries.extend(delivery_of(&visit.customer, connection, likeness));
+            if now.asked_at.is_some() && before.and_then(|before| before.asked_at) != now.asked_at {
+                deliveries.extend(delivery_of(&visit.customer, connection, likeness, at));
             }
             changes.written.push(now);
         }
@@ -516,6 +524,14 @@ pub fn found(
         .map(|found| (found.account, found.clone()))
         .collect();
     let wanted = creating(customer);
+    // Whoever switches it off, and on again, asks anew.
+    let here: BTreeMap<AccountKey, ContactMatch> = here
+        .into_iter()
+        .map(|(account, known)| {
+            let asked_at = known.asked_at.filter(|_| wanted.contains(&account.account_type));
+            (account, ContactMatch { asked_at, ..known })
+        })
+        .collect();
     let create: BTreeSet<AccountKey> = accounts
         .iter()
         .filter(|account| {

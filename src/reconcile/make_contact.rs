@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::{AccountKey, AccountState, AccountType};
@@ -51,10 +52,14 @@ pub fn destination_of(connection: &str) -> Text {
 
 /// Returns the delivery that has an account's contact made; `None` for an account without an address. Each
 /// has a lane of its own: one that a system refuses holds up no other.
-pub fn delivery_of(customer: &Customer, connection: &Text, likeness: &Likeness) -> Option<NewDelivery> {
+pub fn delivery_of(
+    customer: &Customer,
+    connection: &Text,
+    likeness: &Likeness,
+    asked_at: Timestamp,
+) -> Option<NewDelivery> {
     let place = customer.documentation.iter().find(|place| place.connection == *connection)?;
     let account = likeness.account;
-    let whose = format!("{}/{}/{}", account.account_type, account.source.code(), account.id);
     let wanted = Wanted {
         organization: place.organization.clone(),
         asset_layout: place.asset_layout,
@@ -62,11 +67,21 @@ pub fn delivery_of(customer: &Customer, connection: &Text, likeness: &Likeness) 
         account: account.id,
         contact: contact_of(likeness)?,
     };
+    let key = key_of(&customer.name, connection, account, asked_at);
     Some(NewDelivery {
-        destination: Text::from(format!("{PREFIX}{connection}{LANE}{whose}")),
-        key: Text::from(format!("{}/{connection}/{whose}", customer.name)),
+        destination: Text::from(format!("{PREFIX}{connection}{LANE}{key}")),
+        key,
         body: serde_json::to_value(&wanted).ok()?,
     })
+}
+
+/// Returns the key of the delivery that was asked for at a moment: whoever asks anew does not mean the old one.
+pub fn key_of(customer: &str, connection: &str, account: AccountKey, asked_at: Timestamp) -> Text {
+    Text::from(format!("{customer}/{connection}/{}/{}", whose(account), asked_at.as_microsecond()))
+}
+
+fn whose(account: AccountKey) -> String {
+    format!("{}/{}/{}", account.account_type, account.source.code(), account.id)
 }
 
 /// Returns the contact that is made for an account; `None` for an account without an address.
@@ -110,6 +125,12 @@ impl ContactMaker {
         if state.suspension.is_some() {
             return Err(Fault::new(FaultKind::Transient, "the customer is suspended: nothing is written"));
         }
+        let statuses = self.register.documentation().await.map_err(unknown)?;
+        let is_there = statuses.iter().any(|status| {
+            status.customer == customer
+                && status.connection == self.connection
+                && status.organization == wanted.organization
+        });
         let is_its = |key: &AccountKey| key.account_type == wanted.account_type && key.id == wanted.account;
         let is_active = state
             .accounts
@@ -123,7 +144,7 @@ impl ContactMaker {
                 && known.candidates.is_empty()
                 && known.asked_at.is_some()
         });
-        Ok(is_active && is_missing)
+        Ok(is_active && is_missing && is_there)
     }
 }
 

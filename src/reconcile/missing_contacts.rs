@@ -6,11 +6,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::model::account::{Account, AccountKey};
-use crate::model::contact::Shelf;
+use crate::model::contact::{Contact, Product, Shelf};
+use crate::model::contact_match::ContactMatch;
 use crate::model::event::ReadingDigests;
 use crate::model::reading::Reading;
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::MissingContact;
+use crate::policy::fleet::Customer;
 use crate::ports::documentation::DocumentationSystems;
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::reconcile::apply::{commit_of, may_write};
@@ -29,76 +31,98 @@ pub async fn show_missing_contacts(
     register: &dyn RegisterReader,
     judged: &mut [&mut Judged],
 ) -> Result<(), RegisterFault> {
-    let mut shelves: BTreeMap<Text, BTreeSet<Shelf>> = BTreeMap::new();
+    let mut shelves: BTreeMap<(Option<Product>, Text), BTreeSet<Shelf>> = BTreeMap::new();
+    let mut known: BTreeMap<Text, Vec<ContactMatch>> = BTreeMap::new();
     for judged in judged.iter() {
-        let Some(Documented { customer, .. }) = &judged.documented else { continue };
-        if may_write(&judged.plan) && !creating(customer).is_empty() {
-            for place in &customer.documentation {
-                shelves.entry(place.connection.clone()).or_default().insert(place.shelf());
-            }
+        let Some(customer) = creator(judged) else { continue };
+        for place in &customer.documentation {
+            let key = (systems.product(&place.connection), place.connection.clone());
+            shelves.entry(key).or_default().insert(place.shelf());
         }
+        let contacts = register.contacts(Some(&customer.name)).await?;
+        known.insert(customer.name.clone(), contacts.into_iter().map(|(_, found)| found).collect());
     }
-    for (connection, shelves) in &shelves {
+    // ConnectWise first, as in a turn: others link to its contacts.
+    for ((product, connection), shelves) in &shelves {
         let swept = match systems.open(connection) {
             Ok(system) => system.sweep(shelves).await,
             Err(fault) => Reading::Unavailable(fault),
         };
         let catalogue = match swept {
-            Reading::Complete(catalogue) => catalogue,
-            Reading::Incomplete(shortfall) => {
-                tracing::warn!(%connection, "missing contacts are not shown: {}", inert(&shortfall.what));
-                continue;
-            }
-            Reading::Unavailable(fault) => {
-                tracing::warn!(%connection, "missing contacts are not shown: {}", inert(&fault.with_hint()));
-                continue;
-            }
+            Reading::Complete(catalogue) => Ok(catalogue),
+            Reading::Incomplete(shortfall) => Err(shortfall.what),
+            Reading::Unavailable(fault) => Err(fault.with_hint()),
         };
+        if let Err(fault) = &catalogue {
+            tracing::warn!(%connection, "missing contacts are not shown: {}", inert(fault));
+        }
         for judged in judged.iter_mut() {
-            let Some(Documented { customer, likenesses }) = judged.documented.clone() else { continue };
+            let Some(customer) = creator(judged) else { continue };
             let place = customer.documentation.iter().find(|place| place.connection == *connection);
-            let Some(place) = place.filter(|_| may_write(&judged.plan)) else { continue };
-            let contacts = match contacts_of(&catalogue, place, true) {
-                Ok(contacts) => contacts,
+            let (Some(place), Some(known)) = (place, known.get_mut(&customer.name)) else { continue };
+            let contacts = match &catalogue {
+                Ok(catalogue) => contacts_of(catalogue, place, true),
+                Err(fault) => Err(fault.clone()),
+            };
+            match contacts {
+                Ok(contacts) => show(&**systems, judged, connection, contacts, known),
+                // What its links would tell is not known: nothing is shown of who links to it.
+                Err(_) if *product == Some(Product::ConnectWise) => judged.documented = None,
                 Err(fault) => {
-                    tracing::warn!(customer = %inert(&customer.name), %connection, "{}", inert(&fault));
-                    continue;
+                    if catalogue.is_ok() {
+                        tracing::warn!(customer = %inert(&customer.name), %connection, "{}", inert(&fault));
+                    }
                 }
-            };
-            let known: Vec<_> = register.contacts(Some(&customer.name)).await?;
-            let known: Vec<_> = known.into_iter().map(|(_, found)| found).collect();
-            let accounts = accounts_after(judged);
-            let standing = Standing {
-                customer: &customer,
-                likenesses: &likenesses,
-                accounts: &accounts,
-                pins: &judged.plan.consequences.pins,
-                known: &known,
-                psa_seen: Some(Timestamp::MAX),
-            };
-            let asked: BTreeSet<AccountKey> = known
-                .iter()
-                .filter(|known| known.connection == *connection && known.asked_at.is_some())
-                .map(|known| known.account)
-                .collect();
-            for found in found(&**systems, connection, contacts, &standing, judged.observation.at) {
-                if found.asked_at.is_none() || asked.contains(&found.account) {
-                    continue;
-                }
-                let at = likenesses.binary_search_by_key(&found.account, |likeness| likeness.account);
-                let Some(likeness) = at.ok().and_then(|at| likenesses.get(at)) else { continue };
-                let Some(contact) = contact_of(likeness) else { continue };
-                judged.plan.missing_contacts.push(MissingContact {
-                    system: connection.clone(),
-                    account_type: found.account.account_type,
-                    id: found.account.id,
-                    account: Some(likeness.name.clone()),
-                    address: Some(contact.address),
-                });
             }
         }
     }
     Ok(())
+}
+
+/// Returns the customer of a plan that would have contacts made.
+fn creator(judged: &Judged) -> Option<Arc<Customer>> {
+    let customer = &judged.documented.as_ref()?.customer;
+    (may_write(&judged.plan) && !creating(customer).is_empty()).then(|| customer.clone())
+}
+
+/// Puts the contacts that one system would have made into a customer's plan, and what stands there into `known`.
+fn show(
+    systems: &dyn DocumentationSystems,
+    judged: &mut Judged,
+    connection: &Text,
+    contacts: &[Contact],
+    known: &mut Vec<ContactMatch>,
+) {
+    let Some(Documented { customer, likenesses }) = judged.documented.clone() else { return };
+    let accounts = accounts_after(judged);
+    let standing = Standing {
+        customer: &customer,
+        likenesses: &likenesses,
+        accounts: &accounts,
+        pins: &judged.plan.consequences.pins,
+        known,
+        psa_seen: Some(Timestamp::MAX),
+    };
+    let found = found(systems, connection, contacts, &standing, judged.observation.at);
+    let asked: BTreeSet<AccountKey> = known
+        .iter()
+        .filter(|known| known.connection == *connection && known.asked_at.is_some())
+        .map(|known| known.account)
+        .collect();
+    for found in found.iter().filter(|found| found.asked_at.is_some() && !asked.contains(&found.account)) {
+        let at = likenesses.binary_search_by_key(&found.account, |likeness| likeness.account);
+        let Some(likeness) = at.ok().and_then(|at| likenesses.get(at)) else { continue };
+        let Some(contact) = contact_of(likeness) else { continue };
+        judged.plan.missing_contacts.push(MissingContact {
+            system: connection.clone(),
+            account_type: found.account.account_type,
+            id: found.account.id,
+            account: Some(likeness.name.clone()),
+            address: Some(contact.address),
+        });
+    }
+    known.retain(|known| known.connection != *connection);
+    known.extend(found);
 }
 
 /// Returns the accounts as they are once the plan was applied.

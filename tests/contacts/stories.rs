@@ -328,7 +328,11 @@ fn a_missing_contact_is_not_made_before_the_system_that_may_know_better_was_read
     glue.change(known, |one| one.psa_id = Some(linked));
     let desk = Desk::new(&[("glue", &glue), ("psa", &psa)], &[1]);
     desk.commit("  options: {endUsers: {documentation: {createMissing: true}}}\n");
+    let plan = desk.here.json(&["plan"], 0);
+    assert!(plan["customers"][0]["missingContacts"].is_null(), "a plan follows links, too: {plan:#}");
     psa.fault(At::contacts(), Fault::Status(500), ALWAYS);
+    let plan = desk.here.json(&["plan", "--max-wait", "1s"], 0);
+    assert!(plan["customers"][0]["missingContacts"].is_null(), "{plan:#}");
     desk.round();
     assert_eq!(desk.stands("person1", "glue"), "unmatched - -");
     assert_eq!(glue.everybody().len(), 1);
@@ -337,6 +341,26 @@ fn a_missing_contact_is_not_made_before_the_system_that_may_know_better_was_read
     assert_eq!(desk.stands("person1", "psa"), format!("matched address {linked}"));
     assert_eq!(desk.stands("person1", "glue"), format!("matched crossLink {known}"));
     assert_eq!(glue.everybody().len(), 1);
+}
+
+#[test]
+fn what_was_asked_for_in_the_wrong_organisation_or_is_not_wanted_any_more_is_not_made() {
+    let fake = fake_of(Product::ItGlue);
+    let desk = Desk::new(&[("docs", &fake)], &[1]);
+    let create = "  options: {endUsers: {documentation: {createMissing: true}}}\n";
+    let wrong = desk.document.replace("organizationId: \"2\"", "organizationId: \"3\"");
+    fake.fault(At::create(), Fault::Status(500), 1);
+    desk.here.write("contoso.yaml", &format!("{wrong}{create}"));
+    desk.round();
+    assert!(desk.text(&["--status", "failed"]).contains("could not be made"), "asked for in organisation 3");
+    // Corrected: it is asked for there, and made; the old one is void when its time comes.
+    desk.commit(create);
+    desk.round();
+    let made = fake.everybody();
+    let places: Vec<Option<u64>> = made.iter().map(|one| one.company).collect();
+    assert_eq!(places, [Some(ORGANIZATION)]);
+    desk.round();
+    assert_eq!(desk.stands("person1", "docs"), format!("matched address {}", made[0].id));
 }
 
 #[test]

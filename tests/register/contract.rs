@@ -751,6 +751,7 @@ async fn how_looking_for_contacts_went_is_bookkeeping(register: &dyn Register, _
     let status = |customer: &str, connection: &str, fault: Option<&str>| DocumentationStatus {
         customer: customer.into(),
         connection: connection.into(),
+        organization: "12".into(),
         last_attempt: at(7),
         last_success: fault.is_none().then(|| at(7)),
         fault: fault.map(str::to_owned),

@@ -49,15 +49,15 @@ const OF_ALL: &str = select!("");
 
 const CONNECTIONS: &str = "SELECT connection FROM documentation_statuses WHERE customer = $1";
 const STATUSES: &str = "
-    SELECT customer, connection, last_attempt, last_success, fault, saw_organization
+    SELECT customer, connection, last_attempt, last_success, fault, saw_organization, organization
     FROM documentation_statuses";
 const WRITE_STATUS: &str = "
     INSERT INTO documentation_statuses (
-        customer, connection, last_attempt, last_success, fault, saw_organization)
-    VALUES ($1, $2, $3, $4, $5, $6)
+        customer, connection, last_attempt, last_success, fault, saw_organization, organization)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (customer, connection) DO UPDATE SET
         last_attempt = excluded.last_attempt, last_success = excluded.last_success, fault = excluded.fault,
-        saw_organization = excluded.saw_organization";
+        saw_organization = excluded.saw_organization, organization = excluded.organization";
 const FORGET_STATUS: &str = "
     DELETE FROM documentation_statuses WHERE customer = $1 AND connection = $2 AND NOT EXISTS (
         SELECT 1 FROM contact_matches WHERE customer = $1 AND connection = $2)";
@@ -202,6 +202,7 @@ pub(super) async fn statuses(connection: &mut SqliteConnection) -> Result<Vec<Do
         statuses.push(DocumentationStatus {
             customer: Text::from(row.try_get::<&str, _>(0)?),
             connection: Text::from(row.try_get::<&str, _>(1)?),
+            organization: Text::from(row.try_get::<&str, _>(6)?),
             last_attempt: moment(row.try_get(2)?)?,
             last_success: time(row, 3)?,
             fault: row.try_get(4)?,
@@ -226,6 +227,7 @@ pub(super) async fn write_statuses(
             .bind(status.last_success.map(|at| at.as_microsecond()))
             .bind(status.fault.as_deref())
             .bind(i64::from(status.saw_organization))
+            .bind(status.organization.as_str())
             .execute(&mut *connection)
             .await?;
     }
