@@ -3,6 +3,7 @@
 CREATE TABLE contact_matches (
     customer        TEXT    NOT NULL REFERENCES customers (name),
     connection      TEXT    NOT NULL,
+    organization    TEXT    NOT NULL,
     account_type    TEXT    NOT NULL CHECK (account_type IN ('EndUser', 'Administrator')),
     source          TEXT    NOT NULL CHECK (source IN ('directory', 'tenant')),
     id              TEXT    NOT NULL,

@@ -60,7 +60,7 @@ fn form(listed: &ListedContact) -> Value {
         "id": account.key.id,
         "system": found.connection,
         "status": found.status,
-        "contact": found.contact,
+        "contact": found.contact.as_ref().filter(|_| found.status == MatchStatus::Matched),
         "matchedBy": found.matched_by,
         "cause": found.cause,
         "candidates": candidates,

@@ -214,7 +214,6 @@ impl Operator {
                 connection: connection.clone(),
                 systems: systems.clone(),
                 register: register.clone(),
-                turn: tokio::sync::Mutex::new(()),
             };
             destinations.insert(destination_of(connection), Arc::new(maker));
         }

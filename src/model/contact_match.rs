@@ -16,10 +16,12 @@ pub struct ContactMatch {
     pub account: AccountKey,
     /// The connection of the operator's file.
     pub connection: Text,
+    /// The customer's organisation there, of which all this is.
+    pub organization: Text,
     /// How it stands.
     pub status: MatchStatus,
-    /// The contact that it is linked to; of one that is no longer `matched` the last one, as long as it is
-    /// there: an id holds where an address changes.
+    /// The contact that it is linked to; of one that is no longer `matched` the last one: an id holds where an
+    /// address changes, and nobody's contact is made anew who had one.
     pub contact: Option<Text>,
     /// By what it was found; only where it is `matched`.
     pub matched_by: Option<MatchKey>,

@@ -17,6 +17,8 @@ use crate::plan::likeness::Likeness;
 pub struct Matching<'a> {
     /// The connection of the operator's file.
     pub connection: &'a Text,
+    /// The customer's organisation there.
+    pub organization: &'a Text,
     /// The accounts, each once.
     pub accounts: &'a [&'a Likeness],
     /// Every contact of the customer there.
@@ -79,7 +81,11 @@ pub fn match_contacts(matching: &Matching<'_>) -> Vec<ContactMatch> {
     let mut taken: HashMap<&str, &Likeness> = HashMap::new();
     for account in matching.accounts {
         if let Found::Claim(contact, ..) = matching.choice(account, &index).unwrap_or_else(Found::nothing) {
-            taken.insert(contact.id.as_str(), account);
+            let holder = taken.entry(contact.id.as_str()).or_insert(account);
+            // Of two who chose it the messages name the same one, whoever comes first.
+            if account.account < holder.account {
+                *holder = account;
+            }
         }
     }
     let found: Vec<(&Likeness, Found<'_>)> =
@@ -114,7 +120,7 @@ pub fn match_contacts(matching: &Matching<'_>) -> Vec<ContactMatch> {
             }
             open => open,
         };
-        matching.settle(account, found, &index)
+        matching.settle(account, found)
     });
     settled.collect()
 }
@@ -270,10 +276,9 @@ impl<'a> Matching<'a> {
     }
 
     /// Says how an account stands: as before, where nothing is otherwise.
-    fn settle(&self, account: &Likeness, found: Found<'_>, index: &Index<'_>) -> ContactMatch {
+    fn settle(&self, account: &Likeness, found: Found<'_>) -> ContactMatch {
         let before = self.known.get(&account.account);
         let last = before.and_then(|before| before.contact.clone());
-        let is_there = |id: &Text| index.by_id.contains_key(id.as_str());
         let mut asked_at = before.and_then(|before| before.asked_at);
         let mut now = match found {
             Found::Claim(contact, key, value) => {
@@ -292,6 +297,7 @@ impl<'a> Matching<'a> {
                 ContactMatch {
                     account: account.account,
                     connection: self.connection.clone(),
+                    organization: self.organization.clone(),
                     status: MatchStatus::Matched,
                     contact: Some(contact.id.clone()),
                     matched_by: Some(key),
@@ -319,8 +325,9 @@ impl<'a> Matching<'a> {
                 ContactMatch {
                     account: account.account,
                     connection: self.connection.clone(),
+                    organization: self.organization.clone(),
                     status,
-                    contact: last.filter(is_there),
+                    contact: last,
                     matched_by: None,
                     cause,
                     candidate_count: u64::try_from(count).unwrap_or(u64::MAX),

@@ -100,6 +100,7 @@ fn never_found(account: &Account, system: &DocumentationStatus, fault: &str) -> 
     ContactMatch {
         account: account.key,
         connection: system.connection.clone(),
+        organization: system.organization.clone(),
         status: MatchStatus::Failed,
         contact: None,
         matched_by: None,

@@ -1,7 +1,7 @@
 //! Drains the outbox: what must happen outside is tried until it did, or is given up in the open.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -20,6 +20,9 @@ use crate::reconcile::observe::panic_text;
 /// How many deliveries are asked for and under way at once.
 const BATCH: u32 = 64;
 const AT_ONCE: usize = 8;
+
+/// How many deliveries to one destination with lanes are made before others are looked for.
+const IN_A_TURN: usize = 8;
 
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,23 +68,8 @@ impl Courier {
             if due.is_empty() {
                 break;
             }
-            // A destination with lanes has many deliveries: one that is away is not asked for each of them.
-            let silent: Mutex<BTreeSet<Text>> = Mutex::default();
-            let silent = &silent;
-            let attempts = futures_util::stream::iter(due)
-                .map(|delivery| async move {
-                    let address = Text::from(delivery.address());
-                    let has_lanes = address != delivery.destination;
-                    if has_lanes && silent.lock().unwrap_or_else(PoisonError::into_inner).contains(&address) {
-                        let what = "the system did not answer another request a moment ago";
-                        return (Err(Fault::new(FaultKind::Transient, what)), delivery);
-                    }
-                    let result = timed(&*self.meter, Stage::Deliver, self.attempt(&delivery)).await;
-                    if has_lanes && result.as_ref().is_err_and(|fault| fault.kind == FaultKind::Transient) {
-                        silent.lock().unwrap_or_else(PoisonError::into_inner).insert(address);
-                    }
-                    (result, delivery)
-                })
+            let attempts = futures_util::stream::iter(in_turns(due))
+                .map(|deliveries| self.attempt_all(deliveries))
                 .buffer_unordered(AT_ONCE);
             let mut attempts = std::pin::pin!(attempts);
             loop {
@@ -90,11 +78,31 @@ impl Courier {
                     () = stop.cancelled() => return Ok(drained),
                     next = attempts.next() => next,
                 };
-                let Some((result, delivery)) = next else { break };
-                self.record(result, &delivery, &mut drained).await?;
+                let Some(results) = next else { break };
+                for (result, delivery) in results {
+                    self.record(result, &delivery, &mut drained).await?;
+                }
             }
         }
         Ok(drained)
+    }
+
+    /// Tries one after the other. Of a destination that does not answer one of them the others are put off: it
+    /// is not asked for each.
+    async fn attempt_all(&self, deliveries: Vec<Delivery>) -> Vec<(Result<(), Fault>, Delivery)> {
+        let mut results = Vec::with_capacity(deliveries.len());
+        let mut is_silent = false;
+        for delivery in deliveries {
+            let result = if is_silent {
+                let what = "the system did not answer another request a moment ago";
+                Err(Fault::new(FaultKind::Transient, what))
+            } else {
+                timed(&*self.meter, Stage::Deliver, self.attempt(&delivery)).await
+            };
+            is_silent |= result.as_ref().is_err_and(|fault| fault.kind == FaultKind::Transient);
+            results.push((result, delivery));
+        }
+        results
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Result<(), Fault> {
@@ -153,6 +161,30 @@ impl Courier {
         }
         self.outbox.failed(delivery.id, wait.map(|wait| wait.after(now)), &fault.what).await
     }
+}
+
+/// Sorts deliveries into those that are made one after the other: all to one destination with lanes. Others are
+/// made at the same time.
+fn in_turns(due: Vec<Delivery>) -> Vec<Vec<Delivery>> {
+    let mut turns: Vec<Vec<Delivery>> = Vec::new();
+    let mut places: BTreeMap<Text, usize> = BTreeMap::new();
+    for delivery in due {
+        let address = Text::from(delivery.address());
+        if address == delivery.destination {
+            turns.push(vec![delivery]);
+            continue;
+        }
+        match places.get(&address).and_then(|place| turns.get_mut(*place)) {
+            // The others are due as well, and come when these were recorded.
+            Some(turn) if turn.len() < IN_A_TURN => turn.push(delivery),
+            Some(_) => {}
+            None => {
+                places.insert(address, turns.len());
+                turns.push(vec![delivery]);
+            }
+        }
+    }
+    turns
 }
 
 /// Returns how long to wait after the `attempts`th attempt failed: a minute, doubled each time up

@@ -38,6 +38,8 @@ pub struct Visit {
     pub tree_revision: Text,
     /// Its accounts, sorted.
     pub likenesses: Arc<[Likeness]>,
+    /// What tells this visit from others of the customer.
+    pub moment: Arc<()>,
 }
 
 /// Looks for contacts.
@@ -48,6 +50,8 @@ pub struct Documenter {
     new_run: fn() -> Text,
     /// Who waits for which connection: of each customer the last visit alone.
     waiting: Mutex<BTreeMap<Text, BTreeMap<Text, Arc<Visit>>>>,
+    /// The moment of each customer's last visit: an older one does not wait again.
+    latest: Mutex<BTreeMap<Text, Arc<()>>>,
     bell: Notify,
 }
 
@@ -70,12 +74,23 @@ impl Documenter {
         clock: Arc<dyn Clock>,
         new_run: fn() -> Text,
     ) -> Self {
-        Self { systems, register, clock, new_run, waiting: Mutex::default(), bell: Notify::new() }
+        Self {
+            systems,
+            register,
+            clock,
+            new_run,
+            waiting: Mutex::default(),
+            latest: Mutex::default(),
+            bell: Notify::new(),
+        }
     }
 
     /// Has a customer wait for all its systems.
     pub fn expect(&self, visit: Visit, documented: &BTreeSet<Text>) {
         let visit = Arc::new(visit);
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.insert(visit.customer.name.clone(), visit.moment.clone());
+        drop(latest);
         let named = visit.customer.documentation.iter().map(|place| &place.connection);
         // One that the document does not name any more is visited to be forgotten.
         let connections: BTreeSet<Text> = named.chain(documented).cloned().collect();
@@ -89,6 +104,13 @@ impl Documenter {
 
     /// Has a customer wait once more, unless a newer visit of it does.
     fn again(&self, visit: &Arc<Visit>, connections: impl IntoIterator<Item = Text>) {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_latest =
+            latest.get(&visit.customer.name).is_some_and(|moment| Arc::ptr_eq(moment, &visit.moment));
+        drop(latest);
+        if !is_latest {
+            return;
+        }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for connection in connections {
             let visits = waiting.entry(connection).or_default();
@@ -156,7 +178,14 @@ impl Documenter {
             tracing::warn!(%connection, customers = visits.len(), "contacts were not looked for: {}",
                 inert(&fault.with_hint()));
         }
-        let known = self.register.documentation().await?;
+        let known = match self.register.documentation().await {
+            Ok(known) => known,
+            Err(fault) => {
+                // They wait for the next look.
+                visits.values().for_each(|visit| self.again(visit, [connection.clone()]));
+                return Err(fault);
+            }
+        };
         let mut statuses = Vec::new();
         let mut looked = Looked::default();
         for visit in visits.values() {
@@ -169,9 +198,8 @@ impl Documenter {
             let before = known
                 .iter()
                 .find(|status| status.customer == visit.customer.name && status.connection == connection);
-            // Another organisation of the same system is another place: nothing that was known is of it.
-            let is_moved = before.is_some_and(|status| status.organization != place.organization);
-            let before = before.filter(|_| !is_moved);
+            // Another organisation of the same system is another place.
+            let before = before.filter(|status| status.organization == place.organization);
             let now = self.clock.now();
             let seen = swept.as_ref().map_err(Fault::with_hint).and_then(|catalogue| {
                 let was_seen = before.is_some_and(|status| status.saw_organization);
@@ -179,7 +207,7 @@ impl Documenter {
             });
             // What fails for one customer stops none of the others.
             let settled = match seen {
-                Ok(catalogue) => self.settle(visit, place, catalogue, (&known, is_moved), now).await,
+                Ok(catalogue) => self.settle(visit, place, catalogue, &known, now).await,
                 Err(fault) => Ok(Settled::Unknown(fault)),
             };
             let fault = match settled {
@@ -246,7 +274,7 @@ impl Documenter {
         visit: &Arc<Visit>,
         place: &Documentation,
         catalogue: &Arc<Catalogue>,
-        (statuses, is_moved): (&[DocumentationStatus], bool),
+        statuses: &[DocumentationStatus],
         now: Timestamp,
     ) -> Result<Settled, RegisterFault> {
         let connection = &place.connection;
@@ -259,14 +287,6 @@ impl Documenter {
             }
             let known = self.register.contacts(Some(&visit.customer.name)).await?;
             let known: Vec<ContactMatch> = known.into_iter().map(|(_, found)| found).collect();
-            let mut of_here = known.clone();
-            for known in of_here.iter_mut().filter(|known| is_moved && known.connection == *connection) {
-                (known.contact, known.asked_at) = (None, None);
-            }
-            let contacts = catalogue.shelves.get(&place.shelf()).map_or(&[][..], Vec::as_slice);
-            if let Some(shrunk) = shrunk(&of_here, connection, contacts) {
-                return Ok(Settled::Unknown(shrunk));
-            }
             // On a thread where a hundred thousand people hold nobody up.
             let (systems, visiting, catalogue, place) =
                 (self.systems.clone(), visit.clone(), catalogue.clone(), place.clone());
@@ -276,16 +296,20 @@ impl Documenter {
                     likenesses: &visiting.likenesses,
                     accounts: &state.accounts,
                     pins: &state.pins,
-                    known: &of_here,
+                    known: &known,
                     psa_seen,
                 };
                 let contacts = catalogue.shelves.get(&place.shelf()).map_or(&[][..], Vec::as_slice);
-                let found = found(&*systems, &place.connection, contacts, &standing, now);
+                let found = found(&*systems, &place, contacts, &standing, now);
                 (found, state, known)
             });
             let (found, state, known) = match matching.await {
                 Ok(found) => found,
                 Err(error) => return Ok(Settled::Unknown(format!("matching failed inside Intake: {error}"))),
+            };
+            let found = match found {
+                Ok(found) => found,
+                Err(shrunk) => return Ok(Settled::Unknown(shrunk)),
             };
             let Some(commit) = self.commit_of(visit, connection, &state, &known, found, now) else {
                 return Ok(Settled::Same);
@@ -346,11 +370,13 @@ impl Documenter {
         let (mut events, mut deliveries) = (Vec::new(), Vec::new());
         for now in found {
             let before = before.get(&now.account).copied();
-            if before.is_some_and(|before| stands_as(before, &now)) {
+            if before == Some(&now) {
                 continue;
             }
             let likeness = likeness_of(&visit.likenesses, now.account)?;
-            events.push(event(before, &now, &likeness.name));
+            if !before.is_some_and(|before| stands_as(before, &now)) {
+                events.push(event(before, &now, &likeness.name));
+            }
             if now.asked_at.is_some() && before.and_then(|before| before.asked_at) != now.asked_at {
                 deliveries.extend(delivery_of(&visit.customer, connection, likeness, at));
             }
@@ -362,7 +388,8 @@ impl Documenter {
             events.push(forgetting(known));
             changes.forgotten.push((connection.clone(), known.account));
         }
-        (!events.is_empty()).then(|| self.commit(visit, state, changes, events, deliveries, at))
+        (changes != ContactChanges::default())
+            .then(|| self.commit(visit, state, changes, events, deliveries, at))
     }
 
     /// Forgets what was known of a customer in a system that its document does not name any more.
@@ -449,11 +476,10 @@ fn tell_failure(customer: &Text, connection: &Text, fault: &RegisterFault) {
 const MAY_VANISH: (usize, usize) = (2, 30);
 
 /// Says that too many contacts vanished to be believed: a key that sees less, or another asset layout, is a whole
-/// listing too. What was matched stays then.
-fn shrunk(known: &[ContactMatch], connection: &Text, contacts: &[Contact]) -> Option<String> {
+/// listing too. What was matched stays then. `known` are the accounts that are looked for.
+fn shrunk<'a>(known: impl Iterator<Item = &'a ContactMatch>, contacts: &[Contact]) -> Option<String> {
     let linked: BTreeSet<&Text> = known
-        .iter()
-        .filter(|known| known.connection == *connection && known.status == MatchStatus::Matched)
+        .filter(|known| known.status == MatchStatus::Matched)
         .filter_map(|known| known.contact.as_ref())
         .collect();
     let there: BTreeSet<&Text> = contacts.iter().map(|contact| &contact.id).collect();
@@ -488,14 +514,18 @@ pub struct Standing<'a> {
 /// so is a new customer's.
 pub const MADE_AT_ONCE: usize = 25;
 
-/// Returns how every account of a customer stands in one system.
+/// Returns how every account of a customer stands at one place.
+///
+/// # Errors
+/// If too many contacts vanished to be believed, in words for people: then everybody stands as before.
 pub fn found(
     systems: &dyn DocumentationSystems,
-    connection: &Text,
+    place: &Documentation,
     contacts: &[Contact],
     standing: &Standing<'_>,
     at: Timestamp,
-) -> Vec<ContactMatch> {
+) -> Result<Vec<ContactMatch>, String> {
+    let connection = &place.connection;
     let Standing { customer, likenesses, accounts, pins, known, psa_seen } = standing;
     let matched: Vec<&Likeness> = accounts
         .iter()
@@ -509,7 +539,11 @@ pub fn found(
     let mut elsewhere: BTreeMap<AccountKey, Vec<(Product, Text)>> = BTreeMap::new();
     let products: Vec<Product> =
         customer.documentation.iter().filter_map(|place| systems.product(&place.connection)).collect();
-    for other in known.iter().filter(|other| other.connection != *connection) {
+    let is_of_today = |known: &ContactMatch| {
+        let mut places = customer.documentation.iter();
+        places.any(|place| place.connection == known.connection && place.organization == known.organization)
+    };
+    for other in known.iter().filter(|other| other.connection != *connection && is_of_today(other)) {
         if let (MatchStatus::Matched, Some(contact), Some(product)) =
             (other.status, &other.contact, systems.product(&other.connection))
             // Of two places in one product nobody can tell which one a link means.
@@ -518,24 +552,30 @@ pub fn found(
             elsewhere.entry(other.account).or_default().push((product, contact.clone()));
         }
     }
+    let wanted = creating(customer);
+    let active: BTreeSet<AccountKey> = accounts
+        .iter()
+        .filter(|account| account.state == AccountState::Active)
+        .map(|account| account.key)
+        .collect();
+    // What is known of another organisation says nothing of this one.
     let here: BTreeMap<AccountKey, ContactMatch> = known
         .iter()
-        .filter(|found| found.connection == *connection)
-        .map(|found| (found.account, found.clone()))
-        .collect();
-    let wanted = creating(customer);
-    // Whoever switches it off, and on again, asks anew.
-    let here: BTreeMap<AccountKey, ContactMatch> = here
-        .into_iter()
-        .map(|(account, known)| {
-            let asked_at = known.asked_at.filter(|_| wanted.contains(&account.account_type));
-            (account, ContactMatch { asked_at, ..known })
+        .filter(|found| found.connection == *connection && found.organization == place.organization)
+        .map(|known| {
+            // Whoever switches it off and on again, or comes back from pending, asks anew.
+            let stays = wanted.contains(&known.account.account_type) && active.contains(&known.account);
+            let asked_at = known.asked_at.filter(|_| stays);
+            (known.account, ContactMatch { asked_at, ..known.clone() })
         })
         .collect();
+    if let Some(shrunk) = shrunk(matched.iter().filter_map(|one| here.get(&one.account)), contacts) {
+        return Err(shrunk);
+    }
     let create: BTreeSet<AccountKey> = accounts
         .iter()
         .filter(|account| {
-            account.state == AccountState::Active
+            active.contains(&account.key)
                 && wanted.contains(&account.key.account_type)
                 && psa_seen.is_some_and(|seen| seen > account.imported_at)
                 // Who had a contact and lost it is for a person to look at.
@@ -545,6 +585,7 @@ pub fn found(
         .collect();
     let mut found = match_contacts(&Matching {
         connection,
+        organization: &place.organization,
         accounts: &matched,
         contacts,
         known: &here,
@@ -560,7 +601,7 @@ pub fn found(
         beyond.asked_at = None;
         beyond.cause = format!("no contact fits; one is made at a later look, {MADE_AT_ONCE} at once");
     }
-    found
+    Ok(found)
 }
 
 /// Returns the contacts of a customer; why they are not known, in words for people, where the key does not see
@@ -632,8 +673,8 @@ fn chosen(
     chosen
 }
 
-/// Whether an account stands as before. What a contact is called, or says of itself, decides nothing, and is told
-/// anew with the next change.
+/// Whether an account stands as before. What a contact is called, or says of itself, decides nothing: that is
+/// kept, and no event.
 fn stands_as(before: &ContactMatch, now: &ContactMatch) -> bool {
     let essence = |found: &ContactMatch| {
         let candidates: Vec<_> = found
@@ -642,7 +683,7 @@ fn stands_as(before: &ContactMatch, now: &ContactMatch) -> bool {
             .map(|candidate| (candidate.id.clone(), candidate.matched_by, candidate.is_archived))
             .collect();
         (
-            found.cause.clone(),
+            found.organization.clone(),
             found.status,
             found.contact.clone(),
             found.matched_by,

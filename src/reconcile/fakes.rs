@@ -214,7 +214,7 @@ impl Register for FakeRegister {
                 found: state.revision,
             });
         }
-        state.revision += 1;
+        state.revision += u64::from(!commit.is_beside);
         for account in commit.accounts {
             state.accounts.retain(|known| known.key != account.key);
             state.accounts.push(account);

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::account::{AccountKey, AccountState, AccountType};
+use crate::model::account::{AccountKey, AccountState, AccountType, Source};
 use crate::model::contact::{NewContact, Shelf};
 use crate::model::contact_match::MatchStatus;
 use crate::model::guid::Guid;
@@ -22,7 +22,8 @@ use crate::ports::register::{Register, RegisterFault};
 /// What destinations of missing contacts begin with.
 pub const PREFIX: &str = "documentation/";
 
-/// Takes contacts that are to be made to one documentation system.
+/// Takes contacts that are to be made to one documentation system. One at a time, as all deliveries to a destination
+/// with lanes: two accounts of one person, or of one address, are to find each other's contact.
 pub struct ContactMaker {
     /// The connection of the operator's file.
     pub connection: Text,
@@ -30,8 +31,6 @@ pub struct ContactMaker {
     pub systems: Arc<dyn DocumentationSystems>,
     /// What says whether the contact is still wanted.
     pub register: Arc<dyn Register>,
-    /// One at a time: two accounts of one person, or of one address, are to find each other's contact.
-    pub turn: tokio::sync::Mutex<()>,
 }
 
 /// What the outbox holds of a contact that is to be made.
@@ -41,7 +40,9 @@ struct Wanted {
     organization: Text,
     asset_layout: Option<u64>,
     account_type: AccountType,
+    source: Source,
     account: Guid,
+    asked_at: Timestamp,
     contact: NewContact,
 }
 
@@ -64,7 +65,9 @@ pub fn delivery_of(
         organization: place.organization.clone(),
         asset_layout: place.asset_layout,
         account_type: account.account_type,
+        source: account.source,
         account: account.id,
+        asked_at,
         contact: contact_of(likeness)?,
     };
     let key = key_of(&customer.name, connection, account, asked_at);
@@ -120,31 +123,25 @@ impl ContactMaker {
     /// # Errors
     /// If the register does not tell, or the customer is suspended: then nothing is written.
     async fn is_wanted(&self, customer: &str, wanted: &Wanted) -> Result<bool, Fault> {
-        let unknown = |fault: RegisterFault| Fault::new(FaultKind::Transient, fault.to_string());
+        // No fault of the system: others go on being taken there.
+        let unknown = |fault: RegisterFault| Fault::new(FaultKind::Refused, fault.to_string());
         let state = self.register.load(customer).await.map_err(unknown)?;
         if state.suspension.is_some() {
-            return Err(Fault::new(FaultKind::Transient, "the customer is suspended: nothing is written"));
+            return Err(Fault::new(FaultKind::Refused, "the customer is suspended: nothing is written"));
         }
-        let statuses = self.register.documentation().await.map_err(unknown)?;
-        let is_there = statuses.iter().any(|status| {
-            status.customer == customer
-                && status.connection == self.connection
-                && status.organization == wanted.organization
-        });
-        let is_its = |key: &AccountKey| key.account_type == wanted.account_type && key.id == wanted.account;
-        let is_active = state
-            .accounts
-            .iter()
-            .any(|account| is_its(&account.key) && account.state == AccountState::Active);
+        let key = AccountKey { account_type: wanted.account_type, source: wanted.source, id: wanted.account };
+        let is_active =
+            state.accounts.iter().any(|account| account.key == key && account.state == AccountState::Active);
         let known = self.register.contacts(Some(customer)).await.map_err(unknown)?;
         let is_missing = known.iter().any(|(_, known)| {
-            is_its(&known.account)
+            known.account == key
                 && known.connection == self.connection
+                && known.organization == wanted.organization
+                && known.asked_at.is_some_and(|at| at.as_microsecond() == wanted.asked_at.as_microsecond())
                 && known.status == MatchStatus::Unmatched
                 && known.candidates.is_empty()
-                && known.asked_at.is_some()
         });
-        Ok(is_active && is_missing && is_there)
+        Ok(is_active && is_missing)
     }
 }
 
@@ -154,7 +151,6 @@ impl Destination for ContactMaker {
         let wanted = Wanted::deserialize(&delivery.body).map_err(|error| {
             Fault::new(FaultKind::Refused, format!("the outbox holds what Intake never writes: {error}"))
         })?;
-        let _turn = self.turn.lock().await;
         if !self.is_wanted(&delivery.customer, &wanted).await? {
             tracing::info!(customer = %delivery.customer, connection = %self.connection,
                 "a contact is not wanted any more, and not made");

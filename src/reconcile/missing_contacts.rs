@@ -12,7 +12,7 @@ use crate::model::event::ReadingDigests;
 use crate::model::reading::Reading;
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::MissingContact;
-use crate::policy::fleet::Customer;
+use crate::policy::fleet::{Customer, Documentation};
 use crate::ports::documentation::DocumentationSystems;
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::reconcile::apply::{commit_of, may_write};
@@ -65,7 +65,7 @@ pub async fn show_missing_contacts(
                 Err(fault) => Err(fault.clone()),
             };
             match contacts {
-                Ok(contacts) => show(&**systems, judged, connection, contacts, known),
+                Ok(contacts) => show(&**systems, judged, place, contacts, known),
                 // What its links would tell is not known: nothing is shown of who links to it.
                 Err(_) if *product == Some(Product::ConnectWise) => judged.documented = None,
                 Err(fault) => {
@@ -89,10 +89,11 @@ fn creator(judged: &Judged) -> Option<Arc<Customer>> {
 fn show(
     systems: &dyn DocumentationSystems,
     judged: &mut Judged,
-    connection: &Text,
+    place: &Documentation,
     contacts: &[Contact],
     known: &mut Vec<ContactMatch>,
 ) {
+    let connection = &place.connection;
     let Some(Documented { customer, likenesses }) = judged.documented.clone() else { return };
     let accounts = accounts_after(judged);
     let standing = Standing {
@@ -103,10 +104,20 @@ fn show(
         known,
         psa_seen: Some(Timestamp::MAX),
     };
-    let found = found(systems, connection, contacts, &standing, judged.observation.at);
+    let found = match found(systems, place, contacts, &standing, judged.observation.at) {
+        Ok(found) => found,
+        Err(shrunk) => {
+            tracing::warn!(customer = %inert(&customer.name), %connection, "{}", inert(&shrunk));
+            return;
+        }
+    };
     let asked: BTreeSet<AccountKey> = known
         .iter()
-        .filter(|known| known.connection == *connection && known.asked_at.is_some())
+        .filter(|known| {
+            known.connection == *connection
+                && known.organization == place.organization
+                && known.asked_at.is_some()
+        })
         .map(|known| known.account)
         .collect();
     for found in found.iter().filter(|found| found.asked_at.is_some() && !asked.contains(&found.account)) {

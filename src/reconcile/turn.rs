@@ -282,7 +282,8 @@ impl Reconciler {
         if let (Some(documenter), Some(Documented { customer, likenesses }), true) =
             (&self.documenter, documented, may_write(&outcome.plan))
         {
-            let visit = Visit { customer, tree_revision: tree_revision.clone(), likenesses };
+            let tree_revision = tree_revision.clone();
+            let visit = Visit { customer, tree_revision, likenesses, moment: Arc::default() };
             documenter.expect(visit, &observation.register.documented);
         }
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(customer, status);

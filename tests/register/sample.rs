@@ -183,6 +183,7 @@ pub(crate) fn contact(connection: &str, number: u128, status: MatchStatus) -> Co
     ContactMatch {
         account: account(number).key,
         connection: connection.into(),
+        organization: "12".into(),
         status,
         contact: is_matched.then(|| "72".into()),
         matched_by: is_matched.then_some(MatchKey::Address),

@@ -15,12 +15,12 @@ use crate::model::text::Text;
 const WRITE: &str = "
     INSERT INTO contact_matches (
         customer, connection, account_type, source, id, status, contact, matched_by, cause, candidates,
-        candidate_count, since, asked_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        candidate_count, since, asked_at, organization)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
     ON CONFLICT (customer, connection, account_type, source, id) DO UPDATE SET
         status = excluded.status, contact = excluded.contact, matched_by = excluded.matched_by,
         cause = excluded.cause, candidates = excluded.candidates, candidate_count = excluded.candidate_count,
-        since = excluded.since, asked_at = excluded.asked_at";
+        since = excluded.since, asked_at = excluded.asked_at, organization = excluded.organization";
 const FORGET: &str = "
     DELETE FROM contact_matches
     WHERE customer = $1 AND connection = $2 AND account_type = $3 AND source = $4 AND id = $5";
@@ -37,7 +37,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT customer, connection, account_type, source, id, status, contact, matched_by, cause,
-                    candidates, candidate_count, since, asked_at
+                    candidates, candidate_count, since, asked_at, organization
              FROM contact_matches ",
             $rest
         )
@@ -85,6 +85,7 @@ pub(super) async fn write(
             .bind(i64::try_from(found.candidate_count).unwrap_or(i64::MAX))
             .bind(found.since.as_microsecond())
             .bind(found.asked_at.map(|at| at.as_microsecond()))
+            .bind(found.organization.as_str())
             .execute(&mut *connection)
             .await?;
     }
@@ -169,6 +170,7 @@ fn contact_match(row: &SqliteRow) -> Result<ContactMatch, Mishap> {
     Ok(ContactMatch {
         account: AccountKey { account_type, source, id },
         connection: Text::from(word(1)?),
+        organization: Text::from(word(13)?),
         status,
         contact: row.try_get::<Option<&str>, _>(6)?.map(Text::from),
         matched_by,
