@@ -205,6 +205,20 @@ fn a_persons_choice_wins_over_every_rule_and_is_never_replaced() {
     assert_eq!(world.lines(), ["failed [5:choice]"]);
     world.chosen.clear();
     assert_eq!(world.lines(), ["ambiguous [5:address 6:address]"]);
+    // Whoever takes a choice back takes back the link that it made.
+    world.choose(1, "6");
+    assert_eq!(world.lines(), ["6 by choice"]);
+    world.chosen.clear();
+    let found = world.turn();
+    assert_eq!(line(&found[0]), "ambiguous [5:address 6:address]");
+    assert_eq!(world.turn(), found);
+    // One that chose what the rules had found anyway changes nothing by going.
+    world.contacts.remove(0);
+    assert_eq!(world.lines(), ["6 by address"]);
+    world.choose(1, "6");
+    assert_eq!(world.lines(), ["6 by choice"]);
+    world.chosen.clear();
+    assert_eq!(world.lines(), ["6 by address"]);
 }
 
 #[test]

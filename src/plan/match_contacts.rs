@@ -176,7 +176,9 @@ impl<'a> Matching<'a> {
         let is_free = |contact: &Contact| {
             taken.get(contact.id.as_str()).is_none_or(|holder| holder.account.id == account.account.id)
         };
+        // Whoever takes a choice back takes back what it made.
         let before = self.known.get(&account.account);
+        let before = before.filter(|before| before.matched_by != Some(MatchKey::Choice));
         let stored = before.and_then(|before| index.by_id.get(before.contact.as_ref()?.as_str()).copied());
         let stored = stored.map(|contact| Candidate::of(contact, MatchKey::StoredId, None));
         let levels = [
@@ -278,7 +280,9 @@ impl<'a> Matching<'a> {
     /// Says how an account stands: as before, where nothing is otherwise.
     fn settle(&self, account: &Likeness, found: Found<'_>) -> ContactMatch {
         let before = self.known.get(&account.account);
+        let was_chosen = before.is_some_and(|before| before.matched_by == Some(MatchKey::Choice));
         let last = before.and_then(|before| before.contact.clone());
+        let last = last.filter(|_| !was_chosen && !self.chosen.contains_key(&account.account));
         let mut asked_at = before.and_then(|before| before.asked_at);
         let mut now = match found {
             Found::Claim(contact, key, value) => {
@@ -289,7 +293,7 @@ impl<'a> Matching<'a> {
                         matched_by: Some(first),
                         candidates,
                         ..
-                    }) if key == MatchKey::StoredId && *first != MatchKey::Choice => {
+                    }) if key == MatchKey::StoredId => {
                         (*first, candidates.first().and_then(|candidate| candidate.value.clone()))
                     }
                     _ => (key, value),
