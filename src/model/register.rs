@@ -292,6 +292,11 @@ pub struct LateDelivery {
 pub const LANE: char = '#';
 
 impl Delivery {
+    /// Whether it waits for those about the same thing alone.
+    pub fn has_lane(&self) -> bool {
+        self.destination.contains(LANE)
+    }
+
     /// Returns the destination of the operator's file.
     pub fn address(&self) -> &str {
         self.destination.split(LANE).next().unwrap_or_default()

@@ -13,6 +13,9 @@ pub trait Outbox: Send + Sync {
     /// Returns deliveries whose time has come, oldest first, at most `limit`. Of one destination
     /// and customer only the oldest is returned, so that they arrive in order.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, RegisterFault>;
+    /// Takes a delivery that is due for oneself until a moment; false if somebody else took it, made it or gave
+    /// it up meanwhile. Whoever ends without a word leaves it to others from that moment on.
+    async fn claim(&self, id: i64, now: Timestamp, until: Timestamp) -> Result<bool, RegisterFault>;
     /// Records that a delivery arrived.
     async fn delivered(&self, id: i64, at: Timestamp) -> Result<(), RegisterFault>;
     /// Records that an attempt failed, and when to try again; `None` gives it up in the open.

@@ -27,6 +27,9 @@ const IN_A_TURN: usize = 8;
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a delivery with a lane is one process's alone: longer than an attempt may take.
+const CLAIMED: Seconds = Seconds(120);
+
 /// The waits between attempts: the first, the longest, and how much of them in all.
 const FIRST_WAIT: u64 = 60;
 const LONGEST_WAIT: u64 = 6 * 3_600;
@@ -72,6 +75,7 @@ impl Courier {
                 .map(|deliveries| self.attempt_all(deliveries))
                 .buffer_unordered(AT_ONCE);
             let mut attempts = std::pin::pin!(attempts);
+            let mut is_moving = false;
             loop {
                 let next = tokio::select! {
                     biased;
@@ -79,9 +83,14 @@ impl Courier {
                     next = attempts.next() => next,
                 };
                 let Some(results) = next else { break };
+                is_moving |= !results.is_empty();
                 for (result, delivery) in results {
                     self.record(result, &delivery, &mut drained).await?;
                 }
+            }
+            // Others have all of them, or none can be taken now.
+            if !is_moving {
+                break;
             }
         }
         Ok(drained)
@@ -93,6 +102,10 @@ impl Courier {
         let mut results = Vec::with_capacity(deliveries.len());
         let mut is_silent = false;
         for delivery in deliveries {
+            // What is done twice there where two do it at once is done by one of them.
+            if delivery.has_lane() && !self.claim(&delivery).await {
+                continue;
+            }
             let result = if is_silent {
                 let what = "the system did not answer another request a moment ago";
                 Err(Fault::new(FaultKind::Transient, what))
@@ -103,6 +116,16 @@ impl Courier {
             results.push((result, delivery));
         }
         results
+    }
+
+    /// Takes a delivery for this process alone. What the outbox cannot tell now is left for another time.
+    async fn claim(&self, delivery: &Delivery) -> bool {
+        let now = self.clock.now();
+        let claimed = self.outbox.claim(delivery.id, now, CLAIMED.after(now)).await;
+        claimed.unwrap_or_else(|fault| {
+            tracing::error!(customer = %inert(&delivery.customer), "a delivery could not be taken: {fault}");
+            false
+        })
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Result<(), Fault> {
@@ -169,11 +192,11 @@ fn in_turns(due: Vec<Delivery>) -> Vec<Vec<Delivery>> {
     let mut turns: Vec<Vec<Delivery>> = Vec::new();
     let mut places: BTreeMap<Text, usize> = BTreeMap::new();
     for delivery in due {
-        let address = Text::from(delivery.address());
-        if address == delivery.destination {
+        if !delivery.has_lane() {
             turns.push(vec![delivery]);
             continue;
         }
+        let address = Text::from(delivery.address());
         match places.get(&address).and_then(|place| turns.get_mut(*place)) {
             // The others are due as well, and come when these were recorded.
             Some(turn) if turn.len() < IN_A_TURN => turn.push(delivery),
@@ -236,6 +259,10 @@ mod tests {
     impl Outbox for FakeOutbox {
         async fn due(&self, _now: Timestamp, _limit: u32) -> Result<Vec<Delivery>, RegisterFault> {
             Ok(std::mem::take(&mut *self.waiting.lock().expect("a lock")))
+        }
+
+        async fn claim(&self, _id: i64, _now: Timestamp, _until: Timestamp) -> Result<bool, RegisterFault> {
+            Ok(true)
         }
 
         async fn delivered(&self, id: i64, _at: Timestamp) -> Result<(), RegisterFault> {

@@ -808,6 +808,13 @@ async fn a_delivery_that_fails_is_late_until_it_was_made(register: &dyn Register
     // Of one destination all lanes are due at once.
     let due = outbox.due(at(100), 10).await.unwrap();
     assert_eq!(due.len(), 4);
+    // Whoever takes one has it alone until the moment that they said.
+    assert!(outbox.claim(due[1].id, at(100), at(150)).await.unwrap());
+    assert!(!outbox.claim(due[1].id, at(100), at(150)).await.unwrap());
+    assert!(outbox.due(at(149), 10).await.unwrap().iter().all(|one| one.id != due[1].id));
+    assert!(outbox.claim(due[1].id, at(150), at(151)).await.unwrap());
+    outbox.delivered(due[1].id, at(150)).await.unwrap();
+    assert!(!outbox.claim(due[1].id, at(200), at(201)).await.unwrap());
     assert_eq!(due[0].address(), "documentation/glue");
     outbox.failed(due[0].id, Some(at(200)), "refused").await.unwrap();
     outbox.failed(due[0].id, Some(at(300)), "refused again").await.unwrap();

@@ -235,6 +235,10 @@ impl Outbox for Storage {
         self.call("due", self.store.due(now, limit)).await
     }
 
+    async fn claim(&self, id: i64, now: Timestamp, until: Timestamp) -> Result<bool, RegisterFault> {
+        self.call("claim", self.store.claim(id, now, until)).await
+    }
+
     async fn delivered(&self, id: i64, at: Timestamp) -> Result<(), RegisterFault> {
         self.call("delivered", self.store.delivered(id, at)).await
     }

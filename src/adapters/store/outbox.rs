@@ -31,6 +31,10 @@ const DUE: &str = "
         GROUP BY destination, customer)
     ORDER BY id LIMIT $2";
 
+const CLAIM: &str = "
+    UPDATE outbox SET next_attempt = $3
+    WHERE id = $1 AND next_attempt <= $2 AND delivered_at IS NULL AND given_up_at IS NULL";
+
 const DELIVERED: &str = "
     UPDATE outbox SET delivered_at = COALESCE(delivered_at, $2), attempts = attempts + 1, last_error = NULL
     WHERE id = $1";
@@ -77,6 +81,17 @@ pub(super) async fn write(
 impl Outbox for Store {
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, RegisterFault> {
         self.reader().ask(Vec::new(), move |connection| Box::pin(due(connection, now, limit))).await
+    }
+
+    async fn claim(&self, id: i64, now: Timestamp, until: Timestamp) -> Result<bool, RegisterFault> {
+        self.write(move |connection| {
+            Box::pin(async move {
+                let query = sqlx::query(CLAIM).bind(id).bind(now.as_microsecond());
+                let done = query.bind(until.as_microsecond()).execute(connection).await?;
+                Ok(done.rows_affected() == 1)
+            })
+        })
+        .await
     }
 
     /// Besides records the delivery: forgets deliveries that were made 30 days before it.
