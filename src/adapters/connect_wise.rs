@@ -128,6 +128,11 @@ impl ConnectWise {
         self
     }
 
+    /// Begins the patience of one reading.
+    fn patience(&self) -> Patience {
+        Patience::new(self.patience).measured_by(self.shared.client.meter().clone())
+    }
+
     fn line<'a>(&'a self, patience: &'a Patience) -> Line<'a> {
         Line { client: &self.shared.client, pace: &self.shared.pace, patience, dialect: &self.login }
     }
@@ -263,7 +268,7 @@ impl ConnectWise {
     }
 
     async fn read(&self, shelves: &BTreeSet<Shelf>) -> Result<Catalogue, Cut> {
-        let patience = Patience::new(self.patience).measured_by(self.shared.client.meter().clone());
+        let patience = self.patience();
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let code_base = self.code_base(&patience).await.map_err(|failed| Cut::new(failed, 0))?;
         let organizations = self.list_companies(&line, &course, &code_base).await?.into_keys().collect();
@@ -288,7 +293,7 @@ impl ConnectWise {
 
     async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
         let company = number(shelf, Product::ConnectWise)?;
-        let patience = Patience::new(self.patience).measured_by(self.shared.client.meter().clone());
+        let patience = self.patience();
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let code_base = self.code_base(&patience).await.map_err(|failed| failed.fault)?;
         // Of what somebody wrote nothing gets into a condition: all contacts of the company are compared here.
@@ -321,7 +326,7 @@ impl DocumentationPort for ConnectWise {
     }
 
     async fn organizations(&self) -> Reading<Vec<Organization>> {
-        let patience = Patience::new(self.patience).measured_by(self.shared.client.meter().clone());
+        let patience = self.patience();
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let code_base = match self.code_base(&patience).await {
             Ok(code_base) => code_base,
@@ -337,7 +342,7 @@ impl DocumentationPort for ConnectWise {
 
     async fn create(&self, shelf: &Shelf, contact: &NewContact) -> Result<Text, Fault> {
         let company = number(shelf, Product::ConnectWise)?;
-        let patience = Patience::new(self.patience).measured_by(self.shared.client.meter().clone());
+        let patience = self.patience();
         let line = self.line(&patience);
         let code_base = self.code_base(&patience).await.map_err(|failed| failed.fault)?;
         let email_type = self.email_type(&line, &code_base).await?;

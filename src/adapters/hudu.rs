@@ -73,6 +73,11 @@ impl Hudu {
         self
     }
 
+    /// Begins the patience of one reading.
+    fn patience(&self) -> Patience {
+        Patience::new(self.patience).measured_by(self.client.meter().clone())
+    }
+
     fn line<'a>(&'a self, patience: &'a Patience) -> Line<'a> {
         Line { client: &self.client, pace: &self.pace, patience, dialect: &self.key }
     }
@@ -165,7 +170,7 @@ impl Hudu {
             let layout = layout(shelf).map_err(|fault| Cut::new(Failed::new(fault, Again::Never), 0))?;
             companies.entry(layout).or_default().insert(&shelf.organization);
         }
-        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
+        let patience = self.patience();
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let organizations = self.list_companies(&line, &course).await?.into_keys().collect();
         let mut catalogue = Catalogue { organizations, ..Catalogue::default() };
@@ -190,7 +195,7 @@ impl Hudu {
 
     async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
         let (company, layout) = (number(shelf, Product::Hudu)?, layout(shelf)?);
-        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
+        let patience = self.patience();
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let is_wanted = |found: &Text| found == company;
         let mark = mark(contact);
@@ -224,7 +229,7 @@ impl DocumentationPort for Hudu {
     }
 
     async fn organizations(&self) -> Reading<Vec<Organization>> {
-        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
+        let patience = self.patience();
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let companies = self.list_companies(&line, &course).await;
         companies.map_or_else(Cut::reading, |found| Reading::Complete(found.into_values().collect()))
@@ -236,7 +241,7 @@ impl DocumentationPort for Hudu {
 
     async fn create(&self, shelf: &Shelf, contact: &NewContact) -> Result<Text, Fault> {
         let (company, layout) = (number(shelf, Product::Hudu)?, layout(shelf)?);
-        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
+        let patience = self.patience();
         let line = self.line(&patience);
         let name = format!("{} {}", contact.first_name, contact.last_name);
         let mut asset = json!({

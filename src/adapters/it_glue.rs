@@ -80,6 +80,11 @@ impl ItGlue {
         self
     }
 
+    /// Begins the patience of one reading.
+    fn patience(&self) -> Patience {
+        Patience::new(self.patience).measured_by(self.client.meter().clone())
+    }
+
     fn line<'a>(&'a self, patience: &'a Patience) -> Line<'a> {
         Line { client: &self.client, pace: &self.pace, patience, dialect: &self.key }
     }
@@ -187,7 +192,7 @@ impl ItGlue {
     }
 
     async fn read(&self, shelves: &BTreeSet<Shelf>) -> Result<Catalogue, Cut> {
-        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
+        let patience = self.patience();
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let organizations = self.list_organizations(&line, &course).await?.into_keys().collect();
         let mut catalogue = Catalogue { organizations, ..Catalogue::default() };
@@ -220,7 +225,7 @@ impl ItGlue {
 
     async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
         let organization = number(shelf, Product::ItGlue)?;
-        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
+        let patience = self.patience();
         let (line, course) = (self.line(&patience), self.bounds.begin());
         // A filter that was ignored gives others as well.
         let is_wanted = |found: &Text| found == organization;
@@ -240,7 +245,7 @@ impl DocumentationPort for ItGlue {
     }
 
     async fn organizations(&self) -> Reading<Vec<Organization>> {
-        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
+        let patience = self.patience();
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let organizations = self.list_organizations(&line, &course).await;
         organizations.map_or_else(Cut::reading, |found| Reading::Complete(found.into_values().collect()))
@@ -262,7 +267,7 @@ impl DocumentationPort for ItGlue {
             attributes["last-name"] = json!(contact.last_name.as_str());
         }
         let content = json!({"data": {"type": "contacts", "attributes": attributes}});
-        let patience = Patience::new(self.patience).measured_by(self.client.meter().clone());
+        let patience = self.patience();
         let request = Request::json(url, MEDIA_TYPE, &content);
         let told = self.line(&patience).once(&request).await.map_err(|failed| failed.fault)?;
         let row = &told.value["data"];

@@ -493,7 +493,7 @@ impl Settling {
 }
 
 /// Waits for a moment; for ever if there is none.
-async fn until(moment: Option<Instant>) {
+pub(super) async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,

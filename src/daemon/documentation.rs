@@ -9,6 +9,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::daemon::controller::until;
 use crate::model::text::Text;
 use crate::reconcile::documentation::Documenter;
 
@@ -80,12 +81,5 @@ pub async fn look_for_contacts(documenter: Arc<Documenter>, gaps: Gaps, stop: Ca
             () = documenter.rung() => {}
             () = until(next) => {}
         }
-    }
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }

@@ -55,6 +55,9 @@ pub struct Documenter {
     bell: Notify,
 }
 
+/// How looking into systems last went, by customer and connection.
+type Statuses = BTreeMap<(Text, Text), DocumentationStatus>;
+
 /// What came of looking into one system for everybody who waited for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Looked {
@@ -178,8 +181,11 @@ impl Documenter {
             tracing::warn!(%connection, customers = visits.len(), "contacts were not looked for: {}",
                 inert(&fault.with_hint()));
         }
-        let known = match self.register.documentation().await {
-            Ok(known) => known,
+        let known: Statuses = match self.register.documentation().await {
+            Ok(known) => known
+                .into_iter()
+                .map(|status| ((status.customer.clone(), status.connection.clone()), status))
+                .collect(),
             Err(fault) => {
                 // They wait for the next look.
                 visits.values().for_each(|visit| self.again(visit, [connection.clone()]));
@@ -195,9 +201,7 @@ impl Documenter {
                 }
                 continue;
             };
-            let before = known
-                .iter()
-                .find(|status| status.customer == visit.customer.name && status.connection == connection);
+            let before = known.get(&(visit.customer.name.clone(), connection.clone()));
             // Another organisation of the same system is another place.
             let before = before.filter(|status| status.organization == place.organization);
             let now = self.clock.now();
@@ -274,7 +278,7 @@ impl Documenter {
         visit: &Arc<Visit>,
         place: &Documentation,
         catalogue: &Arc<Catalogue>,
-        statuses: &[DocumentationStatus],
+        statuses: &Statuses,
         now: Timestamp,
     ) -> Result<Settled, RegisterFault> {
         let connection = &place.connection;
@@ -328,12 +332,7 @@ impl Documenter {
 
     /// Returns since when all other systems that this one links to have been looked into for a customer: whoever
     /// was imported later may still be found by such a link. `None` while one never was.
-    fn psa_seen(
-        &self,
-        visit: &Visit,
-        connection: &Text,
-        statuses: &[DocumentationStatus],
-    ) -> Option<Timestamp> {
+    fn psa_seen(&self, visit: &Visit, connection: &Text, statuses: &Statuses) -> Option<Timestamp> {
         if self.systems.product(connection) == Some(Product::ConnectWise) {
             return Some(Timestamp::MAX);
         }
@@ -343,9 +342,7 @@ impl Documenter {
         });
         let mut seen = Timestamp::MAX;
         for other in others {
-            let status = statuses.iter().find(|status| {
-                status.customer == visit.customer.name && status.connection == other.connection
-            });
+            let status = statuses.get(&(visit.customer.name.clone(), other.connection.clone()));
             seen = seen.min(status?.last_success?);
         }
         Some(seen)
