@@ -21,6 +21,7 @@ use intake::model::text::Text;
 use intake::plan::outcome::{CustomerState, Summary};
 use intake::policy::fleet::{Customer, Fleet};
 use intake::ports::register::RegisterFault;
+use intake::ports::source::Progress;
 use intake::ports::tree::{Tree, TreeReading};
 use intake::reconcile::judge::Job;
 
@@ -86,7 +87,14 @@ impl Turns for Counted {
         Ok(())
     }
 
-    async fn turn(&self, job: Job, _tree: Text, _next: Next, _stop: CancellationToken) -> TurnResult {
+    async fn turn(
+        &self,
+        job: Job,
+        _tree: Text,
+        _progress: Arc<dyn Progress>,
+        _next: Next,
+        _stop: CancellationToken,
+    ) -> TurnResult {
         *self.0.lock().expect("a lock").entry(job.name().to_string()).or_default() += 1;
         Ok(Went {
             state: CustomerState::Ready,

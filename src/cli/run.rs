@@ -19,6 +19,7 @@ use crate::daemon::control::ControllerControl;
 use crate::daemon::controller::{Controller, Pace};
 use crate::daemon::desk::Desk;
 use crate::daemon::documentation::{Gaps, look_for_contacts};
+use crate::daemon::inquiry::ControllerInquiry;
 use crate::daemon::readiness::ControllerReadiness;
 use crate::daemon::signals::listen;
 use crate::daemon::turns::Turns as _;
@@ -35,6 +36,7 @@ use crate::reconcile::deliver::Courier;
 use crate::reconcile::documentation::Documenter;
 use crate::reconcile::judge::{Job, Judge, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
+use crate::web::fleet::FleetBoard;
 use crate::web::plans::Plans;
 use crate::web::routes::{Site, routes};
 use crate::web::server::Entrance;
@@ -163,13 +165,24 @@ async fn reconcile(
     };
     let desk = Arc::new(Desk::new());
     let reader: Arc<dyn RegisterReader> = store.register.clone();
+    let kept = Arc::new(FromKept {
+        register: reader.clone(),
+        clock: clock.clone(),
+        limits: operator.limits().clone(),
+        fleet: operator.fleet(),
+    });
     let site = Site {
-        plans: Plans::new(Arc::new(FromKept {
-            register: reader,
-            clock: clock.clone(),
-            limits: operator.limits().clone(),
-            fleet: operator.fleet(),
-        })),
+        plans: Plans::new(kept.clone()),
+        browse: store.browse.clone(),
+        fleet: Arc::new(FleetBoard::new(
+            reader,
+            store.census.clone(),
+            store.browse.clone(),
+            desk.clone(),
+            clock.clone(),
+        )),
+        inquiry: Arc::new(ControllerInquiry { desk: desk.clone(), kept }),
+        feed: desk.clone(),
         control: Arc::new(ControllerControl {
             desk: desk.clone(),
             register: store.register.clone(),

@@ -35,6 +35,7 @@ use crate::policy::limits::{ConnectionKind, FleetLimit, Limits};
 use crate::policy::problem::Problem;
 use crate::policy::schema;
 use crate::ports::access::TokenBook;
+use crate::ports::browse::Browse;
 use crate::ports::census::Census;
 use crate::ports::clock::Clock;
 use crate::ports::controller::RunningController;
@@ -89,7 +90,9 @@ pub struct Store {
     /// The outbox.
     pub outbox: Arc<dyn Outbox>,
     /// What both hold, counted.
-    census: Arc<dyn Census>,
+    pub census: Arc<dyn Census>,
+    /// What both hold, for whoever looks around.
+    pub browse: Arc<dyn Browse>,
     opened: Arc<connection::Store>,
 }
 
@@ -309,6 +312,7 @@ pub async fn open_store(url: &str) -> Result<Store, Failure> {
         register: store.clone(),
         outbox: store.clone(),
         census: Arc::new(store.census()),
+        browse: store.clone(),
         opened: store,
     })
 }

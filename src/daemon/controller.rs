@@ -18,6 +18,7 @@ use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::CustomerState;
 use crate::policy::fleet::Customer;
+use crate::ports::feed::Happening;
 use crate::ports::register::RegisterFault;
 use crate::ports::tree::{Tree, TreeReading};
 use crate::ports::watch::Watch;
@@ -233,8 +234,9 @@ impl Loop {
                 wait(End { failures: went.failures, retry_after: went.retry_after })
             });
             let (turns, revision, stop) = (self.turns.clone(), self.revision.clone(), stop.clone());
+            let progress = self.desk.bulletin().began(&name);
             let handle = self.running.spawn(async move {
-                let result = turns.turn(job, revision, next.clone(), stop).await;
+                let result = turns.turn(job, revision, progress, next.clone(), stop).await;
                 let waits = match &result {
                     Ok(went) => next(went),
                     Err(_) => wait(End { failures: before.saturating_add(1), retry_after: None }),
@@ -251,6 +253,7 @@ impl Loop {
             Err(error) => (error.id(), Err(error)),
         };
         let Some(name) = self.names.remove(&id) else { return };
+        self.desk.bulletin().ended(&name, result.as_ref().ok().map(|(result, _)| result));
         let wait = match result {
             Ok((Ok(went), wait)) => {
                 self.failures.remove(&name);
@@ -354,12 +357,14 @@ impl Loop {
         self.desk.take_over(desk::Known {
             revision: reading.fleet.revision.clone(),
             customers: self.jobs.iter().map(|(name, job)| (name.clone(), is_suspended(job))).collect(),
+            jobs: Arc::new(self.jobs.clone()),
             listed: self.listed(&wanted),
             problems: reading.problems.len() as u64,
         });
         let woken = self.schedule.want(wanted, now, &mut move || random());
         if self.revision != reading.fleet.revision {
             self.revision = reading.fleet.revision.clone();
+            self.desk.bulletin().tell(Happening::TreeRead { revision: self.revision.clone() });
             tracing::info!(revision = %self.revision, customers = self.jobs.len(), woken = woken.len(), "tree read");
         }
     }
@@ -546,6 +551,7 @@ mod tests {
     use crate::model::digest::Digest;
     use crate::plan::outcome::Summary;
     use crate::policy::fleet::Fleet;
+    use crate::ports::source::Progress;
     use crate::reconcile::fakes::customer;
 
     /// A tree that tests change: what each customer says, or nothing where it cannot be read. What
@@ -635,7 +641,14 @@ mod tests {
             Ok(())
         }
 
-        async fn turn(&self, job: Job, _revision: Text, next: Next, stop: CancellationToken) -> TurnResult {
+        async fn turn(
+            &self,
+            job: Job,
+            _revision: Text,
+            _progress: Arc<dyn Progress>,
+            next: Next,
+            stop: CancellationToken,
+        ) -> TurnResult {
             let kind = if matches!(job, Job::Absent { .. }) { "absent " } else { "" };
             self.say(format!("{kind}{}", job.name()));
             match job.name().as_str() {

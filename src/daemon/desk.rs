@@ -2,17 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
 use tokio::sync::Notify;
 
+use crate::daemon::bulletin::Bulletin;
 use crate::model::text::Text;
+use crate::ports::feed::{Feed, Happening, UnderWay};
 use crate::ports::in_force::{InForce, TreeInForce};
+use crate::reconcile::judge::Job;
 
 /// Where others meet the controller while it runs.
 #[derive(Debug, Default)]
 pub struct Desk {
+    bulletin: Arc<Bulletin>,
     in_force: RwLock<Option<Known>>,
     is_stale: AtomicBool,
     rung: Mutex<BTreeSet<Text>>,
@@ -24,6 +29,8 @@ pub struct Desk {
 pub(crate) struct Known {
     /// Its revision.
     pub(crate) revision: Text,
+    /// Whom the controller knows, as turns are made for them.
+    pub(crate) jobs: Arc<BTreeMap<Text, Job>>,
     /// Whom the controller knows, and whom their document suspends.
     pub(crate) customers: BTreeMap<Text, bool>,
     /// Who of them has not left the tree, and how long after a turn the next one is due.
@@ -47,6 +54,16 @@ impl Desk {
     /// tree was read.
     pub fn customers(&self) -> Option<BTreeMap<Text, bool>> {
         self.read(|in_force| in_force.customers.clone())
+    }
+
+    /// Returns whom the controller knows, as turns are made for them; `None` until the first tree was read.
+    pub(crate) fn jobs(&self) -> Option<Arc<BTreeMap<Text, Job>>> {
+        self.read(|in_force| in_force.jobs.clone())
+    }
+
+    /// Returns what tells whoever watches.
+    pub(crate) fn bulletin(&self) -> &Arc<Bulletin> {
+        &self.bulletin
     }
 
     /// Wakes a customer: its next turn is due now.
@@ -88,6 +105,17 @@ impl InForce for Desk {
             is_stale,
             problems: known.problems,
             customers: known.listed.clone(),
+            suspended: known.customers.iter().filter(|(_, is)| **is).map(|(name, _)| name.clone()).collect(),
         })
+    }
+}
+
+impl Feed for Desk {
+    fn watch(&self) -> BoxStream<'static, Happening> {
+        self.bulletin.watch()
+    }
+
+    fn under_way(&self) -> BTreeMap<Text, UnderWay> {
+        self.bulletin.under_way()
     }
 }

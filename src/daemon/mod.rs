@@ -1,9 +1,11 @@
 //! When turns happen: intervals, wake-ups, back-off, shutdown. Never what they do.
 
+pub mod bulletin;
 pub mod control;
 pub mod controller;
 pub mod desk;
 pub mod documentation;
+pub mod inquiry;
 pub mod readiness;
 pub mod schedule;
 pub mod signals;

@@ -11,7 +11,7 @@ use crate::model::text::Text;
 use crate::model::tree_status::TreeStatus;
 use crate::plan::outcome::{CustomerState, Summary};
 use crate::ports::register::RegisterFault;
-use crate::ports::source::{Progress, Unwatched};
+use crate::ports::source::Progress;
 use crate::ports::tree::TreeReading;
 use crate::reconcile::judge::{Job, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
@@ -23,8 +23,16 @@ pub trait Turns: Send + Sync {
     async fn known(&self) -> Result<Vec<Text>, RegisterFault>;
     /// Records which tree is in force, or why no other one is.
     async fn tree(&self, read: &Result<TreeReading, Fault>) -> Result<(), RegisterFault>;
-    /// Carries out one turn. `next` says how long the wait until the next one is.
-    async fn turn(&self, job: Job, tree_revision: Text, next: Next, stop: CancellationToken) -> TurnResult;
+    /// Carries out one turn. `next` says how long the wait until the next one is; `progress` is told how far
+    /// it reads.
+    async fn turn(
+        &self,
+        job: Job,
+        tree_revision: Text,
+        progress: Arc<dyn Progress>,
+        next: Next,
+        stop: CancellationToken,
+    ) -> TurnResult;
 }
 
 /// Says how long the wait after a turn is.
@@ -88,8 +96,14 @@ impl Turns for Reconciler {
         self.register().record_tree(&status).await
     }
 
-    async fn turn(&self, job: Job, tree_revision: Text, next: Next, stop: CancellationToken) -> TurnResult {
-        let progress: Arc<dyn Progress> = Arc::new(Unwatched);
+    async fn turn(
+        &self,
+        job: Job,
+        tree_revision: Text,
+        progress: Arc<dyn Progress>,
+        next: Next,
+        stop: CancellationToken,
+    ) -> TurnResult {
         let wait = move |outcome: &TurnOutcome| Some(next(&Went::of(outcome)));
         let outcome = Self::turn(self, &job, &tree_revision, &progress, &wait, &stop).await?;
         Ok(Went::of(&outcome))

@@ -271,7 +271,7 @@ impl Account {
     }
 
     /// Returns the name by which an account is listed, folded: the first that it has.
-    fn listed_name(&self) -> Cow<'_, str> {
+    pub fn listed_name(&self) -> Cow<'_, str> {
         let profile = &self.profile;
         fold(if !profile.sam_account_name.is_empty() {
             &profile.sam_account_name

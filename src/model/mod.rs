@@ -11,6 +11,7 @@ pub mod dn;
 pub mod duration;
 pub mod event;
 pub mod guid;
+pub mod listing;
 pub mod observation;
 pub mod read_from;
 pub mod reading;

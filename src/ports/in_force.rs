@@ -1,6 +1,6 @@
 //! Which policy tree a running controller has in force, and whom it lists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::text::Text;
@@ -23,4 +23,6 @@ pub struct TreeInForce {
     /// Its customers, each with how long after a turn the next one is due. Whoever may be in a document that
     /// cannot be read is among them.
     pub customers: BTreeMap<Text, Duration>,
+    /// Whom of them their document suspends.
+    pub suspended: BTreeSet<Text>,
 }

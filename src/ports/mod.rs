@@ -1,13 +1,16 @@
 //! Every outside system as the program wishes it were, in the program's own words.
 
 pub mod access;
+pub mod browse;
 pub mod candidate;
 pub mod census;
 pub mod clock;
 pub mod control;
 pub mod controller;
 pub mod documentation;
+pub mod feed;
 pub mod in_force;
+pub mod inquiry;
 pub mod meter;
 pub mod outbox;
 pub mod readiness;

@@ -14,14 +14,17 @@ use crate::model::observation::Observation;
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::register::{PackedReadings, RegisterState};
 use crate::model::text::{Text, inert};
+use crate::plan::explain::explain;
+use crate::plan::explanation::Explanation;
 use crate::plan::outcome::CustomerPlan;
 use crate::plan::planner::{plan_absent, plan_customer, unite};
+use crate::plan::seek::Unfound;
 use crate::policy::check::{TreeFile, check};
 use crate::policy::fleet::Customer;
 use crate::policy::limits::{FleetLimit, Limits};
 use crate::ports::candidate::{Candidate, CandidatePlanner, Forecast, ForecastFault};
 use crate::ports::clock::Clock;
-use crate::ports::register::RegisterReader;
+use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::reconcile::choose::choose;
 use crate::reconcile::fleet_room::keep_in_order;
 use crate::reconcile::judge::{Job, TurnFault};
@@ -84,7 +87,65 @@ impl CandidatePlanner for FromKept {
     }
 }
 
+/// Why nobody was explained.
+#[derive(Debug)]
+pub enum Unexplained {
+    /// Nobody, or several people, are called so.
+    Unfound(Unfound),
+    /// There is nothing that could be explained from.
+    NothingKept {
+        /// Why, for people.
+        what: String,
+        /// What helps.
+        hint: String,
+    },
+    /// Something failed inside.
+    Failed(ForecastFault),
+}
+
 impl FromKept {
+    /// Plans one customer of the tree in force; returns when the readings were made besides, `None` where none
+    /// were kept that answer for it. Of its removals it keeps back those that the fleet has no room for.
+    ///
+    /// # Errors
+    /// [`ForecastFault::Failed`].
+    pub async fn plan_one(&self, job: Job) -> Result<(CustomerPlan, Option<Timestamp>), ForecastFault> {
+        let now = self.clock.now();
+        let name = job.name().clone();
+        let Some(mut planned) = self.plan(job, now).await? else {
+            // It left the tree, and its accounts are forgotten.
+            return Ok((plan_absent(&name, &RegisterState::default(), true), None));
+        };
+        let plans = vec![(&mut planned.plan, &planned.register, now)];
+        keep_in_order(plans, &*self.register, self.fleet).await.map_err(failed)?;
+        Ok((planned.plan, planned.read_at))
+    }
+
+    /// Explains what becomes of somebody of a customer.
+    ///
+    /// # Errors
+    /// [`Unexplained`].
+    pub async fn explain(&self, customer: Arc<Customer>, account: &str) -> Result<Explanation, Unexplained> {
+        if customer.directories.is_empty() {
+            return Err(Unexplained::NothingKept {
+                what: format!(
+                    "`{}` has no directory, and people of a tenant alone are not explained yet",
+                    customer.name
+                ),
+                hint: "the plan says of everybody why they are left out".to_owned(),
+            });
+        }
+        let fault = |fault: RegisterFault| Unexplained::Failed(failed(fault));
+        let register = self.register.load(&customer.name).await.map_err(fault)?;
+        let kept = self.register.readings(&customer.name).await.map_err(fault)?;
+        let (now, wanted) = (self.clock.now(), account.to_owned());
+        let explained = aside(move || {
+            let (observation, read_at) = recall(kept.as_ref(), &customer, register, now);
+            explain(&customer, &observation, &wanted).map(|answer| Explanation { read_at, ..answer })
+        });
+        explained.await.map_err(Unexplained::Failed)?.map_err(Unexplained::Unfound)
+    }
+
     /// Plans one customer; nothing for one that left the tree and whose accounts are forgotten.
     async fn plan(&self, job: Job, now: Timestamp) -> Result<Option<Planned>, ForecastFault> {
         match job {

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod answer;
 pub mod body;
+pub mod fleet;
 pub mod health;
 pub mod metrics;
 pub mod orders;

@@ -13,11 +13,15 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::ports::access::TokenBook;
+use crate::ports::browse::Browse;
 use crate::ports::control::Control;
+use crate::ports::feed::Feed;
+use crate::ports::inquiry::Inquiry;
 use crate::ports::meter::Readout;
 use crate::ports::readiness::Readiness;
 use crate::web::access;
 use crate::web::answer::{Problem, wrong_method};
+use crate::web::fleet::FleetBoard;
 use crate::web::health::{liveness, readiness};
 use crate::web::metrics::metrics;
 use crate::web::orders::{resume, suspend, sync};
@@ -36,30 +40,36 @@ pub struct Site {
     pub control: Arc<dyn Control>,
     /// What was counted.
     pub readout: Arc<dyn Readout>,
+    /// What is known of accounts and events, in pages.
+    pub browse: Arc<dyn Browse>,
+    /// How the fleet stands.
+    pub fleet: Arc<FleetBoard>,
+    /// Plans and explains customers of the tree in force.
+    pub inquiry: Arc<dyn Inquiry>,
+    /// What happens.
+    pub feed: Arc<dyn Feed>,
 }
 
-impl FromRef<Site> for Arc<dyn Control> {
-    fn from_ref(site: &Site) -> Self {
-        site.control.clone()
-    }
+/// Lets an answer ask for the one part of the site that it is made from.
+macro_rules! parts {
+    ($($part:ident: $kind:ty),* $(,)?) => {
+        $(impl FromRef<Site> for $kind {
+            fn from_ref(site: &Site) -> Self {
+                site.$part.clone()
+            }
+        })*
+    };
 }
 
-impl FromRef<Site> for Arc<dyn Readiness> {
-    fn from_ref(site: &Site) -> Self {
-        site.readiness.clone()
-    }
-}
-
-impl FromRef<Site> for Arc<dyn Readout> {
-    fn from_ref(site: &Site) -> Self {
-        site.readout.clone()
-    }
-}
-
-impl FromRef<Site> for Plans {
-    fn from_ref(site: &Site) -> Self {
-        site.plans.clone()
-    }
+parts! {
+    readiness: Arc<dyn Readiness>,
+    plans: Plans,
+    control: Arc<dyn Control>,
+    readout: Arc<dyn Readout>,
+    browse: Arc<dyn Browse>,
+    fleet: Arc<FleetBoard>,
+    inquiry: Arc<dyn Inquiry>,
+    feed: Arc<dyn Feed>,
 }
 
 /// What goes with every answer. Nothing here is for a browser to run, to frame, to keep or to guess at.

@@ -13,14 +13,16 @@ use crate::model::account::{
     Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
 };
 use crate::model::guid::Guid;
+use crate::model::listing::{AccountPage, AccountPlace, AccountQuery, MOST_WORDS, StateName, searched};
 use crate::model::text::{Text, inert};
 
 const WRITE: &str = "
     INSERT INTO accounts (
         customer, account_type, source, id, directory, sam_account_name, user_principal_name, display_name,
         email, mobile_phone, tenant_user_id, password_sync, state, since, until, reason, approved,
-        policy, tree_revision, run, imported_at, removal_began_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+        policy, tree_revision, run, imported_at, removal_began_at, listed_as, searched)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+        $23, $24)
     ON CONFLICT (customer, account_type, source, id) DO UPDATE SET
         directory = excluded.directory,
         sam_account_name = excluded.sam_account_name,
@@ -39,7 +41,9 @@ const WRITE: &str = "
         tree_revision = excluded.tree_revision,
         run = excluded.run,
         imported_at = excluded.imported_at,
-        removal_began_at = excluded.removal_began_at";
+        removal_began_at = excluded.removal_began_at,
+        listed_as = excluded.listed_as,
+        searched = excluded.searched";
 
 /// The columns in the order in which [`account`] reads them.
 macro_rules! select {
@@ -56,6 +60,62 @@ macro_rules! select {
 
 const OF_CUSTOMER: &str = select!("WHERE customer = $1");
 const OF_ALL: &str = select!("");
+
+/// Who is on a page: found by the index `accounts_listed` alone, which holds all that is asked for. A place or
+/// word that is empty lets everybody through.
+macro_rules! page {
+    ($which:literal, $after:literal, $order:literal) => {
+        concat!(
+            "WITH found AS (
+                SELECT customer, listed_as, id, account_type, source FROM accounts INDEXED BY accounts_listed
+                WHERE ",
+            $which,
+            $after,
+            "   AND ($7 = '' OR account_type = $7) AND ($8 = '' OR state = $8) AND ($9 = '' OR reason = $9)
+                AND instr(searched, $10) > 0 AND instr(searched, $11) > 0
+                AND instr(searched, $12) > 0 AND instr(searched, $13) > 0
+                ORDER BY ",
+            $order,
+            "   LIMIT $1)
+            SELECT account_type, source, id, directory, sam_account_name, user_principal_name, display_name,
+                email, mobile_phone, tenant_user_id, password_sync, state, since, until, reason, approved,
+                policy, tree_revision, run, imported_at, removal_began_at, customer
+            FROM found JOIN accounts USING (customer, account_type, source, id)
+            ORDER BY customer, found.listed_as, id, account_type, source"
+        )
+    };
+}
+
+const PAGE_OF_CUSTOMER: &str = page!(
+    "customer = $2 AND ",
+    "(listed_as, id, account_type, source) > ($3, $4, $5, $6)",
+    "listed_as, id, account_type, source"
+);
+const PAGE_OF_ALL: &str = page!(
+    "",
+    "(customer, listed_as, id, account_type, source) > ($2, $3, $4, $5, $6)",
+    "customer, listed_as, id, account_type, source"
+);
+
+const WITH_ID: &str = select!("WHERE customer = $1 AND id = $2");
+
+/// Whose names in lower case the database cannot write by itself.
+const NOT_ASCII: &str = select!("WHERE searched GLOB '*[^ -~' || char(10) || ']*'");
+const IN_LOWER_CASE: &str = "
+    UPDATE accounts SET
+        listed_as = lower(CASE WHEN sam_account_name <> '' THEN sam_account_name
+            ELSE COALESCE(user_principal_name, display_name) END),
+        searched = lower(
+            CASE WHEN display_name <> '' THEN display_name || char(10) ELSE '' END
+            || CASE WHEN user_principal_name <> '' THEN user_principal_name || char(10) ELSE '' END
+            || CASE WHEN sam_account_name <> '' THEN sam_account_name || char(10) ELSE '' END
+            || CASE WHEN email <> '' THEN email || char(10) ELSE '' END
+            || CASE WHEN mobile_phone <> '' THEN mobile_phone || char(10) ELSE '' END
+            || id || char(10)
+            || CASE WHEN tenant_user_id <> '' THEN tenant_user_id || char(10) ELSE '' END)";
+const SET_NAMES: &str = "
+    UPDATE accounts SET listed_as = $5, searched = $6
+    WHERE customer = $1 AND account_type = $2 AND source = $3 AND id = $4";
 
 const FORGET: &str = "DELETE FROM accounts WHERE customer = $1 AND state = 'removed' AND since < $2";
 
@@ -100,6 +160,8 @@ pub(super) async fn write(
             .bind(account.provenance.run.as_str())
             .bind(account.imported_at.as_microsecond())
             .bind(account.removal_began_at.map(|at| at.as_microsecond()))
+            .bind(account.listed_name().as_ref())
+            .bind(searched(account))
             .execute(&mut *connection)
             .await?;
     }
@@ -139,6 +201,91 @@ pub(super) async fn listed(
         left_customer.cmp(right_customer).then_with(|| left.cmp_listed(right))
     });
     Ok(accounts)
+}
+
+/// Returns a page of accounts: by customer, then name.
+pub(super) async fn page(
+    connection: &mut SqliteConnection,
+    query: &AccountQuery,
+) -> Result<AccountPage, Mishap> {
+    let text = if query.customer.is_some() { PAGE_OF_CUSTOMER } else { PAGE_OF_ALL };
+    let after = query.after.as_ref();
+    // Of a page one more is asked for: whether there is another page.
+    let limit = query.limit.clamp(1, MOST) + 1;
+    let mut asked = sqlx::query(text)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(match (&query.customer, after) {
+            (Some(customer), _) => customer.as_str(),
+            (None, Some(after)) => after.customer.as_str(),
+            (None, None) => "",
+        })
+        .bind(after.map_or("", |after| after.name.as_str()))
+        .bind(after.map(|after| after.key.id.to_string()).unwrap_or_default())
+        .bind(after.map_or("", |after| after.key.account_type.code()))
+        .bind(after.map_or("", |after| after.key.source.code()))
+        .bind(query.account_type.map_or("", AccountType::code))
+        .bind(query.state.map_or("", StateName::code))
+        .bind(query.reason.map_or("", Verdict::code));
+    for place in 0..MOST_WORDS {
+        asked = asked.bind(query.words.get(place).map_or("", Text::as_str));
+    }
+    let mut rows = asked.fetch(connection);
+    let (mut page, mut provenances) = (AccountPage::default(), Provenances::default());
+    while let Some(row) = rows.try_next().await? {
+        page.accounts.push((Text::from(row.try_get::<&str, _>(21)?), account(&row, &mut provenances)?));
+    }
+    if page.accounts.len() == limit {
+        page.accounts.pop();
+        page.next = page.accounts.last().map(|(customer, account)| AccountPlace {
+            customer: customer.clone(),
+            name: Text::from(account.listed_name()),
+            key: account.key,
+        });
+    }
+    Ok(page)
+}
+
+/// More accounts than these are on no page.
+const MOST: usize = 1_000;
+
+/// Returns the accounts of one customer that have an id.
+pub(super) async fn with_id(
+    connection: &mut SqliteConnection,
+    customer: &str,
+    id: Guid,
+) -> Result<Vec<Account>, Mishap> {
+    let mut rows = sqlx::query(WITH_ID).bind(customer).bind(id.to_string()).fetch(connection);
+    let (mut accounts, mut provenances) = (Vec::new(), Provenances::default());
+    while let Some(row) = rows.try_next().await? {
+        accounts.push(account(&row, &mut provenances)?);
+    }
+    accounts.sort_unstable_by_key(|account| account.key);
+    Ok(accounts)
+}
+
+/// Writes by which names the accounts of a store are listed and searched that was made before there were any.
+pub(super) async fn write_names(connection: &mut SqliteConnection) -> Result<(), Mishap> {
+    sqlx::query(IN_LOWER_CASE).execute(&mut *connection).await?;
+    let mut others = Vec::new();
+    {
+        let mut rows = sqlx::query(NOT_ASCII).fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await? {
+            let customer: String = row.try_get(21)?;
+            others.push((customer, account(&row, &mut Provenances::default())?));
+        }
+    }
+    for (customer, account) in others {
+        sqlx::query(SET_NAMES)
+            .bind(customer)
+            .bind(account.key.account_type.code())
+            .bind(account.key.source.code())
+            .bind(account.key.id.to_string())
+            .bind(account.listed_name().as_ref())
+            .bind(searched(&account))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Forgets accounts that were removed before a moment; returns how many.

@@ -13,6 +13,7 @@ use crate::adapters::store::accounts::{account_type, guid, moment, strange};
 use crate::adapters::store::fault::Mishap;
 use crate::model::digest::{Digest, Digester};
 use crate::model::event::{ChainHead, Event, EventPage, EventQuery, ReadingDigests};
+use crate::model::listing::{EventFilter, EventOrder, FoundEvents};
 use crate::model::register::Commit;
 use crate::model::text::Text;
 use crate::ports::register::ChainCheck;
@@ -59,6 +60,40 @@ macro_rules! page {
 
 const PAGE_OF_CUSTOMER: &str = page!("sequence", "customer = $5 AND ");
 const PAGE_OF_ALL: &str = page!("id", "");
+
+/// As [`page`], of what somebody looks for.
+macro_rules! found {
+    ($place:literal, $which:literal, $order:literal) => {
+        concat!(
+            "SELECT customer, sequence, at, run, tree_revision, kind, account_type, account_id, subject,
+                    details, hash, readings, ",
+            $place,
+            ", (SELECT before.hash FROM events AS before
+                WHERE before.customer = events.customer AND before.sequence = events.sequence - 1)
+             FROM events WHERE ",
+            $which,
+            $place,
+            " BETWEEN $1 AND $2 AND at BETWEEN $3 AND $4
+                AND ($5 = '' OR instr($5, ',' || kind || ',') > 0) ORDER BY ",
+            $place,
+            $order,
+            " LIMIT $6"
+        )
+    };
+}
+
+const NEWEST_OF_ACCOUNT: &str = found!("sequence", "customer = $7 AND account_id = $8 AND ", " DESC");
+const OLDEST_OF_ACCOUNT: &str = found!("sequence", "customer = $7 AND account_id = $8 AND ", "");
+const NEWEST_OF_CUSTOMER: &str = found!("sequence", "customer = $7 AND ", " DESC");
+const OLDEST_OF_CUSTOMER: &str = found!("sequence", "customer = $7 AND ", "");
+const NEWEST: &str = found!("id", "", " DESC");
+const OLDEST: &str = found!("id", "", "");
+
+const LAST_OF_CUSTOMER: &str = "SELECT COALESCE(MAX(sequence), 0) FROM events WHERE customer = $1";
+const LAST: &str = "SELECT COALESCE(MAX(id), 0) FROM events";
+
+/// How many events are gone over for one page: a kind that is rare takes several pages, and no page takes long.
+const WINDOW: i64 = 50_000;
 
 /// How many events a page holds: some megabytes at the most, whatever the record holds.
 const PAGE: usize = 1_000;
@@ -269,6 +304,70 @@ pub(super) async fn page(
         page.next = None;
     }
     Ok(page)
+}
+
+/// Returns a page of what somebody looks for in the record.
+pub(super) async fn found(
+    connection: &mut SqliteConnection,
+    filter: &EventFilter,
+) -> Result<FoundEvents, Mishap> {
+    let customer = filter.customer.as_ref().map(Text::as_str);
+    let account = filter.account.filter(|_| customer.is_some()).map(|id| id.to_string());
+    let is_newest = filter.order == EventOrder::Newest;
+    let last: i64 = match customer {
+        Some(customer) => sqlx::query(LAST_OF_CUSTOMER).bind(customer),
+        None => sqlx::query(LAST),
+    }
+    .fetch_one(&mut *connection)
+    .await?
+    .try_get(0)?;
+    // An account's own events are few, and found by themselves.
+    let window = if account.is_some() { last } else { WINDOW };
+    let (low, high) = if is_newest {
+        let high = filter.after.map_or(last, |after| after.saturating_sub(1)).min(last);
+        (high.saturating_sub(window).saturating_add(1), high)
+    } else {
+        let low = filter.after.unwrap_or(0).max(0).saturating_add(1);
+        (low, low.saturating_add(window).saturating_sub(1))
+    };
+    let text = match (is_newest, customer, &account) {
+        (true, Some(_), Some(_)) => NEWEST_OF_ACCOUNT,
+        (false, Some(_), Some(_)) => OLDEST_OF_ACCOUNT,
+        (true, Some(_), None) => NEWEST_OF_CUSTOMER,
+        (false, Some(_), None) => OLDEST_OF_CUSTOMER,
+        (true, None, _) => NEWEST,
+        (false, None, _) => OLDEST,
+    };
+    let kinds = match filter.kinds.join(",") {
+        none if none.is_empty() => none,
+        kinds => format!(",{kinds},"),
+    };
+    let limit = filter.limit.clamp(1, PAGE);
+    let mut asked = sqlx::query(text)
+        .bind(low)
+        .bind(high)
+        .bind(filter.since.as_microsecond())
+        .bind(filter.until.as_microsecond())
+        .bind(kinds)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    if let Some(customer) = customer {
+        asked = asked.bind(customer);
+    }
+    if let Some(account) = account {
+        asked = asked.bind(account);
+    }
+    let mut rows = asked.fetch(connection);
+    let (mut found, mut place) = (FoundEvents::default(), None);
+    while let Some(row) = rows.try_next().await? {
+        found.events.push(Link::read(&row)?.event(row.try_get(13)?)?);
+        place = Some(row.try_get(12)?);
+    }
+    found.next = match (found.events.len() == limit, is_newest) {
+        (true, _) => place,
+        (false, true) => (low > 1).then_some(low),
+        (false, false) => (high < last).then_some(high),
+    };
+    Ok(found)
 }
 
 /// Returns the number of the event of one customer that has this hash.

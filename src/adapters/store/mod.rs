@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod address;
 pub mod audit;
 pub mod bookkeeping;
+pub mod browse;
 pub mod census;
 pub mod connection;
 pub mod contacts;

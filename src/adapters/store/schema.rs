@@ -2,6 +2,7 @@
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
+use crate::adapters::store::accounts;
 use crate::adapters::store::fault::Mishap;
 
 /// "INTK", in the header of every store: another program's database is never touched.
@@ -10,7 +11,7 @@ const APPLICATION: i64 = 0x494e_544b;
 /// The steps in their order; the version of a schema is how many of them were taken. A step that
 /// was released is never changed. Each sets `user_version` and `application_id` itself, so that
 /// they change in the same transaction as the tables.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 13] = [
     include_str!("../../../migrations/sqlite/0001_register.sql"),
     include_str!("../../../migrations/sqlite/0002_sightings.sql"),
     include_str!("../../../migrations/sqlite/0003_events_by_time.sql"),
@@ -22,7 +23,13 @@ const STEPS: [&str; 11] = [
     include_str!("../../../migrations/sqlite/0009_tree.sql"),
     include_str!("../../../migrations/sqlite/0010_read_from_and_suspensions.sql"),
     include_str!("../../../migrations/sqlite/0011_contacts.sql"),
+    include_str!("../../../migrations/sqlite/0012_placeholder.sql"),
+    include_str!("../../../migrations/sqlite/0013_browsing.sql"),
 ];
+
+/// From this version on accounts have names for lists and for a search. In lower case, which SQLite knows of
+/// ASCII alone.
+const NAMED: usize = 13;
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +96,9 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Mis
     };
     for step in &STEPS[taken..] {
         sqlx::raw_sql(*step).execute(&mut *transaction).await?;
+    }
+    if taken < NAMED {
+        accounts::write_names(&mut transaction).await?;
     }
     if examine(&mut transaction).await? != Standing::Current {
         return Err(Mishap::Strange("a migration did not set the schema's version".into()));

@@ -1,5 +1,8 @@
 //! Customers that somebody suspended by command.
 
+use std::collections::BTreeMap;
+
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::accounts::moment;
@@ -8,6 +11,7 @@ use crate::model::register::{Suspension, SuspensionChange};
 use crate::model::text::Text;
 
 const READ: &str = "SELECT suspended_at, suspended_by, reason FROM suspensions WHERE customer = $1";
+const ALL: &str = "SELECT suspended_at, suspended_by, reason, customer FROM suspensions";
 const WRITE: &str = "
     INSERT INTO suspensions (customer, suspended_at, suspended_by, reason) VALUES ($1, $2, $3, $4)
     ON CONFLICT (customer) DO UPDATE SET
@@ -22,8 +26,18 @@ pub(super) async fn read(
     let Some(row) = sqlx::query(READ).bind(customer).fetch_optional(connection).await? else {
         return Ok(None);
     };
+    Ok(Some(suspension(&row)?))
+}
+
+/// Returns all who are suspended.
+pub(super) async fn all(connection: &mut SqliteConnection) -> Result<BTreeMap<Text, Suspension>, Mishap> {
+    let rows = sqlx::query(ALL).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((Text::from(row.try_get::<&str, _>(3)?), suspension(row)?))).collect()
+}
+
+fn suspension(row: &SqliteRow) -> Result<Suspension, Mishap> {
     let by = Text::from(row.try_get::<&str, _>(1)?);
-    Ok(Some(Suspension { at: moment(row.try_get(0)?)?, by, reason: row.try_get(2)? }))
+    Ok(Suspension { at: moment(row.try_get(0)?)?, by, reason: row.try_get(2)? })
 }
 
 /// Writes what a commit does to a suspension.

@@ -1,0 +1,147 @@
+//! Tells whoever watches what happens, without waiting for anybody.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::time::Instant;
+
+use crate::daemon::turns::TurnResult;
+use crate::model::text::Text;
+use crate::ports::feed::{Happening, UnderWay};
+use crate::ports::source::Progress;
+
+/// How much is kept for whoever is slow; what is older they miss.
+const KEPT: usize = 1_024;
+/// How often it is told at the most how far one customer's reading is.
+const TOLD_EVERY: Duration = Duration::from_millis(500);
+
+/// What is told, and which turns are under way.
+#[derive(Debug)]
+pub struct Bulletin {
+    board: broadcast::Sender<Happening>,
+    under_way: Mutex<BTreeMap<Text, Arc<Reading>>>,
+}
+
+/// How far a turn is.
+#[derive(Debug)]
+struct Reading {
+    began: Instant,
+    objects: AtomicU64,
+    /// When it was last told, in milliseconds since it began.
+    told: AtomicU64,
+}
+
+impl Default for Bulletin {
+    fn default() -> Self {
+        Self { board: broadcast::Sender::new(KEPT), under_way: Mutex::default() }
+    }
+}
+
+impl Bulletin {
+    /// Returns what happens from now on.
+    pub fn watch(&self) -> BoxStream<'static, Happening> {
+        let board = self.board.subscribe();
+        stream::unfold(board, async |mut board| match board.recv().await {
+            Ok(happening) => Some((happening, board)),
+            Err(RecvError::Lagged(count)) => Some((Happening::Missed { count }, board)),
+            Err(RecvError::Closed) => None,
+        })
+        .boxed()
+    }
+
+    /// Returns the turns that are under way.
+    pub fn under_way(&self) -> BTreeMap<Text, UnderWay> {
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = |reading: &Arc<Reading>| UnderWay {
+            lasting: reading.began.elapsed(),
+            objects: reading.objects.load(Ordering::Relaxed),
+        };
+        under_way.iter().map(|(customer, reading)| (customer.clone(), shown(reading))).collect()
+    }
+
+    /// Tells that a turn begins; returns who is to be told how far it reads.
+    pub(crate) fn began(self: &Arc<Self>, customer: &Text) -> Arc<dyn Progress> {
+        let reading =
+            Arc::new(Reading { began: Instant::now(), objects: AtomicU64::new(0), told: AtomicU64::new(0) });
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.insert(customer.clone(), reading.clone());
+        drop(under_way);
+        self.tell(Happening::TurnBegan { customer: customer.clone() });
+        Arc::new(Told { bulletin: self.clone(), customer: customer.clone(), reading })
+    }
+
+    /// Tells that a turn is over, however it ended; `None` for one that failed inside Intake.
+    pub(crate) fn ended(&self, customer: &Text, result: Option<&TurnResult>) {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(customer);
+        let went = result.and_then(|result| result.as_ref().ok());
+        self.tell(Happening::TurnEnded {
+            customer: customer.clone(),
+            state: went.map(|went| went.state.code()),
+            wrote: went.is_some_and(|went| went.wrote),
+        });
+    }
+
+    /// Tells something. That nobody listens is no fault.
+    pub(crate) fn tell(&self, happening: Happening) {
+        let _ = self.board.send(happening);
+    }
+}
+
+/// Tells how far the reading of one customer is.
+struct Told {
+    bulletin: Arc<Bulletin>,
+    customer: Text,
+    reading: Arc<Reading>,
+}
+
+impl Progress for Told {
+    fn read(&self, objects: usize) {
+        let objects = u64::try_from(objects).unwrap_or(u64::MAX);
+        self.reading.objects.store(objects, Ordering::Relaxed);
+        let now = u64::try_from(self.reading.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let told = self.reading.told.load(Ordering::Relaxed);
+        let due = u64::try_from(TOLD_EVERY.as_millis()).unwrap_or(u64::MAX);
+        if now.saturating_sub(told) >= due {
+            self.reading.told.store(now, Ordering::Relaxed);
+            self.bulletin.tell(Happening::TurnReads { customer: self.customer.clone(), objects });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconcile::judge::TurnFault;
+
+    #[tokio::test]
+    async fn whoever_watches_is_told_and_whoever_is_slow_is_told_that_they_missed_something() {
+        let bulletin = Arc::new(Bulletin::default());
+        let contoso = Text::from("contoso");
+        let (mut attentive, mut slow) = (bulletin.watch(), bulletin.watch());
+        let progress = bulletin.began(&contoso);
+        assert_eq!(attentive.next().await, Some(Happening::TurnBegan { customer: contoso.clone() }));
+        progress.read(10);
+        tokio::time::sleep(TOLD_EVERY).await;
+        progress.read(20);
+        progress.read(30);
+        // The first came at once after the beginning, and the third at once after the second.
+        let told = attentive.next().await;
+        assert_eq!(told, Some(Happening::TurnReads { customer: contoso.clone(), objects: 20 }));
+        let shown = bulletin.under_way();
+        assert_eq!(shown.keys().collect::<Vec<_>>(), [&contoso]);
+        assert_eq!(shown[&contoso].objects, 30);
+        assert!(shown[&contoso].lasting >= TOLD_EVERY);
+        bulletin.ended(&contoso, Some(&Err(TurnFault::Stopped)));
+        assert!(bulletin.under_way().is_empty());
+        let ended = Happening::TurnEnded { customer: contoso.clone(), state: None, wrote: false };
+        assert_eq!(attentive.next().await, Some(ended));
+        for _ in 0..KEPT {
+            bulletin.tell(Happening::TreeRead { revision: Text::from("r") });
+        }
+        assert_eq!(slow.next().await, Some(Happening::Missed { count: 3 }));
+    }
+}

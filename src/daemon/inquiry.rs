@@ -1,0 +1,71 @@
+//! Answers what becomes of a customer of the tree in force, from the readings that were kept.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::daemon::desk::Desk;
+use crate::model::text::Text;
+use crate::plan::explanation::Explanation;
+use crate::plan::seek::Unfound;
+use crate::ports::inquiry::{Inquiry, KeptPlan, Unanswered};
+use crate::reconcile::candidate::{FromKept, Unexplained};
+use crate::reconcile::choose::nearest;
+use crate::reconcile::judge::Job;
+
+/// Answers for a controller.
+pub struct ControllerInquiry {
+    /// Where the controller is met.
+    pub desk: Arc<Desk>,
+    /// What plans and explains.
+    pub kept: Arc<FromKept>,
+}
+
+#[async_trait]
+impl Inquiry for ControllerInquiry {
+    async fn plan(&self, customer: &str) -> Result<KeptPlan, Unanswered> {
+        let (job, revision) = self.job(customer)?;
+        let (plan, read_at) = self.kept.plan_one(job).await.map_err(failed)?;
+        Ok(KeptPlan { plan, revision, read_at })
+    }
+
+    async fn explain(&self, customer: &str, account: &str) -> Result<Explanation, Unanswered> {
+        let (job, _) = self.job(customer)?;
+        let name = job.name().clone();
+        let Job::Listed(customer) = job else {
+            return Err(Unanswered::NothingToExplainFrom {
+                what: format!("`{name}` is not in the tree"),
+                hint: "its accounts are orphaned until a document of its own is back".to_owned(),
+            });
+        };
+        self.kept.explain(customer, account).await.map_err(|unexplained| match unexplained {
+            Unexplained::Unfound(Unfound::Nobody { nearest }) => {
+                Unanswered::UnknownAccount { customer: name, name: account.to_owned(), nearest }
+            }
+            Unexplained::Unfound(Unfound::Several(people)) => {
+                Unanswered::SeveralPeople { customer: name, name: account.to_owned(), people }
+            }
+            Unexplained::NothingKept { what, hint } => Unanswered::NothingToExplainFrom { what, hint },
+            Unexplained::Failed(fault) => failed(fault),
+        })
+    }
+}
+
+impl ControllerInquiry {
+    /// Returns a customer that the controller knows, and the revision of the tree in force.
+    fn job(&self, name: &str) -> Result<(Job, Text), Unanswered> {
+        let jobs = self.desk.jobs().ok_or(Unanswered::NotYet)?;
+        let revision = self.desk.revision().ok_or(Unanswered::NotYet)?;
+        match jobs.get(name) {
+            Some(job) => Ok((job.clone(), revision)),
+            None => Err(Unanswered::UnknownCustomer {
+                name: name.to_owned(),
+                nearest: nearest(jobs.keys(), name).cloned(),
+            }),
+        }
+    }
+}
+
+fn failed(fault: impl std::error::Error + Send + Sync + 'static) -> Unanswered {
+    Unanswered::Failed(Box::new(fault))
+}

@@ -1,0 +1,32 @@
+//! The register as somebody looks around in it: in pages, whatever its size. No turn asks these questions.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::model::account::Account;
+use crate::model::guid::Guid;
+use crate::model::listing::{AccountPage, AccountQuery, DailyChanges, EventFilter, FoundEvents};
+use crate::model::register::Suspension;
+use crate::model::text::Text;
+use crate::ports::register::RegisterFault;
+
+/// Answers whoever looks around, and writes nothing. Every answer is of one state of the store.
+#[async_trait]
+pub trait Browse: Send + Sync {
+    /// Returns a page of accounts: by customer, then name.
+    async fn account_page(&self, query: &AccountQuery) -> Result<AccountPage, RegisterFault>;
+    /// Returns the accounts of one customer that have an id: several where a person is managed in both roles.
+    async fn accounts_of(&self, customer: &str, id: Guid) -> Result<Vec<Account>, RegisterFault>;
+    /// Returns a page of the audit record.
+    async fn found_events(&self, filter: &EventFilter) -> Result<FoundEvents, RegisterFault>;
+    /// Returns by how much the number of imported accounts changed on each day from a moment on.
+    async fn daily_changes(
+        &self,
+        customer: Option<&str>,
+        since: Timestamp,
+    ) -> Result<DailyChanges, RegisterFault>;
+    /// Returns who is suspended by command.
+    async fn suspensions(&self) -> Result<BTreeMap<Text, Suspension>, RegisterFault>;
+}

@@ -1,0 +1,92 @@
+//! What happens in a running controller, told as it happens to whoever watches.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::model::text::Text;
+
+/// Tells what happens. Nobody who watches holds up what happens: whoever is too slow misses some of it, and is
+/// told so.
+pub trait Feed: Send + Sync {
+    /// Returns what happens from now on; ends with the program.
+    fn watch(&self) -> BoxStream<'static, Happening>;
+    /// Returns the turns that are under way.
+    fn under_way(&self) -> BTreeMap<Text, UnderWay>;
+}
+
+/// A turn that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnderWay {
+    /// How long it has lasted.
+    pub lasting: Duration,
+    /// How many objects were read so far.
+    pub objects: u64,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Happening {
+    /// A customer's turn began.
+    TurnBegan {
+        /// Whose.
+        #[schemars(with = "String")]
+        customer: Text,
+    },
+    /// A turn reads; told a few times a second at the most.
+    TurnReads {
+        /// Whose.
+        #[schemars(with = "String")]
+        customer: Text,
+        /// How many objects arrived so far, of all sources.
+        objects: u64,
+    },
+    /// A turn is over.
+    TurnEnded {
+        /// Whose.
+        #[schemars(with = "String")]
+        customer: Text,
+        /// The state in which it left the customer; `None` if it failed before there was one.
+        state: Option<&'static str>,
+        /// Whether it wrote anything.
+        wrote: bool,
+    },
+    /// Another tree is in force, or the one in force could be read again.
+    TreeRead {
+        /// Its revision.
+        #[schemars(with = "String")]
+        revision: Text,
+    },
+    /// Whoever is told this missed something, and should look anew.
+    Missed {
+        /// How many.
+        count: u64,
+    },
+}
+
+impl Happening {
+    /// Returns its name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TurnBegan { .. } => "turnBegan",
+            Self::TurnReads { .. } => "turnReads",
+            Self::TurnEnded { .. } => "turnEnded",
+            Self::TreeRead { .. } => "treeRead",
+            Self::Missed { .. } => "missed",
+        }
+    }
+
+    /// Returns whom it is about; `None` for everybody.
+    pub fn customer(&self) -> Option<&Text> {
+        match self {
+            Self::TurnBegan { customer }
+            | Self::TurnReads { customer, .. }
+            | Self::TurnEnded { customer, .. } => Some(customer),
+            Self::TreeRead { .. } | Self::Missed { .. } => None,
+        }
+    }
+}
