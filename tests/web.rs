@@ -11,6 +11,8 @@ use crate::support::intake::{Installation, until};
 mod access;
 mod asked_plans;
 mod candidates;
+mod described;
+mod looking;
 mod orders;
 
 const VIEWER: &str = "a-token-that-only-looks";

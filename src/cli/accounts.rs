@@ -1,13 +1,13 @@
 //! `accounts`: the register, for people and programs.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::selection::registered;
 use crate::cli::session::Session;
 use crate::model::account::{Account, AccountState};
 use crate::model::text::Text;
-use crate::plan::outcome::AccountView;
+use crate::plan::register_view::ListedAccount;
 
 /// Runs the command.
 ///
@@ -29,43 +29,13 @@ pub async fn run(session: &mut Session) -> Result<Exit, Failure> {
 /// If they cannot be written.
 pub fn show(session: &mut Session, accounts: &[(Text, Account)]) -> Result<(), Failure> {
     if session.is_json() {
-        let accounts: Vec<Value> =
-            accounts.iter().map(|(customer, account)| form(customer, account)).collect();
+        let accounts: Vec<ListedAccount> =
+            accounts.iter().map(|(customer, account)| ListedAccount::of(customer, account)).collect();
         return session.out.json(&json!({"accounts": accounts}));
     }
     let rows: Vec<[String; 7]> = accounts.iter().map(|(customer, account)| row(customer, account)).collect();
     let titles = ["CUSTOMER", "TYPE", "STATE", "NAME", "DISPLAY NAME", "EMAIL", "POLICY"];
     session.out.table(titles, &rows, "No accounts.")
-}
-
-fn form(customer: &Text, account: &Account) -> Value {
-    let AccountView {
-        directory_id,
-        tenant_user_id,
-        sam_account_name,
-        user_principal_name,
-        display_name,
-        email,
-        mobile_phone,
-        sources,
-        password_sync,
-    } = AccountView::of(&account.key, &account.profile);
-    json!({
-        "customer": customer,
-        "accountType": account.key.account_type,
-        "state": account.state.code(),
-        "directoryId": directory_id,
-        "samAccountName": sam_account_name,
-        "userPrincipalName": user_principal_name,
-        "displayName": display_name,
-        "email": email,
-        "mobilePhone": mobile_phone,
-        "tenantUserId": tenant_user_id,
-        "sources": sources,
-        "passwordSync": password_sync,
-        "policy": account.provenance.policy,
-        "importedAt": account.imported_at,
-    })
 }
 
 fn row(customer: &Text, account: &Account) -> [String; 7] {

@@ -1,31 +1,11 @@
-//! Events of the audit record as `history` shows them: a line for people, an object for programs.
+//! Events of the audit record as `history` shows them to people: a line each.
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::model::event::Event;
 use crate::model::text::inert;
-
-/// Returns an event as JSON. With the hash before it, and `details` and `readings` as they were written,
-/// it holds everything that its own hash covers.
-pub fn form(event: &Event) -> Value {
-    let account = event.account.map(|(account_type, id)| json!({"accountType": account_type, "id": id}));
-    json!({
-        "customer": event.customer,
-        "sequence": event.sequence,
-        "at": event.at,
-        "kind": event.kind,
-        "account": account,
-        "subject": event.subject,
-        "run": event.run,
-        "revision": event.tree_revision,
-        "details": event.details,
-        "readings": event.readings,
-        "previous": event.previous,
-        "hash": event.hash,
-    })
-}
 
 /// Returns an event on a line, with names from outside inert.
 pub fn line(event: &Event) -> String {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::arguments::{Format, HistoryArguments};
-use crate::cli::event_form::{form, line};
+use crate::cli::event_form::line;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::selection::registered;
 use crate::cli::session::Session;
@@ -14,6 +14,7 @@ use crate::cli::{history_at, history_verify};
 use crate::model::event::{Event, EventQuery};
 use crate::model::text::{Text, inert};
 use crate::plan::inert_json::json_line;
+use crate::plan::register_view::ListedEvent;
 use crate::ports::register::RegisterReader;
 use crate::reconcile::meant::Meant;
 
@@ -42,9 +43,9 @@ pub async fn run(session: &mut Session, arguments: &HistoryArguments) -> Result<
     let wanted = Wanted::of(session, arguments, &*register, chosen).await?;
     match session.common.format {
         Format::Json => {
-            let mut forms: Vec<Value> = Vec::new();
+            let mut forms: Vec<ListedEvent> = Vec::new();
             each_page(&*register, &wanted.listing(), |events| {
-                forms.extend(wanted.kept(events).iter().map(form));
+                forms.extend(wanted.kept(events).iter().map(|event| ListedEvent::of(event)));
                 Ok(())
             })
             .await?;
@@ -198,7 +199,8 @@ async fn export(
         let query = EventQuery { customer: Some(customer.clone()), ..wanted.period.clone() };
         each_page(register, &query, |events| {
             let events = wanted.kept(events);
-            let lines: Result<String, _> = events.iter().map(|event| json_line(&form(event))).collect();
+            let lines: Result<String, _> =
+                events.iter().map(|event| json_line(&ListedEvent::of(event))).collect();
             session.out.text(&lines.map_err(|error| Failure::of("cannot write an event as JSON", &error))?)
         })
         .await?;

@@ -40,6 +40,7 @@ use crate::web::fleet::FleetBoard;
 use crate::web::plans::Plans;
 use crate::web::routes::{Site, routes};
 use crate::web::server::Entrance;
+use crate::web::stream::Watchers;
 
 /// Runs the command.
 ///
@@ -181,7 +182,8 @@ async fn reconcile(
             desk.clone(),
             clock.clone(),
         )),
-        inquiry: Arc::new(ControllerInquiry { desk: desk.clone(), kept }),
+        inquiry: Arc::new(ControllerInquiry::new(desk.clone(), kept)),
+        watchers: Watchers::new(desk.clone()),
         feed: desk.clone(),
         control: Arc::new(ControllerControl {
             desk: desk.clone(),

@@ -1,8 +1,10 @@
 //! Answers what becomes of a customer of the tree in force, from the readings that were kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::daemon::desk::Desk;
 use crate::model::text::Text;
@@ -19,12 +21,20 @@ pub struct ControllerInquiry {
     pub desk: Arc<Desk>,
     /// What plans and explains.
     pub kept: Arc<FromKept>,
+    /// How many questions are answered at once: each has the readings of a customer in memory.
+    places: Semaphore,
 }
+
+/// How many questions are answered at once.
+const AT_ONCE: usize = 2;
+/// How long somebody waits for their turn.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[async_trait]
 impl Inquiry for ControllerInquiry {
     async fn plan(&self, customer: &str) -> Result<KeptPlan, Unanswered> {
         let (job, revision) = self.job(customer)?;
+        let _place = self.place().await?;
         let (plan, read_at) = self.kept.plan_one(job).await.map_err(failed)?;
         Ok(KeptPlan { plan, revision, read_at })
     }
@@ -38,6 +48,7 @@ impl Inquiry for ControllerInquiry {
                 hint: "its accounts are orphaned until a document of its own is back".to_owned(),
             });
         };
+        let _place = self.place().await?;
         self.kept.explain(customer, account).await.map_err(|unexplained| match unexplained {
             Unexplained::Unfound(Unfound::Nobody { nearest }) => {
                 Unanswered::UnknownAccount { customer: name, name: account.to_owned(), nearest }
@@ -52,6 +63,16 @@ impl Inquiry for ControllerInquiry {
 }
 
 impl ControllerInquiry {
+    /// Makes one.
+    pub fn new(desk: Arc<Desk>, kept: Arc<FromKept>) -> Self {
+        Self { desk, kept, places: Semaphore::new(AT_ONCE) }
+    }
+
+    async fn place(&self) -> Result<SemaphorePermit<'_>, Unanswered> {
+        let waiting = tokio::time::timeout(PATIENCE, self.places.acquire());
+        waiting.await.ok().and_then(Result::ok).ok_or(Unanswered::Busy)
+    }
+
     /// Returns a customer that the controller knows, and the revision of the tree in force.
     fn job(&self, name: &str) -> Result<(Job, Text), Unanswered> {
         let jobs = self.desk.jobs().ok_or(Unanswered::NotYet)?;

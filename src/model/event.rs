@@ -91,10 +91,11 @@ pub struct Event {
 
 /// Digests of the complete readings that a turn's decisions were computed from. A source that is not
 /// among them was not read, or not whole.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReadingDigests {
     /// Those of the directories, by their names.
+    #[schemars(with = "BTreeMap<String, Digest>")]
     pub directories: BTreeMap<Text, Digest>,
     /// That of the tenant.
     pub tenant: Option<Digest>,

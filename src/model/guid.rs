@@ -52,6 +52,20 @@ pub fn decode_immutable_id(text: &str) -> Option<Octets> {
     STANDARD.decode(text.trim()).ok()?.try_into().ok()
 }
 
+impl schemars::JsonSchema for Guid {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Guid".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "format": "uuid"})
+    }
+}
+
 impl FromStr for Guid {
     type Err = uuid::Error;
 

@@ -1,6 +1,7 @@
 //! An explanation of what becomes of one person. Its JSON form is a public one.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::account::{AccountType, Verdict};
@@ -8,16 +9,18 @@ use crate::model::text::Text;
 use crate::plan::outcome::{AccountView, Operation};
 
 /// Why a person is imported or not, step by step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
     /// The customer's name.
+    #[schemars(with = "String")]
     pub customer: Text,
     /// The person, as plans show an account.
     pub account: AccountView,
     /// In which role; none for somebody whom no policy selects.
     pub account_type: Option<AccountType>,
     /// The policy that answers.
+    #[schemars(with = "Option<String>")]
     pub policy: Option<Text>,
     /// The first rule that applies; none where a source that would decide was not read.
     pub verdict: Option<Verdict>,
@@ -41,7 +44,7 @@ pub struct Explanation {
 }
 
 /// What one rule found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Step {
     /// Which rule.
     pub step: Rule,
@@ -51,11 +54,12 @@ pub struct Step {
     pub decides: bool,
     /// What it was decided from: facts after semicolons. Inert.
     #[serde(serialize_with = "joined")]
+    #[schemars(with = "String")]
     pub evidence: Vec<String>,
 }
 
 /// The rules, in the order in which they are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Rule {
     /// Which policies apply, and which one answers.
@@ -87,7 +91,7 @@ pub enum Rule {
 }
 
 /// What came of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
     /// It lets the person through.

@@ -28,6 +28,7 @@ pub mod prove;
 pub mod received;
 pub mod redact;
 pub mod refusal;
+pub mod register_view;
 pub mod report;
 pub mod screen;
 pub mod seek;

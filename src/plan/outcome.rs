@@ -1,8 +1,10 @@
 //! A plan: what would be done, to whom and why. Its JSON form is the public one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use crate::model::account::{AccountKey, AccountType, Profile, Source, Verdict, sources};
@@ -16,7 +18,7 @@ use crate::policy::fleet::MatchKey;
 pub const FORMAT_VERSION: u32 = 1;
 
 /// What would be done for all customers.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// The version of this form.
@@ -24,12 +26,14 @@ pub struct Plan {
     /// Over the customers' digests.
     pub digest: Digest,
     /// The tree's revision; not part of the digest.
+    #[schemars(with = "String")]
     pub revision: Text,
     /// Whether ids stand in place of names.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub redacted: bool,
     /// The revision that this is compared with: then only what differs is here.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub against: Option<Text>,
     /// Over all customers.
     pub summary: Summary,
@@ -38,10 +42,11 @@ pub struct Plan {
 }
 
 /// What would be done for one customer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CustomerPlan {
     /// The customer's name.
+    #[schemars(with = "String")]
     pub name: Text,
     /// What the plan can be relied upon for.
     pub state: CustomerState,
@@ -77,18 +82,21 @@ pub struct CustomerPlan {
 }
 
 /// A contact that would be made in a documentation system, as no other fits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MissingContact {
     /// The connection of the operator's file.
+    #[schemars(with = "String")]
     pub system: Text,
     /// The account's type.
     pub account_type: AccountType,
     /// The account's id.
     pub id: Guid,
     /// The account's name; `None` where names are left out.
+    #[schemars(with = "Option<String>")]
     pub account: Option<Text>,
     /// The address that it would have; likewise.
+    #[schemars(with = "Option<String>")]
     pub address: Option<Text>,
 }
 
@@ -115,7 +123,7 @@ pub struct Consequences {
 }
 
 /// What a customer's plan can be relied upon for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CustomerState {
     /// Everything was read and nothing is held.
@@ -133,7 +141,7 @@ pub enum CustomerState {
 }
 
 /// Counts of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Summary {
     /// Accounts to add, returns included.
     pub add: u64,
@@ -175,7 +183,7 @@ pub struct Operation {
 }
 
 /// What to do to an account. The order is the order of application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
     /// Import it.
@@ -193,18 +201,20 @@ pub enum Action {
 }
 
 /// One field of an update.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FieldChange {
     /// The field, as the account's JSON calls it; `state` for an account that is orphaned.
     pub field: &'static str,
     /// Its value in the register.
+    #[schemars(with = "Option<String>")]
     pub before: Option<Text>,
     /// Its value in the source.
+    #[schemars(with = "Option<String>")]
     pub after: Option<Text>,
 }
 
 /// A known account that stays as it is, because its record or match is unclear.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kept {
     /// Why.
@@ -218,7 +228,7 @@ pub struct Kept {
 }
 
 /// A candidate that is not in the desired set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NotImported {
     /// Why.
@@ -235,7 +245,7 @@ pub struct NotImported {
 }
 
 /// An account as every output shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountView {
     /// objectGUID; null for an account of a tenant alone, and for a record without one.
@@ -243,14 +253,19 @@ pub struct AccountView {
     /// The tenant user it is linked to.
     pub tenant_user_id: Option<Guid>,
     /// sAMAccountName.
+    #[schemars(with = "String")]
     pub sam_account_name: Text,
     /// userPrincipalName.
+    #[schemars(with = "Option<String>")]
     pub user_principal_name: Option<Text>,
     /// displayName.
+    #[schemars(with = "String")]
     pub display_name: Text,
     /// mail.
+    #[schemars(with = "Option<String>")]
     pub email: Option<Text>,
     /// mobile.
+    #[schemars(with = "Option<String>")]
     pub mobile_phone: Option<Text>,
     /// `activeDirectory`, `microsoft365` or both.
     pub sources: Vec<&'static str>,
@@ -259,21 +274,24 @@ pub struct AccountView {
 }
 
 /// A tenant user as reports show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantUserView {
     /// The id.
     pub tenant_user_id: Guid,
     /// userPrincipalName.
+    #[schemars(with = "String")]
     pub user_principal_name: Text,
     /// displayName.
+    #[schemars(with = "Option<String>")]
     pub display_name: Option<Text>,
     /// The part numbers of licences that count, or the SKU ids where the names are not known.
+    #[schemars(with = "Vec<String>")]
     pub licenses: Vec<Text>,
 }
 
 /// Something that somebody should know about a customer.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Finding {
     /// What kind.
     pub code: FindingCode,
@@ -286,7 +304,7 @@ pub struct Finding {
 }
 
 /// The kinds of findings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingCode {
     /// A selected group has a group as member, whose members are not imported.
@@ -342,7 +360,7 @@ pub enum FindingCode {
 }
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Severity {
     /// Something is kept back or could not be done.
@@ -481,27 +499,31 @@ impl AccountView {
     }
 }
 
+/// An operation as it is written.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct OperationForm<'a> {
+    action: Action,
+    account_type: AccountType,
+    account: AccountView,
+    #[schemars(with = "String")]
+    policy: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched_by: Option<MatchKey>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schemars(with = "Vec<FieldChange>")]
+    changes: &'a [FieldChange],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_by: Option<FindingCode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+}
+
 impl Serialize for Operation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Form<'a> {
-            action: Action,
-            account_type: AccountType,
-            account: AccountView,
-            policy: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            matched_by: Option<MatchKey>,
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            changes: &'a [FieldChange],
-            #[serde(skip_serializing_if = "Option::is_none")]
-            reason: Option<Verdict>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            held_by: Option<FindingCode>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            until: Option<Timestamp>,
-        }
-        Form {
+        OperationForm {
             action: self.action,
             account_type: self.key.account_type,
             account: self.account(),
@@ -513,6 +535,16 @@ impl Serialize for Operation {
             until: self.until,
         }
         .serialize(serializer)
+    }
+}
+
+impl JsonSchema for Operation {
+    fn schema_name() -> Cow<'static, str> {
+        "Operation".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        OperationForm::json_schema(generator)
     }
 }
 

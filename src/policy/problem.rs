@@ -5,13 +5,15 @@ use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::text::inert;
 
 /// What kind of thing is wrong: a word that stays, for programs that sort and dismiss problems.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "ProblemRule")]
 pub enum Rule {
     /// Anything that no other word is for.
     Invalid,
@@ -36,8 +38,9 @@ pub enum Rule {
 }
 
 /// One thing that is wrong in a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "TreeProblem")]
 pub struct Problem {
     /// What kind of thing is wrong.
     pub rule: Rule,
@@ -66,7 +69,7 @@ pub struct Problem {
 }
 
 /// Another place of a problem.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Label {
     /// Relative to the tree, inert, with `/` between folders.
@@ -88,7 +91,7 @@ pub struct Label {
 }
 
 /// A line of a file, inert, cut where it is long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Excerpt {
     /// The line as it is shown.
     pub text: String,

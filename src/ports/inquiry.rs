@@ -77,6 +77,9 @@ pub enum Unanswered {
         /// What helps.
         hint: String,
     },
+    /// Too many ask at once.
+    #[error("other questions are being answered")]
+    Busy,
     /// No tree was read yet, so nobody is known.
     #[error("the policy tree has not been read yet")]
     NotYet,

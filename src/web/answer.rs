@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::text::inert;
@@ -14,7 +15,7 @@ use crate::plan::inert_json::json_line;
 
 /// Something that went wrong, as whoever asked is told of it. What may be told to nobody else is in the
 /// log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// By RFC 9457: of no other kind than its status.
     #[serde(rename = "type")]

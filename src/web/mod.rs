@@ -1,12 +1,21 @@
 //! The HTTP interface: asks and answers, and decides nothing.
 
 pub mod access;
+pub mod accounts;
 pub mod answer;
+pub mod asked;
 pub mod body;
+pub mod customers;
+pub mod decisions;
+pub mod endpoints;
+pub mod entity_tag;
+pub mod events;
 pub mod fleet;
 pub mod health;
 pub mod metrics;
+pub mod openapi;
 pub mod orders;
 pub mod plans;
 pub mod routes;
 pub mod server;
+pub mod stream;

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
-use serde_json::json;
+use axum::response::Response;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::model::text::inert;
 use crate::ports::control::{Control, Refused, Standing};
 use crate::web::access::Caller;
 use crate::web::answer::{Problem, chain, json};
+use crate::web::asked::Named;
 use crate::web::body;
 
 /// The largest body of an order, in bytes.
@@ -22,59 +23,86 @@ const LARGEST: usize = 16 * 1024;
 /// How long a reason may be, in characters.
 const LONGEST_REASON: usize = 500;
 
-type Name = Result<Path<String>, PathRejection>;
 type Who = Extension<Caller>;
 
-#[derive(Deserialize)]
+/// Why a customer is suspended.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Why {
+#[schemars(rename = "Reason")]
+pub struct Why {
+    /// In words, for whoever finds the customer suspended.
+    #[schemars(length(max = 500), regex(pattern = r"\S"))]
+    reason: String,
+}
+
+/// That a turn was asked for.
+#[derive(Serialize, JsonSchema)]
+pub struct SyncAnswer {
+    /// Whose.
+    customer: String,
+}
+
+/// How a customer stands after an order.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderAnswer {
+    /// Whose order it was about.
+    customer: String,
+    /// Whether the order made a difference: somebody else may have given it before.
+    changed: bool,
+    /// Whether the customer is suspended now, by command or in the tree.
+    suspended: bool,
+    /// Whether its document suspends it.
+    suspended_in_tree: bool,
+    /// Who suspended it by command; null if nobody did.
+    suspension: Option<OrderedSuspension>,
+}
+
+/// Who suspended a customer by command.
+#[derive(Serialize, JsonSchema)]
+pub struct OrderedSuspension {
+    /// The name of a token or of a person.
+    by: String,
+    /// Since when.
+    at: Timestamp,
+    /// Why, in their words.
     reason: String,
 }
 
 /// Wakes a customer.
-pub async fn sync(State(control): State<Arc<dyn Control>>, Extension(caller): Who, name: Name) -> Response {
-    let answer = async {
-        let by = caller.expect_operator()?;
-        let name = name_of(name)?;
-        control.sync(&name, by).await.map_err(refuse)?;
-        Ok(json(StatusCode::ACCEPTED, &json!({"customer": name})))
-    };
-    answer.await.unwrap_or_else(|problem: Problem| problem.into_response())
+pub async fn sync(
+    State(control): State<Arc<dyn Control>>,
+    Extension(caller): Who,
+    Named(name): Named<String>,
+) -> Result<Response, Problem> {
+    let by = caller.expect_operator()?;
+    control.sync(&name, by).await.map_err(refuse)?;
+    Ok(json(StatusCode::ACCEPTED, &SyncAnswer { customer: name }))
 }
 
 /// Has nothing more written for a customer.
 pub async fn suspend(
     State(control): State<Arc<dyn Control>>,
     Extension(caller): Who,
-    name: Name,
+    Named(name): Named<String>,
     headers: HeaderMap,
     body: Body,
-) -> Response {
-    let answer = async {
-        let by = caller.expect_operator()?;
-        let name = name_of(name)?;
-        let reason = reason_of(&body::read(&headers, body, LARGEST).await?)?;
-        let standing = control.suspend(&name, by, reason).await.map_err(refuse)?;
-        Ok(tell(&name, &standing))
-    };
-    answer.await.unwrap_or_else(|problem: Problem| problem.into_response())
+) -> Result<Response, Problem> {
+    let by = caller.expect_operator()?;
+    let reason = reason_of(&body::read(&headers, body, LARGEST).await?)?;
+    let standing = control.suspend(&name, by, reason).await.map_err(refuse)?;
+    Ok(tell(&name, &standing))
 }
 
 /// Lets a customer be written again.
-pub async fn resume(State(control): State<Arc<dyn Control>>, Extension(caller): Who, name: Name) -> Response {
-    let answer = async {
-        let by = caller.expect_operator()?;
-        let name = name_of(name)?;
-        let standing = control.resume(&name, by).await.map_err(refuse)?;
-        Ok(tell(&name, &standing))
-    };
-    answer.await.unwrap_or_else(|problem: Problem| problem.into_response())
-}
-
-fn name_of(name: Name) -> Result<String, Problem> {
-    let Path(name) =
-        name.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the customer's name is not UTF-8"))?;
-    Ok(name)
+pub async fn resume(
+    State(control): State<Arc<dyn Control>>,
+    Extension(caller): Who,
+    Named(name): Named<String>,
+) -> Result<Response, Problem> {
+    let by = caller.expect_operator()?;
+    let standing = control.resume(&name, by).await.map_err(refuse)?;
+    Ok(tell(&name, &standing))
 }
 
 fn reason_of(content: &[u8]) -> Result<String, Problem> {
@@ -96,16 +124,17 @@ fn reason_of(content: &[u8]) -> Result<String, Problem> {
 
 fn tell(name: &str, standing: &Standing) -> Response {
     let Standing { changed, suspension, suspended_in_tree } = standing;
-    let by_command = suspension
-        .as_ref()
-        .map(|suspension| json!({"by": suspension.by, "at": suspension.at, "reason": suspension.reason}));
-    let answer = json!({
-        "customer": name,
-        "changed": changed,
-        "suspended": *suspended_in_tree || suspension.is_some(),
-        "suspendedInTree": suspended_in_tree,
-        "suspension": by_command,
-    });
+    let answer = OrderAnswer {
+        customer: name.to_owned(),
+        changed: *changed,
+        suspended: *suspended_in_tree || suspension.is_some(),
+        suspended_in_tree: *suspended_in_tree,
+        suspension: suspension.as_ref().map(|suspension| OrderedSuspension {
+            by: suspension.by.to_string(),
+            at: suspension.at,
+            reason: suspension.reason.clone(),
+        }),
+    };
     json(StatusCode::OK, &answer)
 }
 
@@ -134,6 +163,8 @@ fn refuse(refused: Refused) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

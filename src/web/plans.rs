@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::Semaphore;
@@ -51,32 +52,55 @@ impl Plans {
 }
 
 /// A candidate as it is sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Sent {
+#[schemars(rename = "Candidate")]
+pub struct Sent {
+    /// The tree's policy files.
     #[serde(deserialize_with = "bounded")]
+    #[schemars(with = "Vec<SentFile>", length(min = 1, max = 100_000))]
     files: Vec<SentFile>,
+    /// Whom somebody wants to know about; none for all.
     #[serde(default, deserialize_with = "bounded")]
+    #[schemars(with = "Vec<String>", length(max = 100_000))]
     customers: Vec<String>,
 }
 
-#[derive(Deserialize)]
+/// A file of a candidate. It has exactly one of `content` and `unreadable`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "CandidateFile", extend("oneOf" = [{"required": ["content"]}, {"required": ["unreadable"]}]))]
 struct SentFile {
+    /// Below the tree's root, with `/` between folders.
+    #[schemars(
+        length(max = 4096),
+        regex(pattern = r"^([^./\\\x00][^/\\\x00]*/)*[^./\\\x00][^/\\\x00]*\.ya?ml$")
+    )]
     path: String,
+    /// What stands in it.
+    #[serde(default, deserialize_with = "there")]
+    #[schemars(with = "String")]
     content: Option<String>,
     /// In place of `content`: why whoever sends it could not read it. It counts as a file that is broken,
     /// where leaving it out would make its customers look as if they had left the tree.
+    #[serde(default, deserialize_with = "there")]
+    #[schemars(with = "String")]
     unreadable: Option<String>,
 }
 
 /// What a candidate would do, as it is answered: a plan, and what is wrong in the candidate.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+#[schemars(rename = "CandidateAnswer")]
+pub struct Answer<'a> {
     #[serde(flatten)]
+    #[schemars(with = "Plan")]
     plan: &'a Plan,
+    /// Everything that is wrong in the candidate.
+    #[schemars(with = "Vec<TreeProblem>")]
     problems: &'a [TreeProblem],
+    /// When the readings were made, for each customer that was planned from any.
+    #[schemars(with = "BTreeMap<String, Timestamp>")]
     read_at: &'a BTreeMap<Text, Timestamp>,
 }
 
@@ -151,6 +175,11 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     })
 }
 
+/// Reads a text that may be left out, and is no null where it is there.
+fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
+}
+
 /// Reads a list, and gives it up as soon as it is too long.
 fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     struct Bounded<T>(std::marker::PhantomData<T>);
@@ -194,6 +223,7 @@ mod tests {
             r#"{"files": [{"path": "a.yaml"}]}"#,
             r#"{"files": [{"path": "a.yaml", "content": "x", "unreadable": "y"}]}"#,
             r#"{"files": [], "folder": "x"}"#,
+            r#"{"files": [{"path": "a.yaml", "content": "x", "unreadable": null}]}"#,
             r#"{"files": [{"path": 1, "content": "x"}]}"#,
             r#"{"files": [], "customers": "contoso"}"#,
         ] {

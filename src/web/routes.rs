@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{FromRef, Request};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -10,7 +9,8 @@ use axum::http::header::{
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
+use axum::{Extension, Router};
 
 use crate::ports::access::TokenBook;
 use crate::ports::browse::Browse;
@@ -21,11 +21,14 @@ use crate::ports::meter::Readout;
 use crate::ports::readiness::Readiness;
 use crate::web::access;
 use crate::web::answer::{Problem, wrong_method};
+use crate::web::endpoints::endpoints;
+use crate::web::entity_tag;
 use crate::web::fleet::FleetBoard;
 use crate::web::health::{liveness, readiness};
 use crate::web::metrics::metrics;
-use crate::web::orders::{resume, suspend, sync};
-use crate::web::plans::{Plans, plan};
+use crate::web::openapi::{Document, Endpoint, document};
+use crate::web::plans::Plans;
+use crate::web::stream::Watchers;
 
 /// What everything here is answered from.
 #[derive(Clone)]
@@ -48,6 +51,8 @@ pub struct Site {
     pub inquiry: Arc<dyn Inquiry>,
     /// What happens.
     pub feed: Arc<dyn Feed>,
+    /// Who is told.
+    pub watchers: Watchers,
 }
 
 /// Lets an answer ask for the one part of the site that it is made from.
@@ -70,9 +75,10 @@ parts! {
     fleet: Arc<FleetBoard>,
     inquiry: Arc<dyn Inquiry>,
     feed: Arc<dyn Feed>,
+    watchers: Watchers,
 }
 
-/// What goes with every answer. Nothing here is for a browser to run, to frame, to keep or to guess at.
+/// What goes with every answer, where it says nothing else itself. Nothing here is for a browser to run, to frame, to keep or to guess at.
 const HEADERS: [(HeaderName, &str); 6] = [
     (CACHE_CONTROL, "no-store"),
     (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
@@ -85,12 +91,18 @@ const HEADERS: [(HeaderName, &str); 6] = [
 /// Returns what answers.
 pub fn routes(site: Site) -> Router {
     let for_viewers = from_fn_with_state(site.tokens.clone(), access::check);
-    let api = Router::new()
-        .route("/plans", post(plan).fallback(only_post))
-        .route("/customers/{name}/sync", post(sync).fallback(only_post))
-        .route("/customers/{name}/suspend", post(suspend).fallback(only_post))
-        .route("/customers/{name}/resume", post(resume).fallback(only_post))
+    let mut api = Router::new();
+    for Endpoint { path, operation, route } in endpoints() {
+        let route = match operation.method {
+            "post" => route.fallback(only_post),
+            _ => route.fallback(only_get),
+        };
+        api = api.route(path, route);
+    }
+    let api = api
         .fallback(nothing_there)
+        .layer(Extension(Document::new(|| document(&endpoints()))))
+        .layer(from_fn(entity_tag::tag))
         .layer(for_viewers.clone());
     Router::new()
         .route("/healthz", get(liveness).fallback(only_get))
@@ -117,7 +129,7 @@ async fn only_post() -> Response {
 async fn with_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }

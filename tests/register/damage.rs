@@ -262,7 +262,9 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_hol
     // What the later steps added.
     tamper(
         &folder.path(),
-        "DROP TABLE contact_matches; DROP TABLE documentation_statuses; DROP TABLE suspensions; DROP TABLE tree; DROP TABLE sync_states; ALTER TABLE events DROP COLUMN readings; DROP TABLE readings; \
+        "DROP INDEX accounts_listed; DROP INDEX events_by_account; ALTER TABLE accounts DROP COLUMN listed_as; \
+         ALTER TABLE accounts DROP COLUMN searched; DROP TABLE contact_matches; \
+         DROP TABLE documentation_statuses; DROP TABLE suspensions; DROP TABLE tree; DROP TABLE sync_states; ALTER TABLE events DROP COLUMN readings; DROP TABLE readings; \
          ALTER TABLE statuses DROP COLUMN licensed_outside_scope; \
          ALTER TABLE statuses DROP COLUMN in_scope_without_license; \
          DROP INDEX events_by_time; DROP TABLE sightings; PRAGMA user_version = 1",
@@ -300,6 +302,10 @@ const OLD_EVENTS: &str = r#"
     DROP TABLE contact_matches;
     DROP TABLE documentation_statuses;
     DROP TABLE tree;
+    DROP INDEX accounts_listed;
+    DROP INDEX events_by_account;
+    ALTER TABLE accounts DROP COLUMN listed_as;
+    ALTER TABLE accounts DROP COLUMN searched;
     PRAGMA user_version = 5"#;
 
 #[tokio::test]

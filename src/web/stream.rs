@@ -1,0 +1,102 @@
+//! `GET stream`, `GET customers/{name}/stream`: what happens, as it happens, as server-sent events (HTML, section
+//! 9.2 of the living standard).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use futures_util::stream::{self, StreamExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::model::text::Text;
+use crate::plan::inert_json::json_line;
+use crate::ports::feed::{Feed, Happening};
+use crate::web::answer::Problem;
+use crate::web::asked::Named;
+use crate::web::customers::{failed, known};
+use crate::web::fleet::FleetBoard;
+
+/// How many watch at once. Each holds a connection, and whoever asks briefly needs some as well.
+const WATCHERS: usize = 100;
+/// How often something is sent although nothing happened: proxies end connections that are silent.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// When to come back where there are too many.
+const COME_BACK: Duration = Duration::from_secs(30);
+/// How long a browser waits before it comes back, in milliseconds, and its first words.
+const GREETING: &str = "retry: 5000\n\n: watching\n\n";
+
+/// Whoever watches, as many as may.
+#[derive(Clone)]
+pub struct Watchers {
+    feed: Arc<dyn Feed>,
+    places: Arc<Semaphore>,
+}
+
+impl Watchers {
+    /// Makes places for watchers.
+    pub fn new(feed: Arc<dyn Feed>) -> Self {
+        Self { feed, places: Arc::new(Semaphore::new(WATCHERS)) }
+    }
+
+    /// Answers with what happens from now on: to one customer, or to all.
+    ///
+    /// # Errors
+    /// If too many watch.
+    pub fn watch(&self, customer: Option<Text>) -> Result<Response, Problem> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{WATCHERS} watch already"))
+                .retry_after(COME_BACK)
+        })?;
+        let is_told = move |happening: &Happening| match (&customer, happening.customer()) {
+            (Some(customer), Some(about)) => customer == about,
+            _ => true,
+        };
+        let told = self.feed.watch().filter(move |happening| std::future::ready(is_told(happening)));
+        let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let words = stream::unfold((told.boxed(), beat, place), next);
+        let greeting = stream::once(std::future::ready(Ok(Bytes::from_static(GREETING.as_bytes()))));
+        let mut response = Response::new(Body::from_stream(greeting.chain(words)));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        Ok(response)
+    }
+}
+
+type Watching = (stream::BoxStream<'static, Happening>, tokio::time::Interval, OwnedSemaphorePermit);
+
+/// Returns the next words: what happened, or that nothing did.
+async fn next(
+    (mut told, mut beat, place): Watching,
+) -> Option<(Result<Bytes, std::convert::Infallible>, Watching)> {
+    let words = tokio::select! {
+        biased;
+        happening = told.next() => written(&happening?),
+        _ = beat.tick() => ": nothing new\n\n".to_owned(),
+    };
+    Some((Ok(Bytes::from(words)), (told, beat, place)))
+}
+
+fn written(happening: &Happening) -> String {
+    let data = json_line(happening).unwrap_or_default();
+    format!("event: {}\ndata: {}\n\n", happening.code(), data.trim_end())
+}
+
+/// Answers with what happens to anybody.
+pub async fn fleet_stream(State(watchers): State<Watchers>) -> Result<Response, Problem> {
+    watchers.watch(None)
+}
+
+/// Answers with what happens to one customer.
+pub async fn customer_stream(
+    State(watchers): State<Watchers>,
+    State(board): State<Arc<FleetBoard>>,
+    Named(name): Named<String>,
+) -> Result<Response, Problem> {
+    let view = board.view().await.map_err(|fault| failed(&fault))?;
+    watchers.watch(Some(known(&view, &name)?.name.clone()))
+}
