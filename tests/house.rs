@@ -21,8 +21,9 @@ const ROOMS: [(&str, &[&str]); 10] = [
 const SHARED_ADAPTERS: [&str; 4] = ["http", "directory_object", "tenant_object", "tenant_group_object"];
 
 /// Outside crates that live in one place for each purpose, so that replacing one is one place's work.
-const CRATES: [(&str, &[&str]); 18] = [
-    ("aws_lc_rs", &["src/adapters/graph_certificate", "src/adapters/webhook_signature"]),
+const CRATES: [(&str, &[&str]); 19] = [
+    ("aws_lc_rs", &["src/adapters/graph_certificate", "src/adapters/oidc", "src/adapters/webhook_signature"]),
+    ("jsonwebtoken", &["src/adapters/oidc_token"]),
     ("x509_parser", &["src/adapters/graph_certificate"]),
     ("ldap3", &["src/adapters/ldap"]),
     ("lber", &["src/adapters/ldap"]),

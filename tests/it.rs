@@ -17,6 +17,7 @@ mod policies;
 mod quickstart;
 mod register;
 mod scenarios;
+mod sign_in;
 mod simulation;
 mod support;
 mod tenants;

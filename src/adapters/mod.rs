@@ -49,6 +49,8 @@ pub mod ldap_kerberos_fault;
 pub mod ldap_search;
 pub mod ldif;
 pub mod ldif_record;
+pub mod oidc;
+pub mod oidc_token;
 pub mod prometheus;
 pub mod prometheus_census;
 pub mod prometheus_page;

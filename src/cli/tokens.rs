@@ -14,6 +14,8 @@ use crate::ports::access::{Role, Token, TokenBook};
 /// The tokens of the operator's file.
 pub struct OperatorTokens {
     entries: Vec<AccessToken>,
+    /// Whether people sign in besides: then nobody gets in without saying who they are.
+    has_sign_in: bool,
     secrets: Arc<Secrets>,
     /// What was last told of those that cannot be read: once each is enough.
     told: Mutex<BTreeMap<Text, String>>,
@@ -21,8 +23,8 @@ pub struct OperatorTokens {
 
 impl OperatorTokens {
     /// Makes the book of these entries.
-    pub fn new(entries: Vec<AccessToken>, secrets: Arc<Secrets>) -> Self {
-        Self { entries, secrets, told: Mutex::default() }
+    pub fn new(entries: Vec<AccessToken>, has_sign_in: bool, secrets: Arc<Secrets>) -> Self {
+        Self { entries, has_sign_in, secrets, told: Mutex::default() }
     }
 
     /// Reads every token once.
@@ -53,7 +55,7 @@ impl OperatorTokens {
 
 impl TokenBook for OperatorTokens {
     fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && !self.has_sign_in
     }
 
     fn tokens(&self) -> Vec<Token> {

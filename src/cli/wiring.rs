@@ -13,6 +13,8 @@ use secrecy::SecretString;
 
 use crate::adapters::controller_api::ControllerApi;
 use crate::adapters::folder::read_tree;
+use crate::adapters::http::HttpClient;
+use crate::adapters::oidc::{Oidc, Provider, ReadSecret};
 use crate::adapters::prometheus::PrometheusMeter;
 use crate::adapters::prometheus_page::PrometheusPage;
 use crate::adapters::store::address::Address;
@@ -44,6 +46,7 @@ use crate::ports::in_force::InForce;
 use crate::ports::meter::{Meter, Readout};
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::{Register, RegisterReader};
+use crate::ports::sign_in::{SIGNED_IN, SignIn};
 use crate::ports::source::Sources;
 use crate::reconcile::make_contact::{ContactMaker, destination_of};
 use crate::reconcile::notice::{Notice, Subscription};
@@ -364,9 +367,39 @@ pub async fn open_entrance(address: SocketAddr) -> Result<Entrance, Failure> {
 /// If a token cannot be read, or two are the same: with a typo in the operator's file nobody would get in,
 /// or with the wrong role.
 pub fn tokens(operator: &Operator) -> Result<Arc<dyn TokenBook>, Failure> {
-    let book = OperatorTokens::new(operator.settings.tokens.clone(), operator.secrets.clone());
+    let settings = &operator.settings;
+    let book =
+        OperatorTokens::new(settings.tokens.clone(), settings.oidc.is_some(), operator.secrets.clone());
     book.expect_sound()?;
     Ok(Arc::new(book))
+}
+
+/// Returns who signs people in, if anybody does. Its secret is read anew each time.
+///
+/// # Errors
+/// If the client's secret cannot be read: nobody would get in.
+pub fn sign_in(operator: &Operator) -> Result<Option<Arc<dyn SignIn>>, Failure> {
+    let Some(oidc) = operator.settings.oidc.clone() else { return Ok(None) };
+    let read = |reference: SecretRef| {
+        let secrets = operator.secrets.clone();
+        move || secrets.resolve(Owner::Operator, &reference).map_err(|fault| fault.to_string())
+    };
+    let secret = oidc.client_secret_from.map(read);
+    if let Some(Err(fault)) = secret.as_ref().map(|read| read()) {
+        return Err(Failure::new(format!("the secret of `auth.oidc`: {fault}")));
+    }
+    let provider = Provider {
+        label: oidc.label,
+        issuer: oidc.issuer,
+        client_id: oidc.client_id,
+        secret: secret.map(|read| -> Arc<ReadSecret> { Arc::new(read) }),
+        redirect: format!("{}{}", oidc.public_url, SIGNED_IN),
+        scopes: oidc.scopes,
+        claim: oidc.claim,
+        operators: oidc.operators,
+        viewers: oidc.viewers,
+    };
+    Ok(Some(Arc::new(Oidc::new(provider, HttpClient::new()))))
 }
 
 /// What counts while the controller runs.

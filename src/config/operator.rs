@@ -5,9 +5,12 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use url::Url;
+
 use crate::config::operator_document::{
     AuthSpec, ConnectWiseSpec, ConnectionSpec, FilePath, FormWord, GitSpec, HuduSpec, ItGlueSpec, LATER_KEYS,
-    LimitsSpec, NotifySpec, OccasionWord, OperatorSpec, PermitWord, RoleWord, SecretsSpec, is_scp_like,
+    LimitsSpec, NotifySpec, OccasionWord, OidcSpec, OperatorSpec, PermitWord, RoleWord, SecretsSpec,
+    is_scp_like,
 };
 use crate::model::contact::Product;
 use crate::model::duration::Seconds;
@@ -20,7 +23,7 @@ use crate::policy::limits::{ConnectionKind, FleetLimit, Limits, Permit};
 use crate::policy::problem::{Problem, Rule};
 use crate::policy::read::{Placed, Record, Value, check_keys_with_later};
 use crate::policy::source::{Ledger, Place, Source, shown};
-use crate::policy::value::{HttpUrl, Name};
+use crate::policy::value::{HttpUrl, Name, Word};
 use crate::policy::yaml::{Scalar, parse};
 
 /// What the operator decided. The default is what holds without a file.
@@ -44,6 +47,8 @@ pub struct Operator {
     pub listen: Option<SocketAddr>,
     /// Who may use it; empty: whoever is on this machine, to look.
     pub tokens: Vec<AccessToken>,
+    /// Who signs people in, if anybody does.
+    pub oidc: Option<OidcProvider>,
 }
 
 /// Somebody who may use the HTTP interface.
@@ -55,6 +60,29 @@ pub struct AccessToken {
     pub is_operator: bool,
     /// Where the token is kept.
     pub token_from: SecretRef,
+}
+
+/// An identity provider that speaks OpenID Connect, and whom it may let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcProvider {
+    /// What it is called on the button.
+    pub label: String,
+    /// Its issuer, exactly as its tokens say it.
+    pub issuer: String,
+    /// Under which id it knows Intake.
+    pub client_id: String,
+    /// The client's secret; `None` for a public client.
+    pub client_secret_from: Option<SecretRef>,
+    /// Where people reach the dashboard, without a slash at the end.
+    pub public_url: String,
+    /// What is asked for besides `openid`.
+    pub scopes: Vec<String>,
+    /// The claim whose values are roles.
+    pub claim: String,
+    /// Its values that may look.
+    pub viewers: Vec<String>,
+    /// Its values that may also give orders.
+    pub operators: Vec<String>,
 }
 
 /// A policy tree in git. Paths are absolute or relative to the working folder.
@@ -235,6 +263,7 @@ impl Default for Operator {
             notify: Vec::new(),
             listen: None,
             tokens: Vec::new(),
+            oidc: None,
         }
     }
 }
@@ -341,9 +370,11 @@ fn build(spec: &OperatorSpec, folder: &Path, ledger: &mut Ledger) -> Operator {
     operator.git = spec.git.as_ref().map(|git| build_git(git, folder, ledger));
     operator.notify = spec.notify.iter().flatten().map(build_notification).collect();
     operator.tokens = spec.auth.as_ref().map(|auth| build_tokens(auth, ledger)).unwrap_or_default();
+    operator.oidc = spec.auth.as_ref().and_then(|auth| Some(build_oidc(auth.oidc.as_ref()?, ledger)));
     if let Some(listen) = &spec.listen {
         let address = listen.value.0;
-        if !address.ip().is_loopback() && operator.tokens.is_empty() {
+        let is_open = operator.tokens.is_empty() && operator.oidc.is_none();
+        if !address.ip().is_loopback() && is_open {
             ledger
                 .report(
                     listen.at,
@@ -369,6 +400,40 @@ fn build_tokens(spec: &AuthSpec, ledger: &mut Ledger) -> Vec<AccessToken> {
         tokens.push(AccessToken { name, is_operator: token.role == RoleWord::Operator, token_from });
     }
     tokens
+}
+
+fn build_oidc(spec: &OidcSpec, ledger: &mut Ledger) -> OidcProvider {
+    let words = |words: &Option<Vec<Word>>| -> Vec<String> {
+        words.iter().flatten().map(|word| word.0.to_string()).collect()
+    };
+    let roles = &spec.roles.value;
+    let (viewers, operators) = (words(&roles.viewer), words(&roles.operator));
+    if viewers.is_empty() && operators.is_empty() {
+        ledger
+            .report(spec.roles.at, "nobody could sign in: neither `viewer` nor `operator` has a value")
+            .help("name the values of the claim that may look, and those that may give orders");
+    }
+    let public_url = spec.public_url.value.0.trim_end_matches('/');
+    // A path in front would need the proxy's help, and cookies are for all of a host.
+    if Url::parse(public_url).is_ok_and(|url| url.path() != "/" || url.query().is_some()) {
+        ledger.report(spec.public_url.at, "this address has a path").help("write `https://HOST`");
+    }
+    let issuer = spec.issuer.value.0.clone();
+    let host = Url::parse(&issuer).ok().and_then(|url| url.host_str().map(str::to_owned));
+    OidcProvider {
+        label: spec.label.as_ref().map(|label| label.0.to_string()).or(host).unwrap_or_default(),
+        issuer,
+        client_id: spec.client_id.0.to_string(),
+        client_secret_from: spec.client_secret_from.as_ref().and_then(|secret| secret.reference()),
+        public_url: public_url.to_owned(),
+        scopes: match &spec.scopes {
+            None => vec!["profile".to_owned(), "email".to_owned()],
+            scopes => words(scopes),
+        },
+        claim: roles.claim.as_ref().map_or_else(|| "roles".to_owned(), |claim| claim.0.to_string()),
+        viewers,
+        operators,
+    }
 }
 
 fn build_secrets(spec: &SecretsSpec, limits: &mut Limits) {

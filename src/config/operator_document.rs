@@ -159,7 +159,7 @@ record! {
     /// A webhook.
     pub struct WebhookSpec = "`webhook`";
     /// Where to.
-    "url" => url: Placed<WebhookUrl>,
+    "url" => url: Placed<OutsideUrl>,
     /// Where its bearer token is kept.
     "tokenFrom" => token_from: Option<Secret>,
     /// Where the key is kept that signs what is sent: `whsec_` and base64, as Standard Webhooks has it.
@@ -196,6 +196,39 @@ record! {
     pub struct AuthSpec = "`auth`";
     /// By a token each.
     "tokens" => tokens: Option<Vec<TokenSpec>>,
+    /// People, by an identity provider: for the dashboard.
+    "oidc" => oidc: Option<OidcSpec>,
+}
+
+record! {
+    /// An identity provider that speaks OpenID Connect.
+    pub struct OidcSpec = "`oidc`";
+    /// Its issuer, exactly as its tokens say it: `https://login.microsoftonline.com/TENANT/v2.0`.
+    "issuer" => issuer: Placed<OutsideUrl>,
+    /// What it is called on the button; by default the issuer's host.
+    "label" => label: Option<Word>,
+    /// Under which id it knows Intake.
+    "clientId" => client_id: Word,
+    /// Where the client's secret is kept. A public client has none.
+    "clientSecretFrom" => client_secret_from: Option<Secret>,
+    /// Where people reach the dashboard: `https://intake.example`. The provider sends them back to `/login/done` there.
+    "publicUrl" => public_url: Placed<OutsideUrl>,
+    /// What is asked for besides `openid`; by default `profile` and `email`.
+    "scopes" => scopes: Option<Vec<Word>>,
+    /// Who may do what.
+    "roles" => roles: Placed<OidcRolesSpec>,
+}
+
+record! {
+    /// Which values of which claim may do what. Whoever has none of them does not get in.
+    pub struct OidcRolesSpec = "`roles`";
+    /// The claim of the ID token.
+    #[schemars(extend("default" = "roles"))]
+    "claim" => claim: Option<Word>,
+    /// Values that may look.
+    "viewer" => viewer: Option<Vec<Word>>,
+    /// Values that may also give orders.
+    "operator" => operator: Option<Vec<Word>>,
 }
 
 record! {
@@ -297,9 +330,9 @@ pub struct StateUrl(pub String);
 /// Where the HTTP interface listens.
 #[derive(Debug, Clone)]
 pub struct ListenAddress(pub SocketAddr);
-/// Where a webhook is.
+/// An address that names and secrets are sent to: over https, or to this machine.
 #[derive(Debug, Clone)]
-pub struct WebhookUrl(pub String);
+pub struct OutsideUrl(pub String);
 /// Where a git repository is.
 #[derive(Debug, Clone)]
 pub struct GitUrl(pub String);
@@ -346,7 +379,7 @@ impl Value for ListenAddress {
     }
 }
 
-impl Value for WebhookUrl {
+impl Value for OutsideUrl {
     fn from_scalar(scalar: &Scalar) -> Result<Self, Wrong> {
         let written = text(scalar)?;
         let url = Url::parse(written).map_err(|error| Wrong::new(format!("malformed address: {error}")))?;
@@ -491,4 +524,4 @@ macro_rules! texts {
     )*};
 }
 
-texts!(StateUrl, ListenAddress, WebhookUrl, GitUrl, GitBranch, GitPath, FilePath, FilePattern);
+texts!(StateUrl, ListenAddress, OutsideUrl, GitUrl, GitBranch, GitPath, FilePath, FilePattern);

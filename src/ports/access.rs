@@ -26,7 +26,7 @@ pub struct Token {
 
 /// Keeps the tokens, wherever they lie.
 pub trait TokenBook: Send + Sync {
-    /// Whether there is no token at all: then whoever reaches the interface may look, and nobody may do
+    /// Whether nobody can say who they are: then whoever reaches the interface may look, and nobody may do
     /// more.
     fn is_empty(&self) -> bool;
     /// Returns the tokens as they are now: one that was replaced is worth nothing from then on. One that

@@ -1,0 +1,326 @@
+//! Signing in by OpenID Connect: the authorization code flow with PKCE. By OpenID Connect Core 1.0 (3.1), Discovery
+//! 1.0, RFC 7636, RFC 9207 and RFC 9700.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lc_rs::rand::SystemRandom;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+use url::form_urlencoded::byte_serialize;
+
+use crate::adapters::http::{HttpClient, Request};
+use crate::adapters::oidc_token::{Expected, Keys, Unfit, read_token};
+use crate::model::digest::Digest;
+use crate::model::text::{Text, inert};
+use crate::ports::access::Role;
+use crate::ports::sign_in::{Departure, Kept, NotSignedIn, Return, SignIn, SignedIn};
+
+/// For how long what a provider says of itself is good.
+const FRESH: Duration = Duration::from_secs(3_600);
+/// How soon its keys are looked up again because of a key that is not known: anybody may make one up.
+const KEYS_AGAIN: Duration = Duration::from_secs(60);
+/// How long a provider may say nothing: somebody waits.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How large an answer may be, in bytes.
+const LARGEST: usize = 1 << 20;
+/// How long the name of a person may be, in characters.
+const LONGEST_NAME: usize = 200;
+
+/// Reads a secret as it is now, or says why it cannot be read.
+pub type ReadSecret = dyn Fn() -> Result<SecretString, String> + Send + Sync;
+
+/// What the operator says of a provider.
+#[derive(Clone)]
+pub struct Provider {
+    /// What it is called, for people.
+    pub label: String,
+    /// Its issuer, as its tokens say it.
+    pub issuer: String,
+    /// Under which id it knows Intake.
+    pub client_id: String,
+    /// How Intake proves that; `None` for a public client, which PKCE alone protects.
+    pub secret: Option<Arc<ReadSecret>>,
+    /// Where browsers come back to.
+    pub redirect: String,
+    /// What is asked for, besides `openid`.
+    pub scopes: Vec<String>,
+    /// The claim whose values are roles.
+    pub claim: String,
+    /// Its values that make an operator.
+    pub operators: Vec<String>,
+    /// Its values that make a viewer.
+    pub viewers: Vec<String>,
+}
+
+/// Signs people in by one provider.
+pub struct Oidc {
+    provider: Provider,
+    client: HttpClient,
+    known: Mutex<Option<(Instant, Arc<Metadata>)>>,
+    keys: Mutex<Option<(Instant, Arc<Keys>)>>,
+}
+
+/// What a provider says of itself.
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    issuer: String,
+    authorization_endpoint: Url,
+    token_endpoint: Url,
+    jwks_uri: Url,
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    #[serde(default)]
+    authorization_response_iss_parameter_supported: bool,
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    id_token: String,
+}
+
+/// What a token endpoint says when it refuses (RFC 6749, 5.2).
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+impl Oidc {
+    /// Makes what signs people in by a provider; asks it nothing yet.
+    pub fn new(provider: Provider, client: HttpClient) -> Self {
+        Self { provider, client, known: Mutex::default(), keys: Mutex::default() }
+    }
+
+    /// Returns what the provider says of itself.
+    async fn metadata(&self) -> Result<Arc<Metadata>, NotSignedIn> {
+        let mut known = self.known.lock().await;
+        if let Some((at, metadata)) = &*known
+            && at.elapsed() < FRESH
+        {
+            return Ok(metadata.clone());
+        }
+        let address =
+            format!("{}/.well-known/openid-configuration", self.provider.issuer.trim_end_matches('/'));
+        let address =
+            Url::parse(&address).map_err(|error| away(format!("its issuer is no address: {error}")))?;
+        let metadata: Metadata = self.ask(&Request::get(address)).await?;
+        // Discovery 1.0, 4.3: whoever answers for another issuer could have others sign in as anybody.
+        if metadata.issuer != self.provider.issuer {
+            return Err(away(format!("it says that it is `{}`", inert(&metadata.issuer))));
+        }
+        let endpoints = [&metadata.authorization_endpoint, &metadata.token_endpoint, &metadata.jwks_uri];
+        if let Some(endpoint) = endpoints.into_iter().find(|endpoint| !is_safe(endpoint)) {
+            return Err(away(format!(
+                "its endpoint `{}` is not reached over https",
+                inert(endpoint.as_str())
+            )));
+        }
+        let metadata = Arc::new(metadata);
+        *known = Some((Instant::now(), metadata.clone()));
+        Ok(metadata)
+    }
+
+    /// Returns the provider's keys; `anew` has them looked up again, though not more often than once a minute.
+    async fn keys(&self, metadata: &Metadata, anew: bool) -> Result<Arc<Keys>, NotSignedIn> {
+        let mut known = self.keys.lock().await;
+        if let Some((at, keys)) = &*known
+            && at.elapsed() < if anew { KEYS_AGAIN } else { FRESH }
+        {
+            return Ok(keys.clone());
+        }
+        let keys: Arc<Keys> = Arc::new(self.ask(&Request::get(metadata.jwks_uri.clone())).await?);
+        *known = Some((Instant::now(), keys.clone()));
+        Ok(keys)
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T, NotSignedIn> {
+        let request = request.clone().accept("application/json");
+        let answer = self
+            .client
+            .send(&request, SILENCE, LARGEST)
+            .await
+            .map_err(|failed| away(failed.fault.with_hint()))?;
+        if !answer.is_success() {
+            return Err(away(answer.refused(None).fault.with_hint()));
+        }
+        serde_json::from_slice(&answer.body).map_err(|error| {
+            away(answer.unusable(&format!("it is not what it should be: {error}")).fault.what)
+        })
+    }
+
+    /// Exchanges a code for the provider's word.
+    async fn exchange(
+        &self,
+        metadata: &Metadata,
+        code: &SecretString,
+        kept: &Kept,
+    ) -> Result<SecretString, NotSignedIn> {
+        let Provider { client_id, redirect, secret, .. } = &self.provider;
+        let secret = match secret {
+            Some(secret) => Some(secret().map_err(away)?),
+            None => None,
+        };
+        let mut fields = vec![
+            ("grant_type", "authorization_code"),
+            ("code", code.expose_secret()),
+            ("redirect_uri", redirect),
+            ("code_verifier", kept.verifier.expose_secret()),
+        ];
+        // Basic is what a provider takes that says nothing (Discovery 1.0, 3).
+        let methods = metadata.token_endpoint_auth_methods_supported.as_deref();
+        let takes_basic =
+            methods.is_none_or(|methods| methods.iter().any(|one| one == "client_secret_basic"));
+        let basic = secret.as_ref().filter(|_| takes_basic);
+        if basic.is_none() {
+            fields.push(("client_id", client_id));
+            if let Some(secret) = &secret {
+                fields.push(("client_secret", secret.expose_secret()));
+            }
+        }
+        let mut request = Request::form(metadata.token_endpoint.clone(), &fields).accept("application/json");
+        if let Some(secret) = basic {
+            let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+            let pair = format!("{}:{}", encoded(client_id), encoded(secret.expose_secret()));
+            request = request.secret_header(
+                "authorization",
+                SecretString::from(format!("Basic {}", STANDARD.encode(pair))),
+            );
+        }
+        let answer = self
+            .client
+            .send(&request, SILENCE, LARGEST)
+            .await
+            .map_err(|failed| away(failed.fault.with_hint()))?;
+        if !answer.is_success() {
+            // Its description may quote what was sent.
+            return Err(match serde_json::from_slice::<Refusal>(&answer.body) {
+                Ok(refusal) if refusal.error == "invalid_grant" => {
+                    refused("the provider does not know the code, or not any more")
+                }
+                Ok(refusal) => away(format!("it refuses the exchange: {}", shortened(&refusal.error))),
+                Err(_) => away(answer.refused(None).fault.with_hint()),
+            });
+        }
+        let granted: Granted = serde_json::from_slice(&answer.body)
+            .map_err(|_| away("its answer to the exchange holds no `id_token`"))?;
+        Ok(SecretString::from(granted.id_token))
+    }
+
+    fn role_of(&self, roles: &[String]) -> Option<Role> {
+        let is_any = |wanted: &[String]| roles.iter().any(|role| wanted.contains(role));
+        if is_any(&self.provider.operators) {
+            return Some(Role::Operator);
+        }
+        is_any(&self.provider.viewers).then_some(Role::Viewer)
+    }
+}
+
+#[async_trait]
+impl SignIn for Oidc {
+    fn provider(&self) -> &str {
+        &self.provider.label
+    }
+
+    async fn begin(&self) -> Result<Departure, NotSignedIn> {
+        let metadata = self.metadata().await?;
+        let kept = Kept { state: random()?, nonce: random()?, verifier: random()? };
+        let challenge =
+            URL_SAFE_NO_PAD.encode(Digest::of(kept.verifier.expose_secret().as_bytes()).as_bytes());
+        let scopes: Vec<&str> =
+            std::iter::once("openid").chain(self.provider.scopes.iter().map(String::as_str)).collect();
+        let mut url = metadata.authorization_endpoint.clone();
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &self.provider.client_id)
+            .append_pair("redirect_uri", &self.provider.redirect)
+            .append_pair("scope", &scopes.join(" "))
+            .append_pair("state", kept.state.expose_secret())
+            .append_pair("nonce", kept.nonce.expose_secret())
+            .append_pair("code_challenge", &challenge)
+            .append_pair("code_challenge_method", "S256");
+        Ok(Departure { url: url.into(), kept })
+    }
+
+    async fn finish(&self, kept: &Kept, back: &Return) -> Result<SignedIn, NotSignedIn> {
+        // Digests, so that the time tells nothing of where they differ.
+        if Digest::of(back.state.as_bytes()) != Digest::of(kept.state.expose_secret().as_bytes()) {
+            return Err(refused("its state is another one"));
+        }
+        let metadata = self.metadata().await?;
+        match &back.issuer {
+            Some(issuer) if *issuer != self.provider.issuer => {
+                return Err(refused(format!("it comes from `{}`", shortened(issuer))));
+            }
+            None if metadata.authorization_response_iss_parameter_supported => {
+                return Err(refused("it does not say who sent it, and the provider always does"));
+            }
+            _ => {}
+        }
+        if let Some(error) = &back.error {
+            return Err(NotSignedIn::Declined { what: shortened(error) });
+        }
+        let code = back.code.as_ref().ok_or_else(|| refused("it holds no code"))?;
+        let token = self.exchange(&metadata, code, kept).await?;
+        let expected = Expected {
+            issuer: &self.provider.issuer,
+            client_id: &self.provider.client_id,
+            nonce: &kept.nonce,
+            claim: &self.provider.claim,
+        };
+        let keys = self.keys(&metadata, false).await?;
+        let claims = match read_token(&token, &keys, &expected) {
+            // Providers change their keys.
+            Err(Unfit::UnknownKey) => {
+                let keys = self.keys(&metadata, true).await?;
+                read_token(&token, &keys, &expected)
+            }
+            read => read,
+        };
+        let claims = claims.map_err(|unfit| refused(unfit.to_string()))?;
+        let name: String = claims.name.chars().take(LONGEST_NAME).collect();
+        let name = Text::from(inert(&name));
+        match self.role_of(&claims.roles) {
+            Some(role) => Ok(SignedIn { name, role }),
+            None => Err(NotSignedIn::NoRole { name }),
+        }
+    }
+}
+
+/// Whether what is sent there is seen by nobody else: over https, or to this machine.
+fn is_safe(url: &Url) -> bool {
+    let is_loopback = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback)
+}
+
+/// Returns 256 bits that nobody can guess, in 43 characters of an address.
+fn random() -> Result<SecretString, NotSignedIn> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::SecureRandom::fill(&SystemRandom::new(), &mut bytes)
+        .map_err(|_| away("this machine has no random numbers"))?;
+    Ok(SecretString::from(URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+fn away(what: impl Into<String>) -> NotSignedIn {
+    NotSignedIn::Unavailable { what: what.into() }
+}
+
+fn refused(what: impl Into<String>) -> NotSignedIn {
+    NotSignedIn::Refused { what: what.into() }
+}
+
+fn shortened(text: &str) -> String {
+    let short: String = text.chars().take(100).collect();
+    inert(&short).into_owned()
+}
