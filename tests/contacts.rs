@@ -28,6 +28,7 @@ fn account(number: u128, name: &str) -> Likeness {
         addresses: address.iter().cloned().collect(),
         primary_address: address,
         usernames: vec![Text::from(name), Text::from(format!("{name}@contoso.test"))],
+        primary_username: Some(Text::from(format!("{name}@contoso.test"))),
     }
 }
 
@@ -68,6 +69,7 @@ struct World {
     elsewhere: BTreeMap<AccountKey, Vec<(Product, Text)>>,
     categories: Vec<Text>,
     create: BTreeSet<AccountType>,
+    create_as: ContactKind,
     at: Timestamp,
 }
 
@@ -81,6 +83,7 @@ impl World {
             elsewhere: BTreeMap::new(),
             categories: vec!["Active Directory".into()],
             create: BTreeSet::new(),
+            create_as: ContactKind::Person,
             at: "2026-11-26T08:00:00Z".parse().expect("a time"),
         }
     }
@@ -106,6 +109,7 @@ impl World {
             elsewhere: &self.elsewhere,
             categories: &self.categories,
             create: &create,
+            create_as: self.create_as,
             at: self.at,
         });
         self.known = found.iter().map(|found| (found.account, found.clone())).collect();
@@ -355,7 +359,7 @@ fn a_missing_contact_is_asked_for_once_and_not_where_somebody_could_be_meant() {
     let asked: Vec<bool> = found.iter().map(|found| found.asked_at.is_some()).collect();
     assert_eq!(asked, [true, false, false, false], "a namesake or somebody archived could be meant");
     assert!(found[0].cause.ends_with("one was asked for at 2026-11-26 08:00:00Z, and is made once only"));
-    assert!(found[3].cause.contains("none is made for an account without an address"));
+    assert!(found[3].cause.contains("no contact is made for an account without an address"));
     assert_eq!(world.turn(), found, "once is all");
     world.contacts.push(person("7", "jane Doe", &["jane@contoso.test"]));
     assert_eq!(world.lines()[0], "7 by address");
@@ -366,6 +370,27 @@ fn a_missing_contact_is_asked_for_once_and_not_where_somebody_could_be_meant() {
     world.create = BTreeSet::from([AccountType::Administrator]);
     let mut other = World { known: BTreeMap::new(), ..world };
     assert!(other.turn().iter().all(|found| found.asked_at.is_none()), "other accounts' option");
+}
+
+#[test]
+fn a_missing_entry_is_asked_for_by_username_and_an_address_is_not_needed() {
+    let mut without_address = account(1, "jane");
+    (without_address.addresses, without_address.primary_address) = (Vec::new(), None);
+    let mut without_username = account(2, "john");
+    (without_username.usernames, without_username.primary_username) = (Vec::new(), None);
+    let mut world = World::new(vec![without_address, without_username], Vec::new());
+    world.create = BTreeSet::from([AccountType::EndUser]);
+    world.create_as = ContactKind::PasswordEntry;
+    let found = world.turn();
+    let asked: Vec<bool> = found.iter().map(|found| found.asked_at.is_some()).collect();
+    assert_eq!(asked, [true, false]);
+    assert!(
+        found[1].cause.ends_with("; no password entry is made for an account without a username"),
+        "{}",
+        found[1].cause
+    );
+    world.contacts.push(entry("password/9", "JANE@contoso.test", "active directory"));
+    assert_eq!(world.lines()[0], "password/9 by username");
 }
 
 #[test]

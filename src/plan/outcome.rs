@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::model::account::{AccountKey, AccountType, Profile, Source, Verdict, sources};
+use crate::model::contact::ContactKind;
 use crate::model::digest::Digest;
 use crate::model::guid::Guid;
 use crate::model::register::{Hold, Measures, Pins, Reports, Suspension};
@@ -67,7 +68,7 @@ pub struct CustomerPlan {
     pub findings: Vec<Finding>,
     /// Candidates that are not in the desired set, and why.
     pub not_imported: Vec<NotImported>,
-    /// Contacts that would be made in documentation systems, where `createMissing` is on. Not part of what
+    /// Contacts and password entries that would be made in documentation systems, where `createMissing` is on. Not part of what
     /// the digest covers: documentation decides nothing about accounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing_contacts: Vec<MissingContact>,
@@ -76,20 +77,24 @@ pub struct CustomerPlan {
     pub consequences: Consequences,
 }
 
-/// A contact that would be made in a documentation system, as no other fits.
+/// A contact or password entry that would be made in a documentation system, as no other fits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MissingContact {
     /// The connection of the operator's file.
     pub system: Text,
+    /// What would be made.
+    pub kind: ContactKind,
     /// The account's type.
     pub account_type: AccountType,
     /// The account's id.
     pub id: Guid,
     /// The account's name; `None` where names are left out.
     pub account: Option<Text>,
-    /// The address that it would have; likewise.
+    /// The address that a contact would have; likewise.
     pub address: Option<Text>,
+    /// The username that a password entry would have; likewise.
+    pub username: Option<Text>,
 }
 
 /// What applying a plan writes besides its operations; not part of the public form.

@@ -35,7 +35,7 @@ fn customer(plan: &mut CustomerPlan) {
     plan.operations.sort_by_key(|operation| operation.key);
     plan.no_longer.sort_by_key(|operation| operation.key);
     for contact in &mut plan.missing_contacts {
-        (contact.account, contact.address) = (None, None);
+        (contact.account, contact.address, contact.username) = (None, None, None);
     }
     plan.kept.sort_by_key(|kept| (kept.account_type, kept.account.directory_id, kept.account.tenant_user_id));
     plan.not_imported.sort_by_key(|one| {

@@ -74,7 +74,7 @@ pub async fn contact_list(register: &dyn RegisterReader) -> Result<ContactList, 
     Ok(ContactList { contacts, systems })
 }
 
-/// An account whose contact could not be made says so.
+/// An account whose contact or password entry could not be made says so.
 fn with_delivery(
     found: &ContactMatch,
     customer: &Text,
@@ -82,10 +82,11 @@ fn with_delivery(
 ) -> ContactMatch {
     let key = found.asked_at.map(|at| key_of(customer, &found.connection, found.account, at));
     match key.and_then(|key| late.get(key.as_str())) {
-        Some(delivery) if found.status == MatchStatus::Unmatched => {
+        // What was found meanwhile, and lost again, is not made any more.
+        Some(delivery) if found.status == MatchStatus::Unmatched && found.contact.is_none() => {
             let end = if delivery.is_given_up { "given up" } else { "tried again" };
             let cause = format!(
-                "its contact could not be made ({} {}, {end}): {}",
+                "its contact or password entry could not be made ({} {}, {end}): {}",
                 delivery.attempts,
                 if delivery.attempts == 1 { "attempt" } else { "attempts" },
                 delivery.error

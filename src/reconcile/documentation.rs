@@ -363,6 +363,7 @@ impl Documenter {
             .filter(|known| known.connection == *connection)
             .map(|known| (known.account, known))
             .collect();
+        let kind = self.systems.missing_as(connection);
         let mut changes = ContactChanges::default();
         let (mut events, mut deliveries) = (Vec::new(), Vec::new());
         for now in found {
@@ -375,7 +376,7 @@ impl Documenter {
                 events.push(event(before, &now, &likeness.name));
             }
             if now.asked_at.is_some() && before.and_then(|before| before.asked_at) != now.asked_at {
-                deliveries.extend(delivery_of(&visit.customer, connection, likeness, at));
+                deliveries.extend(delivery_of(&visit.customer, connection, kind, likeness, at));
             }
             changes.written.push(now);
         }
@@ -590,13 +591,15 @@ pub fn found(
         elsewhere: &elsewhere,
         categories: &systems.categories(connection),
         create: &create,
+        create_as: systems.missing_as(connection),
         at,
     });
     let asked_before = |account: &AccountKey| here.get(account).is_some_and(|known| known.asked_at.is_some());
     let new = found.iter_mut().filter(|found| found.asked_at.is_some() && !asked_before(&found.account));
     for beyond in new.skip(MADE_AT_ONCE) {
         beyond.asked_at = None;
-        beyond.cause = format!("no contact fits; one is made at a later look, {MADE_AT_ONCE} at once");
+        let kind = systems.missing_as(connection).noun();
+        beyond.cause = format!("no contact fits; a {kind} is made at a later look, {MADE_AT_ONCE} at once");
     }
     Ok(found)
 }

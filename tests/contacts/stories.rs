@@ -3,7 +3,7 @@
 use std::fs;
 
 use intake::model::contact::Product;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::documentation::fake::{
     ALWAYS, At, DocumentationFake, Fault, KEY, LAYOUT, PRIVATE_KEY, PUBLIC_KEY, Place,
@@ -21,6 +21,12 @@ struct Desk {
 
 impl Desk {
     fn new(systems: &[(&str, &DocumentationFake)], people: &[u32]) -> Self {
+        let connections: String = systems.iter().map(|(name, fake)| fake.operator_connection(name)).collect();
+        Self::with(&connections, systems, people)
+    }
+
+    /// Makes one with other connections in the operator's file than those that systems have by default.
+    fn with(connections: &str, systems: &[(&str, &DocumentationFake)], people: &[u32]) -> Self {
         let mut here = Installation::new();
         here.policy(&["contoso"]);
         here.customer_of_files("contoso", people);
@@ -31,7 +37,6 @@ impl Desk {
         ] {
             here.environment(name, value);
         }
-        let connections: String = systems.iter().map(|(name, fake)| fake.operator_connection(name)).collect();
         here.operator(&format!("connections:\n{connections}"));
         let document = fs::read_to_string(here.tree().join("contoso.yaml")).expect("the document");
         let places: Vec<String> = systems.iter().map(|(name, fake)| place(name, fake.product())).collect();
@@ -233,6 +238,85 @@ fn a_missing_contact_is_shown_made_once_and_not_again() {
     }
 }
 
+#[test]
+fn a_missing_password_entry_is_shown_made_once_matched_by_username_and_not_made_again() {
+    let fake = fake_of(Product::ItGlue);
+    fake.password_category(7, "Active Directory");
+    fake.person(ORGANIZATION, "Person", "Two", &["person2@contoso.test"]);
+    // An entry of another organisation is nobody's here.
+    fake.password(3, "Person One", "person1@contoso.test", "Active Directory");
+    let connection = format!(
+        "{}      passwordCategories: [active directory, Microsoft 365]\n      missingAs: passwordEntry\n",
+        fake.operator_connection("docs")
+    );
+    let desk = Desk::with(&connection, &[("docs", &fake)], &[1, 2]);
+    desk.commit("  options: {endUsers: {documentation: {createMissing: true}}}\n");
+    let plan = desk.here.run(&["plan"]).expect(0).stdout;
+    let line =
+        "+ password entry in docs for person1@contoso.test, person1@contoso.test: none fits (createMissing)";
+    assert!(plan.contains(line), "{plan}");
+    let missing = desk.here.json(&["plan"], 0)["customers"][0]["missingContacts"].clone();
+    assert_eq!(missing.as_array().map(Vec::len), Some(1), "person 2 has a contact: {missing:#}");
+    assert_eq!(
+        [&missing[0]["kind"], &missing[0]["username"], &missing[0]["address"], &missing[0]["system"]],
+        [&json!("passwordEntry"), &json!("person1@contoso.test"), &Value::Null, &json!("docs")]
+    );
+    let comment = desk.here.run(&["plan", "--format", "markdown"]).expect(0).stdout;
+    assert!(comment.contains("1 missing password entry would be made in "), "{comment}");
+    let redacted = desk.here.run(&["plan", "--format", "json", "--redact"]).expect(0).stdout;
+    assert!(redacted.contains("missingContacts") && !redacted.contains("person1"), "{redacted}");
+    assert_eq!(fake.passwords().len(), 1, "a plan makes nothing");
+
+    // The first answer is lost: the entry is there all the same, and is made once.
+    fake.fault(At::create(), Fault::LostAnswer, 1);
+    desk.round();
+    let shown = desk.text(&["--status", "failed"]);
+    assert!(
+        shown.contains("its contact or password entry could not be made (1 attempt, tried again)"),
+        "{shown}"
+    );
+    let made = fake.passwords().pop().expect("an entry");
+    assert_eq!((made.company, made.category.as_deref()), (ORGANIZATION, Some("Active Directory")));
+    assert_eq!(made.username.as_deref(), Some("person1@contoso.test"));
+    assert!(made.notes.is_some_and(|notes| notes.starts_with("By Intake: ")));
+    desk.round();
+    assert_eq!(desk.stands("person1", "docs"), format!("matched username password/{}", made.id));
+    assert_eq!(fake.passwords().len(), 2);
+    assert_eq!(fake.everybody().len(), 1, "and no contact");
+    let (events, writes) = (desk.here.events(), fake.count(Place::Create));
+    desk.round();
+    assert_eq!(
+        (desk.here.events(), fake.count(Place::Create)),
+        (events, writes),
+        "a second run writes nothing"
+    );
+    assert!(desk.here.json(&["plan"], 0)["customers"][0]["missingContacts"].is_null());
+    // Somebody deletes it: that is their choice.
+    fake.remove_password(made.id);
+    desk.round();
+    desk.round();
+    assert_eq!(desk.stands("person1", "docs"), "unmatched - -");
+    assert_eq!(fake.passwords().len(), 1);
+    assert!(desk.text(&["--status", "unmatched"]).contains("is made once only"));
+    desk.here.expect_whole();
+}
+
+#[test]
+fn an_entry_whose_category_is_not_there_is_told_of_and_not_made() {
+    let fake = fake_of(Product::ItGlue);
+    let connection = format!(
+        "{}      passwordCategories: [Active Directory]\n      missingAs: passwordEntry\n",
+        fake.operator_connection("docs")
+    );
+    let desk = Desk::with(&connection, &[("docs", &fake)], &[1]);
+    desk.commit("  options: {endUsers: {documentation: {createMissing: true}}}\n");
+    desk.round();
+    let shown = desk.text(&["--status", "failed"]);
+    assert!(shown.contains("IT Glue has no password category `Active Directory`"), "{shown}");
+    assert!(shown.contains("put another one first in `passwordCategories`"), "{shown}");
+    assert!(fake.passwords().is_empty() && fake.everybody().is_empty());
+}
+
 /// Returns the one contact that was made.
 fn made_for_person1(fake: &DocumentationFake) -> u64 {
     let everybody = fake.everybody();
@@ -251,7 +335,11 @@ fn a_contact_whose_making_was_not_answered_is_there_once_and_what_is_refused_is_
     fake.fault(At::create(), Fault::Status(400), ALWAYS);
     desk.round();
     let shown = desk.text(&["--status", "failed"]);
-    assert_eq!(shown.matches("its contact could not be made (1 attempt, tried again)").count(), 2, "{shown}");
+    assert_eq!(
+        shown.matches("its contact or password entry could not be made (1 attempt, tried again)").count(),
+        2,
+        "{shown}"
+    );
     // It was made all the same, and is found by its address.
     assert_eq!(fake.everybody().len(), 1);
     desk.round();
