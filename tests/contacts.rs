@@ -200,15 +200,21 @@ fn a_persons_choice_wins_over_every_rule_and_is_never_replaced() {
     let found = world.turn();
     assert_eq!(line(&found[0]), "failed [7:choice]");
     assert_eq!(found[0].cause, "`matches` chooses contact 7 (Else), which is archived");
+    assert_eq!(found[0].unfollowed, BTreeSet::from(["7".into()]));
     world.contacts.remove(2);
     let found = world.turn();
     assert_eq!(line(&found[0]), "failed []");
     assert!(found[0].cause.contains("was deleted, or belongs to another organisation"), "{}", found[0].cause);
+    assert_eq!(found[0].unfollowed, BTreeSet::from(["7".into()]));
     // Two choices are none.
     world.choose(1, "5");
-    assert_eq!(world.lines(), ["failed [5:choice]"]);
+    let found = world.turn();
+    assert_eq!(line(&found[0]), "failed [5:choice]");
+    assert_eq!(found[0].unfollowed, BTreeSet::from(["5".into(), "7".into()]));
     world.chosen.clear();
-    assert_eq!(world.lines(), ["ambiguous [5:address 6:address]"]);
+    let found = world.turn();
+    assert_eq!(line(&found[0]), "ambiguous [5:address 6:address]");
+    assert!(found[0].unfollowed.is_empty(), "who is ambiguous by the rules has no choice");
     // Whoever takes a choice back takes back the link that it made.
     world.choose(1, "6");
     assert_eq!(world.lines(), ["6 by choice"]);
@@ -248,8 +254,13 @@ fn a_contact_that_two_accounts_claim_is_a_conflict_for_both_until_somebody_choos
     assert_eq!(world.lines(), ["5 by choice", "6 by address"]);
     // Two who choose the same one are a conflict, too.
     world.choose(2, "5");
-    let statuses: Vec<_> = world.turn().iter().map(|found| found.status).collect();
+    let found = world.turn();
+    let statuses: Vec<_> = found.iter().map(|found| found.status).collect();
     assert_eq!(statuses, [MatchStatus::Ambiguous, MatchStatus::Ambiguous]);
+    assert!(
+        found.iter().all(|found| found.unfollowed == BTreeSet::from(["5".into()])),
+        "neither is followed"
+    );
 }
 
 #[test]
@@ -455,6 +466,7 @@ proptest! {
             let contact = world.contacts.iter().find(|contact| Some(&contact.id) == found.contact.as_ref());
             let contact = contact.expect("a contact that is there");
             prop_assert!(!contact.is_archived);
+            prop_assert!(found.unfollowed.is_empty());
             let account = world.accounts.iter().find(|account| account.account == found.account).expect("it");
             let shares = contact.addresses.iter().any(|address| account.addresses.contains(address));
             prop_assert!(shares || found.matched_by == Some(MatchKey::Choice), "{found:?}");
@@ -462,6 +474,8 @@ proptest! {
         prop_assert!(holders.values().all(|count| *count == 1), "{holders:?}");
         for found in found.iter().filter(|found| found.status != MatchStatus::Matched) {
             prop_assert!(!found.cause.is_empty());
+            let chosen = world.chosen.get(&found.account).cloned().unwrap_or_default();
+            prop_assert_eq!(&found.unfollowed, &chosen, "whoever has a choice and is not matched: {:?}", found);
         }
         prop_assert_eq!(&world.turn(), &found);
         // The order of contacts and accounts decides nothing.

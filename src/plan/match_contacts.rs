@@ -312,6 +312,7 @@ impl<'a> Matching<'a> {
                     candidate_count: 1,
                     since: self.at,
                     asked_at,
+                    unfollowed: BTreeSet::new(),
                 }
             }
             Found::Open { status, mut cause, candidates: Cut { first, count } } => {
@@ -343,6 +344,8 @@ impl<'a> Matching<'a> {
                     candidates: first.into_iter().map(Candidate::kept).collect(),
                     since: self.at,
                     asked_at,
+                    // Whoever has a choice and is not matched by it is matched by nothing.
+                    unfollowed: self.chosen.get(&account.account).cloned().unwrap_or_default(),
                 }
             }
         };

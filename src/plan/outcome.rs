@@ -340,6 +340,8 @@ pub enum FindingCode {
     ExcludeNotFound,
     /// An entry of `protect` or `matches` fits nobody.
     AccountNotFound,
+    /// A contact that `matches` chooses in a documentation system cannot be taken.
+    ChoiceNotFollowed,
     /// A policy names a SKU that the tenant does not own.
     SkuNotOwned,
     /// Accounts that no policy answers for.
@@ -360,7 +362,7 @@ pub enum Severity {
 
 impl FindingCode {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::NestedGroupIgnored,
         Self::BuiltinGroupRefused,
         Self::GroupInUnsupportedContainer,
@@ -384,6 +386,7 @@ impl FindingCode {
         Self::ApprovalUnknown,
         Self::ExcludeNotFound,
         Self::AccountNotFound,
+        Self::ChoiceNotFollowed,
         Self::SkuNotOwned,
         Self::Orphaned,
     ];
@@ -414,6 +417,7 @@ impl FindingCode {
             Self::ApprovalUnknown => "approval-unknown",
             Self::ExcludeNotFound => "exclude-not-found",
             Self::AccountNotFound => "account-not-found",
+            Self::ChoiceNotFollowed => "choice-not-followed",
             Self::SkuNotOwned => "sku-not-owned",
             Self::Orphaned => "orphaned",
         }

@@ -137,6 +137,7 @@ fn without_names(code: FindingCode) -> Option<Telling> {
         Code::MemberUnreadable => object("members of a selected group cannot be read"),
         Code::ExcludeNotFound => object("an exclusion fits nothing"),
         Code::AccountNotFound => object("an entry of `protect` or `matches` fits nobody"),
+        Code::ChoiceNotFollowed => object("a contact that `matches` chooses cannot be taken"),
         Code::Flapping => source("accounts went and came back a short while ago, and would go again"),
         Code::DirectoryUnavailable => source("the directory could not be read"),
         Code::DirectoryIncomplete => source("the directory's answer does not prove itself whole"),

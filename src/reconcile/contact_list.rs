@@ -1,7 +1,7 @@
 //! How accounts stand in documentation systems, as people ask: what was recorded of each, and what keeps it from
 //! being newer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::account::{Account, AccountState};
 use crate::model::contact_match::{ContactMatch, DocumentationStatus, MatchStatus};
@@ -110,5 +110,6 @@ fn never_found(account: &Account, system: &DocumentationStatus, fault: &str) -> 
         candidate_count: 0,
         since: system.last_attempt,
         asked_at: None,
+        unfollowed: BTreeSet::new(),
     }
 }

@@ -168,6 +168,70 @@ fn hudu_two_contacts_one_address_and_the_choice() {
 }
 
 #[test]
+fn choices_that_cannot_be_followed_are_findings_until_they_are_taken_back() {
+    let fake = fake_of(Product::ItGlue);
+    let elsewhere = fake.person(3, "Person", "Two", &["person2@contoso.test"]);
+    let archived = fake.person(ORGANIZATION, "Person", "Three", &["person3@contoso.test"]);
+    let good = fake.person(ORGANIZATION, "P.", "Four", &["p.four@contoso.test"]);
+    fake.change(archived, |one| one.is_archived = true);
+    let desk = Desk::new(&[("docs", &fake)], &[1, 2, 3, 4]);
+    let choice = |number: u32, id: &str| {
+        format!("    - {{account: person{number}@contoso.test, system: docs, id: \"{id}\"}}\n")
+    };
+    let (nobody, elsewhere) = (choice(1, "424242"), choice(2, &elsewhere.to_string()));
+    let (archived, good) = (choice(3, &archived.to_string()), choice(4, &good.to_string()));
+    desk.commit(&format!("  matches:\n{nobody}{elsewhere}{archived}{good}"));
+    let findings = || {
+        let plan = desk.here.json(&["plan"], 0);
+        let customer = &plan["customers"][0];
+        assert!(customer["operations"].as_array().is_some_and(Vec::is_empty), "{customer:#}");
+        let all = customer["findings"].as_array().expect("a list").clone();
+        let told = all.iter().filter(|finding| finding["code"] == "choice-not-followed").map(|finding| {
+            assert_eq!(finding["severity"], "warning");
+            let word = |name: &str| finding[name].as_str().expect("text").to_owned();
+            (word("subject"), word("message"))
+        });
+        told.collect::<Vec<_>>()
+    };
+    desk.round();
+    let told = findings();
+    let subjects: Vec<&str> = told.iter().map(|(subject, _)| subject.as_str()).collect();
+    assert_eq!(subjects, [1, 2, 3].map(|number| format!("matches: person{number}@contoso.test")));
+    let gone = "was deleted, or belongs to another organisation; no other contact is taken for person";
+    assert!(
+        told[0].1.starts_with("in docs: `matches` chooses 424242, ") && told[0].1.contains(gone),
+        "{told:?}"
+    );
+    assert!(told[1].1.contains(gone), "{told:?}");
+    assert!(told[2].1.contains("(Person Three), which is archived; no other contact"), "{told:?}");
+    assert_eq!(desk.stands("person4", "docs").split(' ').take(2).collect::<Vec<_>>(), ["matched", "choice"]);
+    let text = desk.here.run(&["plan"]).expect(0).stdout;
+    assert_eq!(text.matches("choice-not-followed").count(), 3, "{text}");
+    let comment = desk.here.run(&["plan", "--format", "markdown"]).expect(0).stdout;
+    assert_eq!(comment.matches("choice-not-followed").count(), 3, "{comment}");
+    let redacted = desk.here.run(&["plan", "--format", "json", "--redact"]).expect(0).stdout;
+    assert!(redacted.contains("choice-not-followed") && !redacted.contains("Person Three"), "{redacted}");
+    // They hold nothing, and a second look writes nothing.
+    let events = desk.here.events();
+    desk.round();
+    assert_eq!((desk.here.events(), findings()), (events, told));
+    // Taken back, or made otherwise: gone before anybody looks again.
+    desk.commit(&format!("  matches:\n{}{archived}{good}", choice(2, "424242")));
+    let told = findings();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, "matches: person3@contoso.test");
+    // Followed by now, as nothing is wrong with it any more; and another one that was wrong from the start.
+    let id = fake.everybody().iter().find(|one| one.is_archived).expect("somebody").id;
+    fake.change(id, |one| one.is_archived = false);
+    desk.round();
+    let told = findings();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, "matches: person2@contoso.test");
+    desk.commit("");
+    assert!(findings().is_empty());
+}
+
+#[test]
 fn an_outage_of_one_system_leaves_the_others_and_what_was_known_alone() {
     let (glue, psa) = (fake_of(Product::ItGlue), fake_of(Product::ConnectWise));
     let contact = glue.person(ORGANIZATION, "Person", "One", &["person1@contoso.test"]);
