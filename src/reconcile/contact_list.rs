@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::account::{Account, AccountState};
+use crate::model::account::{Account, AccountKey, AccountState};
 use crate::model::contact_match::{ContactMatch, DocumentationStatus, MatchStatus};
 use crate::model::register::LateDelivery;
 use crate::model::text::Text;
@@ -30,26 +30,38 @@ pub struct ContactList {
     pub systems: Vec<DocumentationStatus>,
 }
 
-/// Lists how the accounts of all customers stand.
+/// Lists how the accounts of some customers stand, or of all.
 ///
 /// # Errors
 /// The register's.
-pub async fn contact_list(register: &dyn RegisterReader) -> Result<ContactList, RegisterFault> {
-    let systems = register.documentation().await?;
+pub async fn contact_list(
+    register: &dyn RegisterReader,
+    customers: Option<&BTreeSet<Text>>,
+) -> Result<ContactList, RegisterFault> {
+    let mut systems = register.documentation().await?;
+    systems.retain(|system| customers.is_none_or(|customers| customers.contains(&system.customer)));
+    // Where nobody is documented, nothing of all the accounts is needed.
+    if systems.is_empty() {
+        return Ok(ContactList::default());
+    }
     let late = register.late_deliveries(PREFIX).await?;
     let late: BTreeMap<&str, &LateDelivery> =
         late.iter().map(|delivery| (delivery.key.as_str(), delivery)).collect();
-    let known: BTreeMap<_, ContactMatch> = register
-        .contacts(None)
-        .await?
-        .into_iter()
-        .map(|(customer, found)| ((customer, found.connection.clone(), found.account), found))
-        .collect();
+    // One question about everybody, or one about each that is asked for.
+    let questions: Vec<Option<&Text>> = match customers {
+        Some(customers) => customers.iter().map(Some).collect(),
+        None => vec![None],
+    };
+    let mut known: BTreeMap<(Text, Text, AccountKey), ContactMatch> = BTreeMap::new();
     let mut contacts = Vec::new();
     let mut accounts: BTreeMap<Text, Vec<Account>> = BTreeMap::new();
-    for (customer, account) in register.accounts(None).await? {
-        if account.state.is_imported() {
-            accounts.entry(customer).or_default().push(account);
+    for customer in questions {
+        let found = register.contacts(customer.map(Text::as_str)).await?.into_iter();
+        known.extend(found.map(|(name, found)| ((name, found.connection.clone(), found.account), found)));
+        for (name, account) in register.accounts(customer.map(Text::as_str)).await? {
+            if account.state.is_imported() {
+                accounts.entry(name).or_default().push(account);
+            }
         }
     }
     for system in &systems {

@@ -232,6 +232,60 @@ fn choices_that_cannot_be_followed_are_findings_until_they_are_taken_back() {
 }
 
 #[test]
+fn status_says_whose_contacts_wait_for_a_person_and_which_system_cannot_be_read() {
+    let (glue, hudu) = (fake_of(Product::ItGlue), fake_of(Product::Hudu));
+    let ambiguous = glue.person(ORGANIZATION, "Person", "One", &["person1@contoso.test"]);
+    glue.person(ORGANIZATION, "P.", "One", &["person1@contoso.test"]);
+    glue.person(ORGANIZATION, "Person", "Two", &["person2@contoso.test"]);
+    let there = hudu.person(ORGANIZATION, "Person", "One", &["person1@contoso.test"]);
+    let desk = Desk::new(&[("glue", &glue), ("hudu", &hudu)], &[1, 2, 3, 4]);
+    let status = |arguments: &[&str]| desk.here.run(&[&["status"], arguments].concat()).expect(0).stdout;
+    let of = |system: &str| {
+        let form = desk.here.json(&["status"], 0);
+        let all = form["customers"][0]["documentation"].as_array().expect("a list").clone();
+        all.into_iter().find(|one| one["system"] == system).expect("the system")
+    };
+    let counts = |form: &Value| {
+        ["matched", "unmatched", "ambiguous", "failed"].map(|word| form[word].as_u64().expect("a number"))
+    };
+    assert!(!status(&[]).contains("matches"), "nobody was looked for yet");
+    desk.commit("  matches:\n    - {account: person3@contoso.test, system: glue, id: \"424242\"}\n");
+    hudu.fault(At::contacts(), Fault::Html(403), ALWAYS);
+    desk.round();
+    let shown = status(&[]);
+    let glue_line =
+        "contoso in glue: 1 ambiguous, 1 failed; `intake matches --customer contoso` lists them.\n";
+    assert!(shown.contains(glue_line), "{shown}");
+    let hudu_line = shown.lines().find(|line| line.starts_with("contoso in hudu: ")).expect("a line");
+    assert!(
+        hudu_line.starts_with("contoso in hudu: 4 failed; never looked into yet (GET http"),
+        "{hudu_line}"
+    );
+    assert!(hudu_line.ends_with("); `intake matches --customer contoso` lists them."), "{hudu_line}");
+    assert_eq!(counts(&of("glue")), [1, 1, 1, 1]);
+    assert!(of("glue")["fault"].is_null() && of("glue")["lastSuccess"].is_string());
+    assert_eq!(counts(&of("hudu")), [0, 0, 0, 4], "as `matches` has it: nobody knows");
+    assert!(of("hudu")["fault"].as_str().is_some_and(|fault| fault.contains("403")));
+    assert!(of("hudu")["lastSuccess"].is_null());
+    // A system that was read once and is away now keeps what was known, and says since when.
+    hudu.clear_faults();
+    desk.round();
+    hudu.fault(At::contacts(), Fault::Html(403), ALWAYS);
+    desk.round();
+    let shown = status(&["--customer", "contoso"]);
+    assert!(shown.contains("contoso in hudu: last looked into at 20"), "{shown}");
+    assert_eq!(counts(&of("hudu")), [1, 3, 0, 0]);
+    assert_eq!(desk.stands("person1", "hudu"), format!("matched address {there}"));
+    // Where nothing is wrong, nothing is said; who has no contact is no news.
+    hudu.clear_faults();
+    glue.remove(ambiguous);
+    desk.commit("");
+    desk.round();
+    assert!(!status(&[]).contains(" in glue: ") && !status(&[]).contains(" in hudu: "), "{}", status(&[]));
+    assert_eq!(counts(&of("glue")), [2, 2, 0, 0]);
+}
+
+#[test]
 fn an_outage_of_one_system_leaves_the_others_and_what_was_known_alone() {
     let (glue, psa) = (fake_of(Product::ItGlue), fake_of(Product::ConnectWise));
     let contact = glue.person(ORGANIZATION, "Person", "One", &["person1@contoso.test"]);

@@ -292,7 +292,8 @@ async fn contacts_of_a_version_that_recorded_no_choices_stay_and_have_none() {
     store.close().await;
     tamper(
         &folder.path(),
-        "DROP INDEX contact_matches_unfollowed; ALTER TABLE contact_matches DROP COLUMN unfollowed; \
+        "DROP INDEX contact_matches_by_status; DROP INDEX contact_matches_unfollowed; \
+         ALTER TABLE contact_matches DROP COLUMN unfollowed; \
          PRAGMA user_version = 11",
     )
     .await;

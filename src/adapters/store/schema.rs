@@ -10,7 +10,7 @@ const APPLICATION: i64 = 0x494e_544b;
 /// The steps in their order; the version of a schema is how many of them were taken. A step that
 /// was released is never changed. Each sets `user_version` and `application_id` itself, so that
 /// they change in the same transaction as the tables.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     include_str!("../../../migrations/sqlite/0001_register.sql"),
     include_str!("../../../migrations/sqlite/0002_sightings.sql"),
     include_str!("../../../migrations/sqlite/0003_events_by_time.sql"),
@@ -23,6 +23,7 @@ const STEPS: [&str; 12] = [
     include_str!("../../../migrations/sqlite/0010_read_from_and_suspensions.sql"),
     include_str!("../../../migrations/sqlite/0011_contacts.sql"),
     include_str!("../../../migrations/sqlite/0012_unfollowed_choices.sql"),
+    include_str!("../../../migrations/sqlite/0013_contacts_by_status.sql"),
 ];
 
 /// What a file is.
