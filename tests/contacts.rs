@@ -28,6 +28,7 @@ fn account(number: u128, name: &str) -> Likeness {
         addresses: address.iter().cloned().collect(),
         primary_address: address,
         usernames: vec![Text::from(name), Text::from(format!("{name}@contoso.test"))],
+        primary_username: Some(Text::from(format!("{name}@contoso.test"))),
     }
 }
 
@@ -68,6 +69,7 @@ struct World {
     elsewhere: BTreeMap<AccountKey, Vec<(Product, Text)>>,
     categories: Vec<Text>,
     create: BTreeSet<AccountType>,
+    create_as: ContactKind,
     at: Timestamp,
 }
 
@@ -81,6 +83,7 @@ impl World {
             elsewhere: BTreeMap::new(),
             categories: vec!["Active Directory".into()],
             create: BTreeSet::new(),
+            create_as: ContactKind::Person,
             at: "2026-11-26T08:00:00Z".parse().expect("a time"),
         }
     }
@@ -106,6 +109,7 @@ impl World {
             elsewhere: &self.elsewhere,
             categories: &self.categories,
             create: &create,
+            create_as: self.create_as,
             at: self.at,
         });
         self.known = found.iter().map(|found| (found.account, found.clone())).collect();
@@ -196,15 +200,21 @@ fn a_persons_choice_wins_over_every_rule_and_is_never_replaced() {
     let found = world.turn();
     assert_eq!(line(&found[0]), "failed [7:choice]");
     assert_eq!(found[0].cause, "`matches` chooses contact 7 (Else), which is archived");
+    assert_eq!(found[0].unfollowed, BTreeSet::from(["7".into()]));
     world.contacts.remove(2);
     let found = world.turn();
     assert_eq!(line(&found[0]), "failed []");
     assert!(found[0].cause.contains("was deleted, or belongs to another organisation"), "{}", found[0].cause);
+    assert_eq!(found[0].unfollowed, BTreeSet::from(["7".into()]));
     // Two choices are none.
     world.choose(1, "5");
-    assert_eq!(world.lines(), ["failed [5:choice]"]);
+    let found = world.turn();
+    assert_eq!(line(&found[0]), "failed [5:choice]");
+    assert_eq!(found[0].unfollowed, BTreeSet::from(["5".into(), "7".into()]));
     world.chosen.clear();
-    assert_eq!(world.lines(), ["ambiguous [5:address 6:address]"]);
+    let found = world.turn();
+    assert_eq!(line(&found[0]), "ambiguous [5:address 6:address]");
+    assert!(found[0].unfollowed.is_empty(), "who is ambiguous by the rules has no choice");
     // Whoever takes a choice back takes back the link that it made.
     world.choose(1, "6");
     assert_eq!(world.lines(), ["6 by choice"]);
@@ -244,8 +254,13 @@ fn a_contact_that_two_accounts_claim_is_a_conflict_for_both_until_somebody_choos
     assert_eq!(world.lines(), ["5 by choice", "6 by address"]);
     // Two who choose the same one are a conflict, too.
     world.choose(2, "5");
-    let statuses: Vec<_> = world.turn().iter().map(|found| found.status).collect();
+    let found = world.turn();
+    let statuses: Vec<_> = found.iter().map(|found| found.status).collect();
     assert_eq!(statuses, [MatchStatus::Ambiguous, MatchStatus::Ambiguous]);
+    assert!(
+        found.iter().all(|found| found.unfollowed == BTreeSet::from(["5".into()])),
+        "neither is followed"
+    );
 }
 
 #[test]
@@ -355,7 +370,7 @@ fn a_missing_contact_is_asked_for_once_and_not_where_somebody_could_be_meant() {
     let asked: Vec<bool> = found.iter().map(|found| found.asked_at.is_some()).collect();
     assert_eq!(asked, [true, false, false, false], "a namesake or somebody archived could be meant");
     assert!(found[0].cause.ends_with("one was asked for at 2026-11-26 08:00:00Z, and is made once only"));
-    assert!(found[3].cause.contains("none is made for an account without an address"));
+    assert!(found[3].cause.contains("no contact is made for an account without an address"));
     assert_eq!(world.turn(), found, "once is all");
     world.contacts.push(person("7", "jane Doe", &["jane@contoso.test"]));
     assert_eq!(world.lines()[0], "7 by address");
@@ -366,6 +381,27 @@ fn a_missing_contact_is_asked_for_once_and_not_where_somebody_could_be_meant() {
     world.create = BTreeSet::from([AccountType::Administrator]);
     let mut other = World { known: BTreeMap::new(), ..world };
     assert!(other.turn().iter().all(|found| found.asked_at.is_none()), "other accounts' option");
+}
+
+#[test]
+fn a_missing_entry_is_asked_for_by_username_and_an_address_is_not_needed() {
+    let mut without_address = account(1, "jane");
+    (without_address.addresses, without_address.primary_address) = (Vec::new(), None);
+    let mut without_username = account(2, "john");
+    (without_username.usernames, without_username.primary_username) = (Vec::new(), None);
+    let mut world = World::new(vec![without_address, without_username], Vec::new());
+    world.create = BTreeSet::from([AccountType::EndUser]);
+    world.create_as = ContactKind::PasswordEntry;
+    let found = world.turn();
+    let asked: Vec<bool> = found.iter().map(|found| found.asked_at.is_some()).collect();
+    assert_eq!(asked, [true, false]);
+    assert!(
+        found[1].cause.ends_with("; no password entry is made for an account without a username"),
+        "{}",
+        found[1].cause
+    );
+    world.contacts.push(entry("password/9", "JANE@contoso.test", "active directory"));
+    assert_eq!(world.lines()[0], "password/9 by username");
 }
 
 #[test]
@@ -430,6 +466,7 @@ proptest! {
             let contact = world.contacts.iter().find(|contact| Some(&contact.id) == found.contact.as_ref());
             let contact = contact.expect("a contact that is there");
             prop_assert!(!contact.is_archived);
+            prop_assert!(found.unfollowed.is_empty());
             let account = world.accounts.iter().find(|account| account.account == found.account).expect("it");
             let shares = contact.addresses.iter().any(|address| account.addresses.contains(address));
             prop_assert!(shares || found.matched_by == Some(MatchKey::Choice), "{found:?}");
@@ -437,6 +474,8 @@ proptest! {
         prop_assert!(holders.values().all(|count| *count == 1), "{holders:?}");
         for found in found.iter().filter(|found| found.status != MatchStatus::Matched) {
             prop_assert!(!found.cause.is_empty());
+            let chosen = world.chosen.get(&found.account).cloned().unwrap_or_default();
+            prop_assert_eq!(&found.unfollowed, &chosen, "whoever has a choice and is not matched: {:?}", found);
         }
         prop_assert_eq!(&world.turn(), &found);
         // The order of contacts and accounts decides nothing.

@@ -9,7 +9,7 @@ use intake::adapters::http_pace::{Budget, Pace};
 use intake::adapters::http_pages::Bounds;
 use intake::adapters::hudu::Hudu;
 use intake::adapters::it_glue::ItGlue;
-use intake::model::contact::{Catalogue, Contact, NewContact, Product, Shelf};
+use intake::model::contact::{Catalogue, Contact, NewContact, NewPasswordEntry, NewPerson, Product, Shelf};
 use intake::model::reading::{Fault as SourceFault, Reading, Shortfall};
 use intake::model::text::Text;
 use intake::ports::documentation::DocumentationPort;
@@ -25,6 +25,7 @@ pub(crate) mod fake;
 mod hudu;
 mod hudu_fake;
 mod it_glue;
+mod it_glue_entries;
 mod it_glue_fake;
 mod limits;
 
@@ -178,13 +179,28 @@ fn ids(catalogue: &Catalogue, company: u64) -> Vec<u64> {
 }
 
 fn new_contact(address: &str) -> NewContact {
-    NewContact {
+    NewContact::Person(new_person(address))
+}
+
+fn new_person(address: &str) -> NewPerson {
+    NewPerson {
         first_name: Text::from("Ada"),
         last_name: Text::from("Lovelace"),
         address: Text::from(address),
-        mark: Text::from("intake:0192f0c1-2a3b-7c4d-8e5f-60718293a4b5"),
+        mark: Text::from(MARK),
     }
 }
+
+fn new_entry(username: &str) -> NewContact {
+    NewContact::PasswordEntry(NewPasswordEntry {
+        name: Text::from("Ada Lovelace"),
+        username: Text::from(username),
+        mark: Text::from(MARK),
+    })
+}
+
+/// What says that Intake made something, and for whom.
+const MARK: &str = "intake:0192f0c1-2a3b-7c4d-8e5f-60718293a4b5";
 
 /// The whole way from an operator's file to contacts, as commands and stories go it.
 #[tokio::test]

@@ -469,6 +469,7 @@ fn applied(plan: &CustomerPlan, register: &RegisterState) -> RegisterState {
         readings: None,
         suspension: None,
         documented: register.documented.clone(),
+        unfollowed: register.unfollowed.clone(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 
+use crate::documentation::fake::{DocumentationFake, KEY};
 use crate::support::asking::Served;
 use crate::support::graph::{At, Fault, GraphFake, person};
 use crate::support::intake::{Installation, directory, ldif_source, snapshot_source, until};
@@ -81,18 +82,35 @@ fn hostile_people(here: &Installation, name: &str) {
 }
 
 /// A controller with one of everything: customers who are well, held, out of reach and hostile, one whose
-/// tenant throttles and one that leaves the tree; a webhook that answers, and one that does not.
+/// tenant throttles and one that leaves the tree; a webhook that answers, and one that does not; a documentation
+/// system.
 fn story() -> String {
     let receiver = Receiver::start();
     let graph = GraphFake::spawn();
     let mut here = Installation::new();
     let answers = receiver.notify("changed, held");
     let both = answers.trim_end().strip_suffix(']').expect("a list");
+    // Of one person there are two, of another one, and of all others nobody.
+    let glue = DocumentationFake::it_glue();
+    glue.company(2, "Contoso");
+    for number in [1, 1, 2] {
+        glue.person(2, "Person", "Of Glue", &[&format!("person{number}@contoso.test")]);
+    }
+    here.environment("DOCUMENTATION_KEY", KEY);
+    let connection = glue.operator_connection("glue");
     // Nobody listens at port 1.
-    operator(&mut here, &format!("{both}, {{webhook: {{url: \"http://127.0.0.1:1/\"}}, on: [changed]}}]\n"));
+    operator(
+        &mut here,
+        &format!(
+            "{both}, {{webhook: {{url: \"http://127.0.0.1:1/\"}}, on: [changed]}}]\nconnections:\n{connection}"
+        ),
+    );
     here.default_policy("selection: {securityGroups: [Intake Users]}");
     let thirty: Vec<u32> = (1..=30).collect();
     here.customer_of_files("contoso", &thirty);
+    let document = std::fs::read_to_string(here.tree().join("contoso.yaml")).expect("a document");
+    let place = "  documentation: [{connection: glue, organizationId: \"2\"}]\n";
+    here.write("contoso.yaml", &format!("{document}{place}"));
     here.customer_of_files("leaver", &[1]);
     hostile_people(&here, "northwind");
     let tenant = graph.tenant("fabrikam.test");
@@ -115,6 +133,7 @@ fn story() -> String {
         is(&format!("intake_customer_state{{customer=\"{name}\",state=\"ready\"}}"), 1.0);
     }
     is("intake_customer_state{customer=\"adrift\",state=\"unreadable\"}", 1.0);
+    is("intake_contacts{customer=\"contoso\",system=\"glue\",status=\"ambiguous\"}", 1.0);
     here.people("contoso", &thirty[..10]);
     is("intake_customer_state{customer=\"contoso\",state=\"held\"}", 1.0);
     assert!(page(&served).contains("customer=\"leaver\""));
@@ -175,6 +194,10 @@ fn everything_is_counted() {
             "intake_candidates{customer=\"northwind\",account_type=\"EndUser\",verdict=\"no-tenant-match\"}",
             1.0,
         ),
+        ("intake_contacts{customer=\"contoso\",system=\"glue\",status=\"matched\"}", 1.0),
+        ("intake_contacts{customer=\"contoso\",system=\"glue\",status=\"ambiguous\"}", 1.0),
+        ("intake_contacts{customer=\"contoso\",system=\"glue\",status=\"unmatched\"}", 28.0),
+        ("intake_contacts{customer=\"contoso\",system=\"glue\",status=\"failed\"}", 0.0),
         ("intake_operations_total{customer=\"contoso\",action=\"add\"}", 30.0),
         ("intake_operations_total{customer=\"contoso\",action=\"remove\"}", 0.0),
         ("intake_turns_total{outcome=\"failed\"}", 0.0),
@@ -206,6 +229,8 @@ fn everything_is_counted() {
     }
     assert_eq!(metrics.sum("intake_tree_info{revision="), 1.0, "{page}");
     assert_eq!(metrics.0.keys().filter(|series| series.starts_with("intake_tree_info")).count(), 1);
+    let contacts = metrics.0.keys().filter(|series| series.starts_with("intake_contacts{"));
+    assert_eq!(contacts.count(), 4, "of whom nobody is documented there is nothing: {page}");
     for customer in ["adrift", "contoso", "fabrikam", "northwind"] {
         assert_eq!(metrics.sum(&format!("intake_customer_state{{customer=\"{customer}\"")), 1.0, "{page}");
     }

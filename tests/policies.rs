@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use intake::adapters::folder;
 use intake::config::operator::{self, OperatorFault};
 use intake::model::account::AccountType::{self, Administrator, EndUser};
+use intake::model::contact::ContactKind;
 use intake::model::duration::Seconds;
 use intake::policy::check::{Checked, TreeFile, check};
 use intake::policy::fleet::{Import, Imports, Selection};
@@ -1178,6 +1179,36 @@ notify: [{webhook: {url: "http://chat.example/x"}, on: [changd]}]
         let found = all.iter().any(|problem| problem.starts_with(&at) && problem.contains(words));
         assert!(found, "no `{words}` at {at} in:\n{}", all.join("\n"));
     }
+    let glue = |lines: &str| {
+        let text = format!(
+            "connections:\n  glue:\n    itGlue:\n      region: eu\n      apiKeyFrom: {{env: KEY}}\n{lines}"
+        );
+        operator::check(Path::new("o.yaml"), text.into_bytes())
+    };
+    let missing_as = |lines: &str| match &glue(lines).expect("no problem").connections["glue"] {
+        operator::Connection::ItGlue(glue) => glue.missing_as,
+        other => panic!("another connection: {other:?}"),
+    };
+    let categories = "      passwordCategories: [Active Directory]\n";
+    let entries = "      missingAs: passwordEntry\n";
+    assert_eq!(missing_as(""), ContactKind::Person);
+    assert_eq!(missing_as(categories), ContactKind::Person, "whoever reads entries need not want more");
+    assert_eq!(missing_as("      missingAs: contact\n"), ContactKind::Person);
+    assert_eq!(missing_as(&format!("{categories}{entries}")), ContactKind::PasswordEntry);
+    for without in [entries.to_owned(), format!("      passwordCategories: []\n{entries}")] {
+        let [problem] = &glue(&without).expect_err("no category")[..] else { panic!("one problem") };
+        let line = without.lines().count() + 5;
+        assert!(problem.to_string().starts_with(&format!("o.yaml:{line}:18: ")), "{problem}");
+        assert!(problem.to_string().contains("`passwordCategories` names none"), "{problem}");
+        assert!(
+            problem.help.as_deref().is_some_and(|help| help.contains("passwordCategories: [")),
+            "{problem}"
+        );
+    }
+    let [typo] = &glue("      missingAs: passwordentry\n").expect_err("no such word")[..] else {
+        panic!("one problem")
+    };
+    assert!(typo.to_string().contains("did you mean `passwordEntry`?"), "{typo}");
     let missing = Path::new("/nonexistent/operator.yaml");
     assert!(matches!(operator::load(Some(missing)), Err(OperatorFault::Unreadable { .. })));
     let default = operator::load(None).expect("defaults");

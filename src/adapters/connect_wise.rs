@@ -20,8 +20,10 @@ use crate::adapters::http_pace::{Budget, Pace};
 use crate::adapters::http_pages::{Bounds, Course, Cut, Page, TakeApart};
 use crate::adapters::http_patience::Patience;
 use crate::adapters::http_row::{Reference, id};
-use crate::adapters::http_shelf::{Found, another, chosen, is_another, mark, number, unsaid};
-use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Product, Shelf};
+use crate::adapters::http_shelf::{Found, another, chosen, is_another, mark, number, person, unsaid};
+use crate::model::contact::{
+    Catalogue, Contact, ContactKind, NewContact, NewPerson, Organization, Product, Shelf,
+};
 use crate::model::guid::Guid;
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::text::Text;
@@ -291,7 +293,7 @@ impl ConnectWise {
         Ok(catalogue)
     }
 
-    async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
+    async fn look_up(&self, shelf: &Shelf, contact: &NewPerson) -> Result<Option<Contact>, Fault> {
         let company = number(shelf, Product::ConnectWise)?;
         let patience = self.patience();
         let (line, course) = (self.line(&patience), self.bounds.begin());
@@ -299,7 +301,7 @@ impl ConnectWise {
         // Of what somebody wrote nothing gets into a condition: all contacts of the company are compared here.
         let conditions = format!("company/id={company}");
         let is_wanted = |found: &Text| found == company;
-        let mark = mark(contact);
+        let mark = mark(&contact.mark);
         let found = self
             .list_contacts(&line, &course, &code_base, Some(&conditions), &is_wanted, mark)
             .await
@@ -337,10 +339,11 @@ impl DocumentationPort for ConnectWise {
     }
 
     async fn find(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
-        self.look_up(shelf, contact).await
+        self.look_up(shelf, person(contact, Product::ConnectWise)?).await
     }
 
     async fn create(&self, shelf: &Shelf, contact: &NewContact) -> Result<Text, Fault> {
+        let contact = person(contact, Product::ConnectWise)?;
         let company = number(shelf, Product::ConnectWise)?;
         let patience = self.patience();
         let line = self.line(&patience);
@@ -371,12 +374,14 @@ impl DocumentationPort for ConnectWise {
         let Some(id) = row.get("id").and_then(id) else {
             // It was made, or not: the system itself knows.
             let found = self.look_up(shelf, contact).await?;
-            return found.map(|found| found.id).ok_or_else(|| unsaid(Product::ConnectWise));
+            return found
+                .map(|found| found.id)
+                .ok_or_else(|| unsaid(Product::ConnectWise, ContactKind::Person));
         };
         let is_elsewhere = matches!(object::company(row), Reference::To(other) if other != *company);
         let made = object::contact(row, id.clone(), company.clone());
         if is_elsewhere || is_another(&made, contact) {
-            return Err(another(Product::ConnectWise, &id));
+            return Err(another(Product::ConnectWise, ContactKind::Person, &id));
         }
         Ok(id)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::contact::{Contact, NewContact, Product, Shelf};
+use crate::model::contact::{Contact, ContactKind, NewContact, NewPerson, Product, Shelf, username_key};
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::Text;
 
@@ -23,32 +23,63 @@ pub(crate) fn number(shelf: &Shelf, product: Product) -> Result<&Text, Fault> {
 }
 
 /// Returns the mark to look for; an empty one would be found everywhere.
-pub(crate) fn mark(contact: &NewContact) -> Option<&str> {
-    Some(contact.mark.as_str()).filter(|mark| !mark.is_empty())
+pub(crate) fn mark(mark: &Text) -> Option<&str> {
+    Some(mark.as_str()).filter(|mark| !mark.is_empty())
+}
+
+/// Returns the person of what is to be made, for a system that has nothing else.
+///
+/// # Errors
+/// If it is something else.
+pub(crate) fn person(contact: &NewContact, product: Product) -> Result<&NewPerson, Fault> {
+    match contact {
+        NewContact::Person(person) => Ok(person),
+        NewContact::PasswordEntry(_) => {
+            let what = format!("Intake makes no password entries in {}", product.name());
+            Err(Fault::new(FaultKind::Refused, what))
+        }
+    }
 }
 
 /// Chooses who is meant of those on a shelf: whoever has the mark, or else the address.
-pub(crate) fn chosen(found: BTreeMap<Text, Found>, contact: &NewContact) -> Option<Contact> {
+pub(crate) fn chosen(found: BTreeMap<Text, Found>, new: &NewPerson) -> Option<Contact> {
+    first(found, |found| found.addresses.contains(&new.address))
+}
+
+/// Chooses which password entry is meant of those of an organisation: the one that has the mark, or else the
+/// username.
+pub(crate) fn chosen_entry(found: BTreeMap<Text, Found>, username: &str) -> Option<Contact> {
+    first(found, |found| has_username(found, username))
+}
+
+fn first(found: BTreeMap<Text, Found>, fits: impl Fn(&Contact) -> bool) -> Option<Contact> {
     let (marked, others): (Vec<Found>, Vec<Found>) = found.into_values().partition(|(_, has_mark)| *has_mark);
-    let has_address = |(found, _): &Found| found.addresses.contains(&contact.address);
-    marked.into_iter().next().or_else(|| others.into_iter().find(has_address)).map(|(found, _)| found)
+    let other = || others.into_iter().find(|(found, _)| fits(found));
+    marked.into_iter().next().or_else(other).map(|(found, _)| found)
+}
+
+/// Whether a password entry has a username, in whatever spelling.
+pub(crate) fn has_username(entry: &Contact, username: &str) -> bool {
+    entry.username.as_deref().is_some_and(|written| username_key(written) == username_key(username))
 }
 
 /// Whether what was made is somebody else than was sent: it has addresses, and not that one. An answer may also
 /// leave them out.
-pub(crate) fn is_another(made: &Result<Contact, String>, contact: &NewContact) -> bool {
-    made.as_ref().is_ok_and(|made| !made.addresses.is_empty() && !made.addresses.contains(&contact.address))
+pub(crate) fn is_another(made: &Result<Contact, String>, new: &NewPerson) -> bool {
+    made.as_ref().is_ok_and(|made| !made.addresses.is_empty() && !made.addresses.contains(&new.address))
 }
 
 /// Makes the fault of an answer about somebody else than was sent.
-pub(crate) fn another(product: Product, id: &str) -> Fault {
-    let what = format!("{} answered with contact {id}, which is not the one that was sent", product.name());
+pub(crate) fn another(product: Product, kind: ContactKind, id: &str) -> Fault {
+    let (product, kind) = (product.name(), kind.noun());
+    let what = format!("{product} answered with {kind} {id}, which is not the one that was sent");
     Fault::new(FaultKind::Refused, what)
 }
 
-/// Makes the fault of an answer that says nothing, where the contact is not found either.
-pub(crate) fn unsaid(product: Product) -> Fault {
-    let what = format!("{} took a contact and did not say which, and it is not there", product.name());
+/// Makes the fault of an answer that says nothing, where what was sent is not found either.
+pub(crate) fn unsaid(product: Product, kind: ContactKind) -> Fault {
+    let (product, kind) = (product.name(), kind.noun());
+    let what = format!("{product} took a {kind} and did not say which, and it is not there");
     Fault::new(FaultKind::Transient, what)
 }
 

@@ -14,9 +14,11 @@ use crate::adapters::http_pace::{Budget, Pace};
 use crate::adapters::http_pages::{Bounds, Course, Cut, Numbered, Page, TakeApart};
 use crate::adapters::http_patience::Patience;
 use crate::adapters::http_row::{Reference, id, reference};
-use crate::adapters::http_shelf::{Found, another, chosen, is_another, mark, number, unsaid};
+use crate::adapters::http_shelf::{Found, another, chosen, is_another, mark, number, person, unsaid};
 use crate::adapters::hudu_object as object;
-use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Product, Shelf};
+use crate::model::contact::{
+    Catalogue, Contact, ContactKind, NewContact, NewPerson, Organization, Product, Shelf,
+};
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::text::Text;
 use crate::ports::documentation::DocumentationPort;
@@ -193,12 +195,12 @@ impl Hudu {
         Ok(catalogue)
     }
 
-    async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
+    async fn look_up(&self, shelf: &Shelf, contact: &NewPerson) -> Result<Option<Contact>, Fault> {
         let (company, layout) = (number(shelf, Product::Hudu)?, layout(shelf)?);
         let patience = self.patience();
         let (line, course) = (self.line(&patience), self.bounds.begin());
         let is_wanted = |found: &Text| found == company;
-        let mark = mark(contact);
+        let mark = mark(&contact.mark);
         let found = self
             .list_people(&line, &course, layout, Some(company), &is_wanted, mark)
             .await
@@ -211,7 +213,7 @@ impl Hudu {
         &self,
         line: &Line<'_>,
         layout: u64,
-        contact: &NewContact,
+        contact: &NewPerson,
     ) -> Result<Vec<Value>, Fault> {
         let url = self.address(&["asset_layouts", &layout.to_string()]);
         match line.ask(&Request::get(url)).await {
@@ -236,10 +238,11 @@ impl DocumentationPort for Hudu {
     }
 
     async fn find(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
-        self.look_up(shelf, contact).await
+        self.look_up(shelf, person(contact, Product::Hudu)?).await
     }
 
     async fn create(&self, shelf: &Shelf, contact: &NewContact) -> Result<Text, Fault> {
+        let contact = person(contact, Product::Hudu)?;
         let (company, layout) = (number(shelf, Product::Hudu)?, layout(shelf)?);
         let patience = self.patience();
         let line = self.line(&patience);
@@ -260,13 +263,13 @@ impl DocumentationPort for Hudu {
         let Some(id) = row.get("id").and_then(id) else {
             // It was made, or not: the system itself knows.
             let found = self.look_up(shelf, contact).await?;
-            return found.map(|found| found.id).ok_or_else(|| unsaid(Product::Hudu));
+            return found.map(|found| found.id).ok_or_else(|| unsaid(Product::Hudu, ContactKind::Person));
         };
         let is_elsewhere = matches!(reference(row, "company_id"), Reference::To(other) if other != *company)
             || matches!(reference(row, "asset_layout_id"), Reference::To(other) if other != layout.to_string());
         let made = object::contact(row, id.clone(), company.clone(), &self.instance);
         if is_elsewhere || is_another(&made, contact) {
-            return Err(another(Product::Hudu, &id));
+            return Err(another(Product::Hudu, ContactKind::Person, &id));
         }
         Ok(id)
     }

@@ -1,4 +1,5 @@
-//! IT Glue: contacts and, where the operator wants it, password entries by their usernames, over its JSON:API.
+//! IT Glue: contacts and, where the operator wants it, password entries by their usernames, over its JSON:API. No
+//! password is ever read or written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,11 +16,15 @@ use crate::adapters::http_pace::{Budget, Pace};
 use crate::adapters::http_pages::{Bounds, Course, Cut, Numbered, Page, TakeApart};
 use crate::adapters::http_patience::Patience;
 use crate::adapters::http_row::Reference;
-use crate::adapters::http_shelf::{Found, another, chosen, is_another, mark, number, unsaid};
+use crate::adapters::http_shelf::{
+    Found, another, chosen, chosen_entry, has_username, is_another, mark, number, unsaid,
+};
 use crate::adapters::it_glue_object::{self as object, Adapters};
-use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Product, Shelf};
+use crate::model::contact::{
+    Catalogue, Contact, ContactKind, NewContact, NewPasswordEntry, NewPerson, Organization, Product, Shelf,
+};
 use crate::model::reading::{Fault, FaultKind, Reading};
-use crate::model::text::Text;
+use crate::model::text::{Text, inert, same};
 use crate::ports::documentation::DocumentationPort;
 use crate::ports::meter::Asked;
 
@@ -106,8 +111,8 @@ impl ItGlue {
         filter: Option<&str>,
         take_apart: TakeApart<'_, T>,
     ) -> Result<BTreeMap<Text, T>, Cut> {
-        // Password entries are synchronised with nothing.
-        let mut extras = EXTRAS.iter().skip(usize::from(noun == "passwords"));
+        // Password entries and their categories are synchronised with nothing.
+        let mut extras = EXTRAS.iter().skip(usize::from(matches!(noun, "passwords" | "password_categories")));
         let mut extra = extras.next();
         loop {
             let request = |number: usize, size: usize| {
@@ -169,26 +174,60 @@ impl ItGlue {
         self.listing(line, course, "contacts", of.map(Text::as_str), &take_apart).await
     }
 
+    /// Reads password entries: those of one organisation, or all; keeps those of the organisations that are
+    /// wanted, and of a category that is.
     async fn list_passwords(
         &self,
         line: &Line<'_>,
         course: &Course,
+        of: Option<&Text>,
         is_wanted: &(dyn Fn(&Text) -> bool + Sync),
-    ) -> Result<BTreeMap<Text, Contact>, Cut> {
+        is_category: &(dyn Fn(&str) -> bool + Sync),
+        mark: Option<&str>,
+    ) -> Result<BTreeMap<Text, Found>, Cut> {
         let take_apart = |page: &Value| {
             page_of(page, |row, id| {
                 let Some(organization) = wanted(row, is_wanted)? else { return Ok(None) };
-                Ok(object::password(row, id, organization, &self.password_categories, &self.root))
+                let has_mark = mark.is_some_and(|mark| object::notes(row).contains(mark));
+                let entry = object::password(row, id, organization, &self.root);
+                let is_kept = |entry: &Contact| {
+                    has_mark
+                        || entry.username.is_some()
+                            && is_category(entry.category.as_deref().unwrap_or_default())
+                };
+                Ok(Some(entry).filter(is_kept).map(|entry| (entry, has_mark)))
             })
         };
-        let mut result = self.listing(line, course, "passwords", None, &take_apart).await;
-        if let Err(cut) = &mut result
-            && cut.failed.fault.kind == FaultKind::Unauthorised
-        {
+        let mut result = self.listing(line, course, "passwords", of.map(Text::as_str), &take_apart).await;
+        if let Err(cut) = &mut result {
             let hint = "let the key see passwords, or take `passwordCategories` out of the operator's file";
-            cut.failed.fault.hint = Some(hint.to_owned());
+            hint_at_passwords(&mut cut.failed.fault, hint);
         }
         result
+    }
+
+    /// Returns the id of the category that new password entries get.
+    async fn category(&self, line: &Line<'_>) -> Result<Text, Fault> {
+        let wanted = self.password_categories.first().ok_or_else(|| {
+            Fault::new(FaultKind::Refused, "no category is named for password entries")
+                .hint("name it in `passwordCategories` of the operator's file")
+        })?;
+        let take_apart = |page: &Value| page_of(page, |row, _| Ok(Some(object::name(row))));
+        let course = self.bounds.begin();
+        let mut listed = self.listing(line, &course, "password_categories", None, &take_apart).await;
+        if let Err(cut) = &mut listed {
+            hint_at_passwords(&mut cut.failed.fault, MAY_MAKE_PASSWORDS);
+        }
+        let categories = listed.map_err(|cut| cut.failed.fault)?;
+        let found =
+            categories.into_iter().find(|(_, name)| name.as_deref().is_some_and(|name| same(wanted, name)));
+        found.map(|(id, _)| id).ok_or_else(|| {
+            let what = format!("IT Glue has no password category `{}`", inert(wanted));
+            Fault::new(FaultKind::Refused, what).hint(
+                "make it there (Account, Settings, Password Categories), or put another one first in \
+                 `passwordCategories` of the operator's file",
+            )
+        })
     }
 
     async fn read(&self, shelves: &BTreeSet<Shelf>) -> Result<Catalogue, Cut> {
@@ -208,11 +247,12 @@ impl ItGlue {
         let passwords = if self.password_categories.is_empty() {
             BTreeMap::new()
         } else {
-            self.list_passwords(&line, &course, &is_wanted).await.map_err(|cut| cut.after(read))?
+            let is_category = |name: &str| self.password_categories.iter().any(|wanted| same(wanted, name));
+            let passwords = self.list_passwords(&line, &course, None, &is_wanted, &is_category, None);
+            passwords.await.map_err(|cut| cut.after(read))?
         };
         let mut by_organization: BTreeMap<Text, Vec<Contact>> = BTreeMap::new();
-        let people = contacts.into_values().map(|(contact, _)| contact);
-        for contact in people.chain(passwords.into_values()) {
+        for (contact, _) in contacts.into_values().chain(passwords.into_values()) {
             by_organization.entry(contact.organization.clone()).or_default().push(contact);
         }
         for shelf in shelves {
@@ -223,19 +263,113 @@ impl ItGlue {
         Ok(catalogue)
     }
 
-    async fn look_up(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
+    async fn look_up_person(&self, shelf: &Shelf, new: &NewPerson) -> Result<Option<Contact>, Fault> {
         let organization = number(shelf, Product::ItGlue)?;
         let patience = self.patience();
         let (line, course) = (self.line(&patience), self.bounds.begin());
         // A filter that was ignored gives others as well.
         let is_wanted = |found: &Text| found == organization;
-        let mark = mark(contact);
         let found = self
-            .list_contacts(&line, &course, Some(organization), &is_wanted, mark)
+            .list_contacts(&line, &course, Some(organization), &is_wanted, mark(&new.mark))
             .await
             .map_err(|cut| cut.failed.fault)?;
-        Ok(chosen(found, contact))
+        Ok(chosen(found, new))
     }
+
+    /// Looks for a password entry. One of any category counts: whoever moved it there made no other person of it.
+    async fn look_up_entry(&self, shelf: &Shelf, new: &NewPasswordEntry) -> Result<Option<Contact>, Fault> {
+        let organization = number(shelf, Product::ItGlue)?;
+        let patience = self.patience();
+        let (line, course) = (self.line(&patience), self.bounds.begin());
+        let is_wanted = |found: &Text| found == organization;
+        let found = self
+            .list_passwords(&line, &course, Some(organization), &is_wanted, &|_| true, mark(&new.mark))
+            .await
+            .map_err(|cut| cut.failed.fault)?;
+        Ok(chosen_entry(found, &new.username))
+    }
+
+    async fn make_person(&self, shelf: &Shelf, new: &NewPerson) -> Result<Text, Fault> {
+        let organization = number(shelf, Product::ItGlue)?;
+        let url = self.address(&["organizations", organization, "relationships", "contacts"]);
+        let mut attributes = json!({
+            "first-name": new.first_name.as_str(),
+            "notes": new.mark.as_str(),
+            "contact-emails": [{"value": new.address.as_str(), "primary": true, "label-name": "Work"}],
+        });
+        if !new.last_name.is_empty() {
+            attributes["last-name"] = json!(new.last_name.as_str());
+        }
+        let content = json!({"data": {"type": "contacts", "attributes": attributes}});
+        let patience = self.patience();
+        let request = Request::json(url, MEDIA_TYPE, &content);
+        let told = self.line(&patience).once(&request).await.map_err(|failed| failed.fault)?;
+        let row = &told.value["data"];
+        let Some(id) = object::row_id(row) else {
+            // It was made, or not: the system itself knows.
+            let found = self.look_up_person(shelf, new).await?;
+            return found.map(|found| found.id).ok_or_else(|| unsaid(Product::ItGlue, ContactKind::Person));
+        };
+        let made = object::contact(row, id.clone(), organization.clone(), &Adapters::new(), &self.root);
+        if is_elsewhere(row, organization) || is_another(&made, new) {
+            return Err(another(Product::ItGlue, ContactKind::Person, &id));
+        }
+        Ok(id)
+    }
+
+    /// Makes a password entry without a password: who has one writes it there.
+    async fn make_entry(&self, shelf: &Shelf, new: &NewPasswordEntry) -> Result<Text, Fault> {
+        let organization = number(shelf, Product::ItGlue)?;
+        let patience = self.patience();
+        let line = self.line(&patience);
+        let category = self.category(&line).await?;
+        let mut url = self.address(&["organizations", organization, "relationships", "passwords"]);
+        // Also the default, which nobody should have to rely on.
+        url.query_pairs_mut().append_pair("show_password", "false");
+        let category =
+            category.parse::<u64>().map_or_else(|_| json!(category.as_str()), |number| json!(number));
+        let content = json!({"data": {"type": "passwords", "attributes": {
+            "name": new.name.as_str(),
+            "username": new.username.as_str(),
+            "notes": new.mark.as_str(),
+            "password-category-id": category,
+        }}});
+        let request = Request::json(url, MEDIA_TYPE, &content);
+        let told = line.once(&request).await.map_err(|failed| {
+            let mut fault = failed.fault;
+            hint_at_passwords(&mut fault, MAY_MAKE_PASSWORDS);
+            fault
+        })?;
+        let row = &told.value["data"];
+        let Some(id) = object::row_id(row) else {
+            // It was made, or not: the system itself knows.
+            let found = self.look_up_entry(shelf, new).await?;
+            let unsaid = || unsaid(Product::ItGlue, ContactKind::PasswordEntry);
+            return found.map(|found| found.id).ok_or_else(unsaid);
+        };
+        let made = object::password(row, id, organization.clone(), &self.root);
+        let is_another = made.username.is_some() && !has_username(&made, &new.username);
+        if is_elsewhere(row, organization) || is_another {
+            return Err(another(Product::ItGlue, ContactKind::PasswordEntry, &made.id));
+        }
+        Ok(made.id)
+    }
+}
+
+/// What a key has to be allowed that makes password entries.
+const MAY_MAKE_PASSWORDS: &str =
+    "let the key have access to passwords, or take `missingAs` out of the operator's file";
+
+/// Says what to do where a key is refused at passwords alone: others it may be asked for.
+fn hint_at_passwords(fault: &mut Fault, hint: &str) {
+    if fault.kind == FaultKind::Unauthorised {
+        fault.hint = Some(hint.to_owned());
+    }
+}
+
+/// Whether what was made says that it belongs to another organisation.
+fn is_elsewhere(row: &Value, organization: &Text) -> bool {
+    matches!(object::organization(row), Reference::To(other) if other != *organization)
 }
 
 #[async_trait]
@@ -252,37 +386,17 @@ impl DocumentationPort for ItGlue {
     }
 
     async fn find(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault> {
-        self.look_up(shelf, contact).await
+        match contact {
+            NewContact::Person(new) => self.look_up_person(shelf, new).await,
+            NewContact::PasswordEntry(new) => self.look_up_entry(shelf, new).await,
+        }
     }
 
     async fn create(&self, shelf: &Shelf, contact: &NewContact) -> Result<Text, Fault> {
-        let organization = number(shelf, Product::ItGlue)?;
-        let url = self.address(&["organizations", organization, "relationships", "contacts"]);
-        let mut attributes = json!({
-            "first-name": contact.first_name.as_str(),
-            "notes": contact.mark.as_str(),
-            "contact-emails": [{"value": contact.address.as_str(), "primary": true, "label-name": "Work"}],
-        });
-        if !contact.last_name.is_empty() {
-            attributes["last-name"] = json!(contact.last_name.as_str());
+        match contact {
+            NewContact::Person(new) => self.make_person(shelf, new).await,
+            NewContact::PasswordEntry(new) => self.make_entry(shelf, new).await,
         }
-        let content = json!({"data": {"type": "contacts", "attributes": attributes}});
-        let patience = self.patience();
-        let request = Request::json(url, MEDIA_TYPE, &content);
-        let told = self.line(&patience).once(&request).await.map_err(|failed| failed.fault)?;
-        let row = &told.value["data"];
-        let Some(id) = object::row_id(row) else {
-            // It was made, or not: the system itself knows.
-            let found = self.look_up(shelf, contact).await?;
-            return found.map(|found| found.id).ok_or_else(|| unsaid(Product::ItGlue));
-        };
-        let made = object::contact(row, id.clone(), organization.clone(), &Adapters::new(), &self.root);
-        let is_elsewhere =
-            matches!(object::organization(row), Reference::To(other) if other != *organization);
-        if is_elsewhere || is_another(&made, contact) {
-            return Err(another(Product::ItGlue, &id));
-        }
-        Ok(id)
     }
 }
 

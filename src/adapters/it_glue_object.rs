@@ -10,7 +10,7 @@ use crate::adapters::http_row::{
     Reference, each_once, full_name, id, is_true, joined, list, reference, text,
 };
 use crate::model::contact::{Contact, ContactKind, CrossLink, Organization, Product, address_key};
-use crate::model::text::{Text, same};
+use crate::model::text::Text;
 
 /// The type of the records that tell what something is synchronised with.
 const ADAPTERS: &str = "adapters-resources";
@@ -155,22 +155,10 @@ pub(crate) fn contact(
     })
 }
 
-/// Reads a password entry, if it is of one of the categories and has a username. Nothing else of it is looked
-/// at: what stands there is none of Intake's business.
-pub(crate) fn password(
-    row: &Value,
-    id: Text,
-    organization: Text,
-    categories: &[Text],
-    api: &Url,
-) -> Option<Contact> {
-    let attributes = row.get("attributes")?;
-    let category = text(&attributes["password-category-name"])?;
-    if !categories.iter().any(|wanted| same(wanted, &category)) {
-        return None;
-    }
-    let username = text(&attributes["username"])?;
-    Some(Contact {
+/// Reads a password entry: whose it is, and nothing else. What stands there besides is none of Intake's business.
+pub(crate) fn password(row: &Value, id: Text, organization: Text, api: &Url) -> Contact {
+    let attributes = row.get("attributes").unwrap_or(&Value::Null);
+    Contact {
         // Contacts are numbered apart: one of them may have the same number.
         id: Text::from(format!("password/{id}")),
         kind: ContactKind::PasswordEntry,
@@ -179,13 +167,18 @@ pub(crate) fn password(
         first_name: None,
         last_name: None,
         addresses: Vec::new(),
-        username: Some(username),
-        category: Some(category),
+        username: text(&attributes["username"]),
+        category: text(&attributes["password-category-name"]),
         links: Vec::new(),
         is_archived: is_true(&attributes["archived"]),
         remark: None,
         url: shown_at(attributes, api),
-    })
+    }
+}
+
+/// Returns the name of a row that has little else: a category of password entries.
+pub(crate) fn name(row: &Value) -> Option<Text> {
+    text(attribute(row, "name"))
 }
 
 /// Reads an organisation.
@@ -299,13 +292,10 @@ mod tests {
     fn of_a_password_entry_nothing_is_kept_but_whose_it_is() {
         let row = json!({"id": "54", "attributes": {"name": "Domain admin", "username": "CONTOSO\\ada",
             "password-category-name": "active directory", "password": "hush", "notes": "hush"}});
-        let read = |categories: &[&str]| {
-            let categories: Vec<Text> = categories.iter().copied().map(Text::from).collect();
-            password(&row, Text::from("54"), Text::from("2"), &categories, &api())
-        };
-        let entry = read(&["Office 365", "Active Directory"]).expect("an entry");
+        let entry = password(&row, Text::from("54"), Text::from("2"), &api());
+        assert_eq!(entry.id, "password/54");
         assert_eq!(entry.username.as_deref(), Some("CONTOSO\\ada"));
+        assert_eq!(entry.category.as_deref(), Some("active directory"));
         assert!(!format!("{entry:?}").contains("hush"));
-        assert_eq!(read(&["Office 365"]), None);
     }
 }

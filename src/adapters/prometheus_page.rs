@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use crate::adapters::prometheus::{FAILED, PrometheusMeter, Tallies};
 use crate::adapters::prometheus_census::SharedCensus;
 use crate::model::account::AccountType;
+use crate::model::contact_match::MatchStatus;
 use crate::model::text::Text;
 use crate::plan::outcome::{Action, CustomerState};
 use crate::ports::census::{Census, Counts, OutboxCount};
@@ -102,6 +103,7 @@ impl Collector for Snapshot {
             let names: Vec<&Text> = self.customers().collect();
             customers(&mut families, counts, &names)?;
             accounts(&mut families, counts, self.tree.as_ref())?;
+            contacts(&mut families, counts, self.tree.as_ref())?;
             outbox(&mut families, counts.outbox, self.now)?;
         }
         self.plans(&mut families)?;
@@ -223,6 +225,25 @@ fn accounts(families: &mut Families<'_>, counts: &Counts, tree: Option<&TreeInFo
         })
     });
     families.gauges("accounts", "Accounts of the register.", series)
+}
+
+fn contacts(families: &mut Families<'_>, counts: &Counts, tree: Option<&TreeInForce>) -> fmt::Result {
+    let is_listed = |name: &Text| tree.is_some_and(|tree| tree.customers.contains_key(name));
+    let known = counts.contacts.iter().filter(|((name, _), _)| is_listed(name));
+    let series = known.flat_map(|((name, system), count)| {
+        MatchStatus::ALL.map(|status| {
+            let count = match status {
+                MatchStatus::Matched => count.matched,
+                MatchStatus::Unmatched => count.unmatched,
+                MatchStatus::Ambiguous => count.ambiguous,
+                MatchStatus::Failed => count.failed,
+            };
+            let labels =
+                [("customer", name.as_str()), ("system", system.as_str()), ("status", status.code())];
+            (labels, count)
+        })
+    });
+    families.gauges("contacts", "How accounts stand in documentation systems, by the last look.", series)
 }
 
 fn outbox(families: &mut Families<'_>, outbox: OutboxCount, now: Timestamp) -> fmt::Result {

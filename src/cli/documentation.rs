@@ -15,7 +15,7 @@ use crate::adapters::it_glue::{self, ItGlue};
 use crate::cli::exit::Failure;
 use crate::config::operator::{Connection, Operator};
 use crate::config::secrets::{Owner, Secrets};
-use crate::model::contact::Product;
+use crate::model::contact::{ContactKind, Product};
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::{Text, inert};
 use crate::policy::fleet::SecretRef;
@@ -90,6 +90,13 @@ impl DocumentationSystems for OperatorDocumentation {
         match self.operator.connections.get(connection) {
             Some(Connection::ItGlue(connection)) => connection.password_categories.clone(),
             _ => Vec::new(),
+        }
+    }
+
+    fn missing_as(&self, connection: &str) -> ContactKind {
+        match self.operator.connections.get(connection) {
+            Some(Connection::ItGlue(connection)) => connection.missing_as,
+            _ => ContactKind::Person,
         }
     }
 

@@ -22,14 +22,13 @@ pub async fn run(session: &mut Session, arguments: &MatchesArguments) -> Result<
     let operator = session.operator()?;
     let register = session.reader(&operator).await?;
     let chosen = registered(&*register, &session.common.customers).await?;
-    let ContactList { mut contacts, mut systems } = contact_list(&*register).await?;
-    let is_asked = |customer: &Text| session.common.customers.is_empty() || chosen.contains(customer);
+    let asked = (!session.common.customers.is_empty()).then_some(&chosen);
+    let ContactList { mut contacts, mut systems } = contact_list(&*register, asked).await?;
     let is_system =
         |name: &str| arguments.systems.is_empty() || arguments.systems.iter().any(|asked| asked == name);
-    systems.retain(|system| is_asked(&system.customer) && is_system(&system.connection));
+    systems.retain(|system| is_system(&system.connection));
     contacts.retain(|listed| {
-        is_asked(&listed.customer)
-            && is_system(&listed.found.connection)
+        is_system(&listed.found.connection)
             && (arguments.statuses.is_empty() || arguments.statuses.contains(&listed.found.status))
     });
     if session.is_json() {
@@ -104,11 +103,7 @@ fn text(contacts: &[ListedContact], systems: &[DocumentationStatus], is_part: bo
         text.push_str(&if counts.is_empty() { "nobody".to_owned() } else { counts.join(", ") });
         text.push('\n');
         if let Some(fault) = &system.fault {
-            let last = match system.last_success {
-                Some(at) => format!("last looked into at {}", at.strftime("%Y-%m-%d %H:%M:%SZ")),
-                None => "never looked into yet".to_owned(),
-            };
-            text.push_str(&format!("  ! {last}: {}\n", inert(fault)));
+            text.push_str(&format!("  ! {}: {}\n", last_look(system), inert(fault)));
         }
         for listed in mine {
             text.push_str(&entry(listed));
@@ -122,6 +117,14 @@ fn text(contacts: &[ListedContact], systems: &[DocumentationStatus], is_part: bo
         });
     }
     text
+}
+
+/// Says when a system was last read for a customer.
+pub(crate) fn last_look(system: &DocumentationStatus) -> String {
+    match system.last_success {
+        Some(at) => format!("last looked into at {}", at.strftime("%Y-%m-%d %H:%M:%SZ")),
+        None => "never looked into yet".to_owned(),
+    }
 }
 
 fn entry(listed: &ListedContact) -> String {

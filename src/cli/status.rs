@@ -1,16 +1,19 @@
-//! `status`: how each customer's last turn went.
+//! `status`: how each customer's last turn went, and whose contacts wait for a person.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::matches::last_look;
 use crate::cli::selection::named;
 use crate::cli::session::Session;
+use crate::model::contact_match::{DocumentationStatus, MatchStatus};
 use crate::model::register::{CustomerStatus, Reports};
 use crate::model::text::{Text, inert};
 use crate::model::tree_status::{TreeCommit, TreeStatus};
+use crate::reconcile::contact_list::{ContactList, ListedContact, contact_list};
 
 /// Runs the command.
 ///
@@ -25,8 +28,10 @@ pub async fn run(session: &mut Session) -> Result<Exit, Failure> {
     let chosen: BTreeSet<Text> = named(&all, &session.common.customers)?.into_iter().cloned().collect();
     statuses.retain(|status| chosen.contains(&status.customer));
     let tree = register.tree().await?;
+    let asked = (!session.common.customers.is_empty()).then_some(&chosen);
+    let documentation = documentation(contact_list(&*register, asked).await?);
     if session.is_json() {
-        let customers: Vec<Value> = statuses.iter().map(form).collect();
+        let customers: Vec<Value> = statuses.iter().map(|status| form(status, &documentation)).collect();
         session.out.json(&json!({"tree": tree.as_ref().map(tree_form), "customers": customers}))?;
         return Ok(Exit::Done);
     }
@@ -36,6 +41,7 @@ pub async fn run(session: &mut Session) -> Result<Exit, Failure> {
     let rows: Vec<[String; 6]> = statuses.iter().map(row).collect();
     let titles = ["CUSTOMER", "STATE", "LAST ATTEMPT", "LAST SUCCESS", "NEXT ATTEMPT", "MESSAGE"];
     session.out.table(titles, &rows, "No customer has had a turn yet.")?;
+    session.out.text(&unclear(&documentation))?;
     // Of whom somebody asks for by name, also what is billed from.
     if !session.common.customers.is_empty() {
         for status in &statuses {
@@ -52,7 +58,77 @@ pub async fn run(session: &mut Session) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn form(status: &CustomerStatus) -> Value {
+/// How a customer's accounts stand in one documentation system.
+struct Documented {
+    system: DocumentationStatus,
+    /// How many accounts stand how; a status of nobody is missing.
+    counts: BTreeMap<MatchStatus, usize>,
+}
+
+/// Counts how accounts stand, by customer and system: as `matches` lists them.
+fn documentation(list: ContactList) -> BTreeMap<Text, Vec<Documented>> {
+    let mut counts: BTreeMap<(Text, Text), BTreeMap<MatchStatus, usize>> = BTreeMap::new();
+    for ListedContact { customer, found, .. } in list.contacts {
+        *counts.entry((customer, found.connection)).or_default().entry(found.status).or_default() += 1;
+    }
+    let mut documentation: BTreeMap<Text, Vec<Documented>> = BTreeMap::new();
+    for system in list.systems {
+        let key = (system.customer.clone(), system.connection.clone());
+        let counts = counts.remove(&key).unwrap_or_default();
+        documentation.entry(key.0).or_default().push(Documented { system, counts });
+    }
+    documentation
+}
+
+impl Documented {
+    fn count(&self, status: MatchStatus) -> usize {
+        self.counts.get(&status).copied().unwrap_or_default()
+    }
+
+    fn form(&self) -> Value {
+        let mut form = json!({
+            "system": self.system.connection,
+            "lastSuccess": self.system.last_success,
+            "fault": self.system.fault,
+        });
+        for status in MatchStatus::ALL {
+            form[status.code()] = json!(self.count(status));
+        }
+        form
+    }
+}
+
+/// Says in a line for each customer and system that somebody has to look at what is wrong there; nothing where
+/// nothing is.
+fn unclear(documentation: &BTreeMap<Text, Vec<Documented>>) -> String {
+    let mut text = String::new();
+    for documented in documentation.values().flatten() {
+        let system = &documented.system;
+        let waiting =
+            [MatchStatus::Ambiguous, MatchStatus::Failed].map(|status| (documented.count(status), status));
+        let waiting = waiting.iter().filter(|(count, _)| *count > 0);
+        let waiting: Vec<String> = waiting.map(|(count, status)| format!("{count} {status}")).collect();
+        let fault = system
+            .fault
+            .as_ref()
+            .map(|fault| format!("{} ({})", last_look(system), inert(fault.trim_end_matches('.'))));
+        let told: Vec<String> =
+            (!waiting.is_empty()).then(|| waiting.join(", ")).into_iter().chain(fault).collect();
+        if told.is_empty() {
+            continue;
+        }
+        let customer = inert(&system.customer);
+        text.push_str(&format!(
+            "{customer} in {}: {}; `intake matches --customer {customer}` lists them.\n",
+            inert(&system.connection),
+            told.join("; ")
+        ));
+    }
+    text
+}
+
+fn form(status: &CustomerStatus, documentation: &BTreeMap<Text, Vec<Documented>>) -> Value {
+    let mine = documentation.get(&status.customer).into_iter().flatten();
     json!({
         "name": status.customer,
         "state": status.state,
@@ -64,6 +140,7 @@ fn form(status: &CustomerStatus) -> Value {
         "message": status.message,
         "inScopeWithoutLicense": status.reports.map(|reports| reports.in_scope_without_license),
         "licensedOutsideScope": status.reports.map(|reports| reports.licensed_outside_scope),
+        "documentation": mine.map(Documented::form).collect::<Vec<Value>>(),
     })
 }
 

@@ -9,10 +9,10 @@ use url::Url;
 
 use crate::config::operator_document::{
     AuthSpec, ConnectWiseSpec, ConnectionSpec, FilePath, FormWord, GitSpec, HuduSpec, ItGlueSpec, LATER_KEYS,
-    LimitsSpec, NotifySpec, OccasionWord, OidcSpec, OperatorSpec, PermitWord, RoleWord, SecretsSpec,
-    is_scp_like,
+    LimitsSpec, MissingAsWord, NotifySpec, OccasionWord, OidcSpec, OperatorSpec, PermitWord, RoleWord,
+    SecretsSpec, is_scp_like,
 };
-use crate::model::contact::Product;
+use crate::model::contact::{ContactKind, Product};
 use crate::model::duration::Seconds;
 use crate::model::guid::Guid;
 use crate::model::text::Text;
@@ -152,6 +152,8 @@ pub struct ItGlueConnection {
     pub api_key_from: SecretRef,
     /// Categories of password entries that accounts are matched with by username. Empty: none are read.
     pub password_categories: Vec<Text>,
+    /// What is made for an account that has nobody, where that is wanted; entries need a category.
+    pub missing_as: ContactKind,
 }
 
 /// A key of a Hudu instance.
@@ -465,18 +467,30 @@ fn build_connection(spec: &Placed<ConnectionSpec>, folder: &Path, ledger: &mut L
     if let Some(graph) = graph {
         return build_application(graph, folder, ledger).map(Connection::Graph);
     }
-    if let Some(ItGlueSpec { region, url, api_key_from, password_categories }) = it_glue {
+    if let Some(ItGlueSpec { region, url, api_key_from, password_categories, missing_as }) = it_glue {
         let url = match (region, url) {
             (Some(region), _) => region.url().to_owned(),
             (None, Some(url)) => service(url, ledger),
             // Reported: exactly one of the two is needed.
             (None, None) => return None,
         };
-        let password_categories = password_categories.iter().flatten().map(|word| word.0.clone()).collect();
+        let password_categories: Vec<Text> =
+            password_categories.iter().flatten().map(|word| word.0.clone()).collect();
+        let makes_entries = missing_as.as_ref().filter(|word| word.value == MissingAsWord::PasswordEntry);
+        if let Some(word) = makes_entries.filter(|_| password_categories.is_empty()) {
+            ledger
+                .report(
+                    word.at,
+                    "an entry that is made needs a category, and `passwordCategories` names none",
+                )
+                .rule(Rule::MissingKey)
+                .help("write `passwordCategories: [Active Directory]`: new entries get the first one");
+        }
         return Some(Connection::ItGlue(ItGlueConnection {
             url,
             api_key_from: api_key_from.reference()?,
             password_categories,
+            missing_as: makes_entries.map_or(ContactKind::Person, |_| ContactKind::PasswordEntry),
         }));
     }
     if let Some(HuduSpec { url, api_key_from }) = hudu {

@@ -271,11 +271,24 @@ record! {
     "region" => region: Option<RegionWord>,
     /// Where the API is, in place of a region; `http://` to this machine alone.
     "url" => url: Option<Placed<HttpUrl>>,
-    /// The API key. It needs no access to passwords.
+    /// The API key. It needs no access to passwords, unless `passwordCategories` names any.
     "apiKeyFrom" => api_key_from: Secret,
     /// Categories of password entries that accounts are matched with by username, for example `Active Directory`.
     /// Without any, password entries are not read.
     "passwordCategories" => password_categories: Option<Vec<Word>>,
+    /// What `createMissing` makes for an account that has nobody; entries are of the first of `passwordCategories`,
+    /// and without a password.
+    #[schemars(extend("default" = "contact"))]
+    "missingAs" => missing_as: Option<Placed<MissingAsWord>>,
+}
+
+words! {
+    /// What is made for an account that has nobody.
+    pub enum MissingAsWord = "missingAs";
+    /// A contact.
+    "contact" => Contact,
+    /// A password entry.
+    "passwordEntry" => PasswordEntry,
 }
 
 record! {

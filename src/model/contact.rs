@@ -50,7 +50,9 @@ pub struct Contact {
 }
 
 /// What a contact is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum ContactKind {
     /// A person.
@@ -107,10 +109,21 @@ pub struct Catalogue {
     pub shelves: BTreeMap<Shelf, Vec<Contact>>,
 }
 
-/// A contact that is to be made.
+/// What is to be made for an account that has nobody in a documentation system. The outbox holds it as one of the
+/// two objects: what earlier versions wrote there is the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NewContact {
+    /// A person.
+    Person(NewPerson),
+    /// A password entry.
+    PasswordEntry(NewPasswordEntry),
+}
+
+/// A person who is to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NewContact {
+pub struct NewPerson {
     /// The given name.
     pub first_name: Text,
     /// The family name; may be empty.
@@ -120,6 +133,28 @@ pub struct NewContact {
     /// What says that Intake made it, and for which account: stands in its notes, and is looked for before
     /// it is made.
     pub mark: Text,
+}
+
+/// A password entry that is to be made. It has no password: whoever has one writes it there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewPasswordEntry {
+    /// The name under which it is shown.
+    pub name: Text,
+    /// The username, as written: by it the entry is found again, in the form of [`username_key`].
+    pub username: Text,
+    /// As that of a [`NewPerson`].
+    pub mark: Text,
+}
+
+impl NewContact {
+    /// Returns what it is.
+    pub fn kind(&self) -> ContactKind {
+        match self {
+            Self::Person(_) => ContactKind::Person,
+            Self::PasswordEntry(_) => ContactKind::PasswordEntry,
+        }
+    }
 }
 
 impl Product {
@@ -153,6 +188,14 @@ impl ContactKind {
             Self::PasswordEntry => "passwordEntry",
         }
     }
+
+    /// Returns the word for people.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Person => "contact",
+            Self::PasswordEntry => "password entry",
+        }
+    }
 }
 
 /// Returns the form in which e-mail addresses are compared: trimmed, without an `SMTP:` prefix, in lower case,
@@ -182,6 +225,14 @@ pub fn address_key(written: &str) -> Option<Text> {
     Some(Text::from(format!("{local}@{domain}")))
 }
 
+/// Returns the form in which usernames are compared: trimmed, folded, and without the domain that Windows writes
+/// before a backslash.
+pub fn username_key(written: &str) -> Text {
+    let written = written.trim();
+    let bare = written.rsplit_once('\\').map_or(written, |(_, name)| name);
+    Text::from(crate::model::text::fold(bare).as_ref())
+}
+
 /// How long an address may be, in bytes: RFC 5321 allows 254; what is longer is something else.
 const LONGEST_ADDRESS: usize = 320;
 
@@ -201,5 +252,44 @@ mod tests {
             assert_eq!(key(no_address), None, "{no_address:?}");
         }
         assert_eq!(key(&format!("{}@b.test", "a".repeat(400))), None);
+    }
+
+    #[test]
+    fn usernames_are_compared_without_case_and_domain() {
+        for written in ["jane", " JANE ", "CONTOSO\\Jane", "corp\\contoso\\jane"] {
+            assert_eq!(username_key(written), "jane", "{written:?}");
+        }
+        assert_eq!(username_key("Jane@Contoso.test"), "jane@contoso.test");
+        assert_eq!(username_key("CONTOSO\\"), "");
+    }
+
+    #[test]
+    fn what_is_to_be_made_is_read_as_it_was_written_and_as_earlier_versions_wrote_it() {
+        let person = NewContact::Person(NewPerson {
+            first_name: "Jane".into(),
+            last_name: "Doe".into(),
+            address: "jane@contoso.test".into(),
+            mark: "By Intake: 7".into(),
+        });
+        let entry = NewContact::PasswordEntry(NewPasswordEntry {
+            name: "Jane Doe".into(),
+            username: "jane@contoso.test".into(),
+            mark: "By Intake: 7".into(),
+        });
+        for contact in [&person, &entry] {
+            let written = serde_json::to_value(contact).expect("a form");
+            assert_eq!(&serde_json::from_value::<NewContact>(written).expect("a contact"), contact);
+        }
+        let before = serde_json::json!({"firstName": "Jane", "lastName": "Doe", "address": "jane@contoso.test",
+            "mark": "By Intake: 7"});
+        assert_eq!(serde_json::from_value::<NewContact>(before).expect("a contact"), person);
+        for odd in [
+            serde_json::json!({"name": "Jane", "username": "jane", "mark": "7", "password": "hush"}),
+            serde_json::json!({"firstName": "Jane", "lastName": "Doe", "address": "jane@contoso.test", "mark": "7",
+                "username": "jane"}),
+            serde_json::json!({"mark": "7"}),
+        ] {
+            assert!(serde_json::from_value::<NewContact>(odd.clone()).is_err(), "{odd}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Which contact of a documentation system stands for an account, or why none does.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -35,6 +36,37 @@ pub struct ContactMatch {
     pub since: Timestamp,
     /// When a contact was asked for because there was none. Once is all.
     pub asked_at: Option<Timestamp>,
+    /// Which contacts the customer's document chose, where that could not be followed; empty where it could, and
+    /// where it chose nobody.
+    pub unfollowed: BTreeSet<Text>,
+}
+
+/// What a customer's document chose for an account, and the last look into a documentation system could not follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfollowedChoice {
+    /// For whom.
+    pub account: AccountKey,
+    /// The connection of the operator's file.
+    pub connection: Text,
+    /// The customer's organisation there.
+    pub organization: Text,
+    /// The contacts that were chosen, by id; one, unless that is what was wrong.
+    pub contacts: BTreeSet<Text>,
+    /// Why it could not be followed, in words for people.
+    pub cause: String,
+}
+
+impl ContactMatch {
+    /// Returns the choice that could not be followed, if that is how the account stands.
+    pub fn unfollowed_choice(&self) -> Option<UnfollowedChoice> {
+        (!self.unfollowed.is_empty()).then(|| UnfollowedChoice {
+            account: self.account,
+            connection: self.connection.clone(),
+            organization: self.organization.clone(),
+            contacts: self.unfollowed.clone(),
+            cause: self.cause.clone(),
+        })
+    }
 }
 
 /// What a commit does to what is known of contacts.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::model::account::{Account, AccountType};
-use crate::model::contact_match::ContactChanges;
+use crate::model::contact_match::{ContactChanges, UnfollowedChoice};
 use crate::model::digest::Digest;
 use crate::model::event::{ChainHead, NewEvent, ReadingDigests};
 use crate::model::guid::Guid;
@@ -31,6 +31,9 @@ pub struct RegisterState {
     pub suspension: Option<Suspension>,
     /// The connections in which contacts of the customer were ever looked for.
     pub documented: BTreeSet<Text>,
+    /// Choices of contacts that the last look could not follow: by connection, then account. No operation is
+    /// planned from them.
+    pub unfollowed: Vec<UnfollowedChoice>,
 }
 
 /// A customer for which nothing is written until somebody resumes it.

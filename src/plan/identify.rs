@@ -77,7 +77,8 @@ fn entries(customer: &Customer, today: Date) -> Vec<(AccountList, &AccountPatter
     all.filter(|(list, pattern)| seen.insert((*list, written(pattern)))).collect()
 }
 
-fn written(pattern: &AccountPattern) -> Text {
+/// Returns an entry as it is pinned and told of.
+pub(crate) fn written(pattern: &AccountPattern) -> Text {
     match pattern {
         AccountPattern::Guid(guid) => Text::from(guid.to_string()),
         AccountPattern::Name(name) | AccountPattern::Glob { written: name, .. } => name.clone(),

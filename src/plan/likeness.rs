@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::model::account::{AccountKey, Profile, Source};
 use crate::model::addresses::Addresses;
-use crate::model::contact::address_key;
+use crate::model::contact::{address_key, username_key};
 use crate::model::directory::Person;
 use crate::model::guid::Guid;
 use crate::model::observation::Observation;
@@ -32,6 +32,9 @@ pub struct Likeness {
     pub primary_address: Option<Text>,
     /// sAMAccountName and UPN, folded.
     pub usernames: Vec<Text>,
+    /// The username that a password entry is made with, as written: the UPN, or else sAMAccountName. `None` where
+    /// an entry would not be found by it again.
+    pub primary_username: Option<Text>,
 }
 
 /// Returns the likeness of every account that the register has after the plan, sorted by account; `None`
@@ -100,6 +103,10 @@ fn likeness(
         .filter(|name| !name.is_empty())
         .map(|name| Text::from(fold(name).as_ref()))
         .collect();
+    // What a backslash would be cut off of is no username that an entry is found by.
+    let is_found = |name: &&str| usernames.contains(&username_key(name));
+    let primary_username =
+        upn.into_iter().chain([profile.sam_account_name.as_str()]).find(is_found).map(Text::from);
     Likeness {
         account,
         name: upn
@@ -108,6 +115,7 @@ fn likeness(
         display_name: profile.display_name.clone(),
         addresses: addresses.into_iter().collect(),
         primary_address: primary.into_iter().flatten().find_map(address_key),
+        primary_username,
         usernames: usernames.into_iter().collect(),
     }
 }

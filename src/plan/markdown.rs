@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use crate::model::account::Verdict;
+use crate::model::contact::ContactKind;
 use crate::model::text::Text;
 use crate::plan::markdown_text::{Bounded, name, sentence};
 use crate::plan::outcome::{
@@ -224,12 +225,17 @@ impl Block<'_> {
     }
 
     fn missing_contacts(&self, out: &mut dyn Write) -> fmt::Result {
-        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut counts: BTreeMap<(&str, ContactKind), u64> = BTreeMap::new();
         for contact in &self.plan.missing_contacts {
-            *counts.entry(contact.system.as_str()).or_default() += 1;
+            *counts.entry((contact.system.as_str(), contact.kind)).or_default() += 1;
         }
-        for (system, count) in counts {
-            let contacts = if count == 1 { "contact" } else { "contacts" };
+        for ((system, kind), count) in counts {
+            let contacts = match (kind, count) {
+                (ContactKind::Person, 1) => "contact",
+                (ContactKind::Person, _) => "contacts",
+                (ContactKind::PasswordEntry, 1) => "password entry",
+                (ContactKind::PasswordEntry, _) => "password entries",
+            };
             writeln!(out, "{count} missing {contacts} would be made in {}.\n", name(system))?;
         }
         Ok(())

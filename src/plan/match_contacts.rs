@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use jiff::Timestamp;
 
 use crate::model::account::AccountKey;
-use crate::model::contact::{Contact, ContactKind, Product};
+use crate::model::contact::{Contact, ContactKind, Product, username_key};
 use crate::model::contact_match::{CANDIDATES_KEPT, ContactMatch, MatchCandidate, MatchKey, MatchStatus};
 use crate::model::text::{Text, fold, inert};
 use crate::plan::likeness::Likeness;
@@ -33,6 +33,8 @@ pub struct Matching<'a> {
     pub categories: &'a [Text],
     /// For which accounts a missing contact is to be made.
     pub create: &'a BTreeSet<AccountKey>,
+    /// What is made for them.
+    pub create_as: ContactKind,
     /// When it is.
     pub at: Timestamp,
 }
@@ -310,14 +312,18 @@ impl<'a> Matching<'a> {
                     candidate_count: 1,
                     since: self.at,
                     asked_at,
+                    unfollowed: BTreeSet::new(),
                 }
             }
             Found::Open { status, mut cause, candidates: Cut { first, count } } => {
                 let nobody_fits = status == MatchStatus::Unmatched && count == 0;
                 if nobody_fits && asked_at.is_none() && self.create.contains(&account.account) {
-                    match account.primary_address {
-                        Some(_) => asked_at = Some(self.at),
-                        None => cause.push_str("; none is made for an account without an address"),
+                    match lacks(account, self.create_as) {
+                        None => asked_at = Some(self.at),
+                        Some(what) => {
+                            let kind = self.create_as.noun();
+                            cause.push_str(&format!("; no {kind} is made for an account without {what}"));
+                        }
                     }
                 }
                 if let Some(asked) = asked_at.filter(|_| nobody_fits) {
@@ -338,6 +344,8 @@ impl<'a> Matching<'a> {
                     candidates: first.into_iter().map(Candidate::kept).collect(),
                     since: self.at,
                     asked_at,
+                    // Whoever has a choice and is not matched by it is matched by nothing.
+                    unfollowed: self.chosen.get(&account.account).cloned().unwrap_or_default(),
                 }
             }
         };
@@ -448,14 +456,6 @@ impl<'a> Index<'a> {
     }
 }
 
-/// Returns the form in which usernames are compared: folded, without the domain that Windows writes before
-/// a backslash.
-fn username_key(written: &str) -> Text {
-    let written = written.trim();
-    let bare = written.rsplit_once('\\').map_or(written, |(_, name)| name);
-    Text::from(fold(bare).as_ref())
-}
-
 fn full_name(contact: &Contact) -> String {
     match (&contact.first_name, &contact.last_name) {
         (Some(first), Some(last)) => format!("{first} {last}"),
@@ -486,6 +486,15 @@ fn natural(id: &str) -> (bool, u64, &str) {
     }
 }
 
+/// Says what an account lacks for something to be made for it.
+fn lacks(account: &Likeness, kind: ContactKind) -> Option<&'static str> {
+    match kind {
+        ContactKind::Person if account.primary_address.is_none() => Some("an address"),
+        ContactKind::PasswordEntry if account.primary_username.is_none() => Some("a username"),
+        ContactKind::Person | ContactKind::PasswordEntry => None,
+    }
+}
+
 /// Says by what several contacts were found.
 fn shared(candidates: &[Candidate<'_>]) -> String {
     let key = candidates.first().map(|candidate| candidate.key);
@@ -503,10 +512,7 @@ fn shared(candidates: &[Candidate<'_>]) -> String {
 
 /// Names a contact for people.
 fn told(contact: &Contact) -> String {
-    let kind = match contact.kind {
-        ContactKind::Person => "contact",
-        ContactKind::PasswordEntry => "password entry",
-    };
+    let kind = contact.kind.noun();
     let id = inert(&contact.id);
     if contact.name.is_empty() {
         format!("{kind} {id}")

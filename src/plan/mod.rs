@@ -1,5 +1,6 @@
 //! From an observation to a plan: pure, total, deterministic. A file a stage.
 
+pub mod choices;
 pub mod correlate;
 pub mod desire;
 pub mod diff;

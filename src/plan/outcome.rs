@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use crate::model::account::{AccountKey, AccountType, Profile, Source, Verdict, sources};
+use crate::model::contact::ContactKind;
 use crate::model::digest::Digest;
 use crate::model::guid::Guid;
 use crate::model::register::{Hold, Measures, Pins, Reports, Suspension};
@@ -72,7 +73,7 @@ pub struct CustomerPlan {
     pub findings: Vec<Finding>,
     /// Candidates that are not in the desired set, and why.
     pub not_imported: Vec<NotImported>,
-    /// Contacts that would be made in documentation systems, where `createMissing` is on. Not part of what
+    /// Contacts and password entries that would be made in documentation systems, where `createMissing` is on. Not part of what
     /// the digest covers: documentation decides nothing about accounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing_contacts: Vec<MissingContact>,
@@ -81,13 +82,15 @@ pub struct CustomerPlan {
     pub consequences: Consequences,
 }
 
-/// A contact that would be made in a documentation system, as no other fits.
+/// A contact or password entry that would be made in a documentation system, as no other fits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MissingContact {
     /// The connection of the operator's file.
     #[schemars(with = "String")]
     pub system: Text,
+    /// What would be made.
+    pub kind: ContactKind,
     /// The account's type.
     pub account_type: AccountType,
     /// The account's id.
@@ -95,9 +98,12 @@ pub struct MissingContact {
     /// The account's name; `None` where names are left out.
     #[schemars(with = "Option<String>")]
     pub account: Option<Text>,
-    /// The address that it would have; likewise.
+    /// The address that a contact would have; likewise.
     #[schemars(with = "Option<String>")]
     pub address: Option<Text>,
+    /// The username that a password entry would have; likewise.
+    #[schemars(with = "Option<String>")]
+    pub username: Option<Text>,
 }
 
 /// What applying a plan writes besides its operations; not part of the public form.
@@ -353,6 +359,8 @@ pub enum FindingCode {
     ExcludeNotFound,
     /// An entry of `protect` or `matches` fits nobody.
     AccountNotFound,
+    /// A contact that `matches` chooses in a documentation system cannot be taken.
+    ChoiceNotFollowed,
     /// A policy names a SKU that the tenant does not own.
     SkuNotOwned,
     /// Accounts that no policy answers for.
@@ -373,7 +381,7 @@ pub enum Severity {
 
 impl FindingCode {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::NestedGroupIgnored,
         Self::BuiltinGroupRefused,
         Self::GroupInUnsupportedContainer,
@@ -397,6 +405,7 @@ impl FindingCode {
         Self::ApprovalUnknown,
         Self::ExcludeNotFound,
         Self::AccountNotFound,
+        Self::ChoiceNotFollowed,
         Self::SkuNotOwned,
         Self::Orphaned,
     ];
@@ -427,6 +436,7 @@ impl FindingCode {
             Self::ApprovalUnknown => "approval-unknown",
             Self::ExcludeNotFound => "exclude-not-found",
             Self::AccountNotFound => "account-not-found",
+            Self::ChoiceNotFollowed => "choice-not-followed",
             Self::SkuNotOwned => "sku-not-owned",
             Self::Orphaned => "orphaned",
         }

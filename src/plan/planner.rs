@@ -11,6 +11,7 @@ use crate::model::observation::Observation;
 use crate::model::register::{Hold, Measures, Pins, RegisterState, Reports};
 use crate::model::tenant::Tenant;
 use crate::model::text::Text;
+use crate::plan::choices::unfollowed;
 use crate::plan::diff::{Changes, by_name, diff, orphan_operation};
 use crate::plan::guard::{Guarded, Watch, carry_holds, guard, is_approved, source_changed, unused_approval};
 use crate::plan::outcome::{
@@ -82,6 +83,8 @@ pub fn plan_and<T>(
     let identified = identify_in(customer, observation, &readings);
     let mut stages = Stages::run(customer, observation, &readings, &identified, pins);
     let judged = judge(&mut stages, source_approval, &mut draft);
+    let not_followed = unfollowed(customer, &observation.register, &draft.plan.consequences.pins);
+    draft.plan.findings.extend(not_followed);
     let plan = draft.finish(match stopped_as {
         Some(state) => state,
         None if judged.unreadable => CustomerState::Unreadable,

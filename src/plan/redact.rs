@@ -35,7 +35,7 @@ fn customer(plan: &mut CustomerPlan) {
     plan.operations.sort_by_key(|operation| operation.key);
     plan.no_longer.sort_by_key(|operation| operation.key);
     for contact in &mut plan.missing_contacts {
-        (contact.account, contact.address) = (None, None);
+        (contact.account, contact.address, contact.username) = (None, None, None);
     }
     plan.kept.sort_by_key(|kept| (kept.account_type, kept.account.directory_id, kept.account.tenant_user_id));
     plan.not_imported.sort_by_key(|one| {
@@ -137,6 +137,7 @@ fn without_names(code: FindingCode) -> Option<Telling> {
         Code::MemberUnreadable => object("members of a selected group cannot be read"),
         Code::ExcludeNotFound => object("an exclusion fits nothing"),
         Code::AccountNotFound => object("an entry of `protect` or `matches` fits nobody"),
+        Code::ChoiceNotFollowed => object("a contact that `matches` chooses cannot be taken"),
         Code::Flapping => source("accounts went and came back a short while ago, and would go again"),
         Code::DirectoryUnavailable => source("the directory could not be read"),
         Code::DirectoryIncomplete => source("the directory's answer does not prove itself whole"),

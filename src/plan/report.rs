@@ -183,12 +183,13 @@ impl Report<'_> {
             };
             write!(
                 out,
-                "  {} contact in {} for {account}",
+                "  {} {} in {} for {account}",
                 self.style.paint(GREEN, "+"),
+                contact.kind.noun(),
                 inert(&contact.system)
             )?;
-            if let Some(address) = &contact.address {
-                write!(out, ", {}", inert(address))?;
+            if let Some(found_by) = contact.address.as_ref().or(contact.username.as_ref()) {
+                write!(out, ", {}", inert(found_by))?;
             }
             writeln!(out, ": none fits (createMissing)")?;
         }

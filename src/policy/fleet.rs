@@ -83,6 +83,11 @@ impl Customer {
             files: None,
         }
     }
+
+    /// Whether contacts of accounts of a type are looked for where the customer is documented; by default they are.
+    pub fn has_contacts_looked_for(&self, account_type: AccountType) -> bool {
+        self.options.get(&account_type).is_none_or(|options| options.match_documentation)
+    }
 }
 
 /// What applies to one customer and account type.

@@ -23,6 +23,9 @@ pub struct Counts {
     pub customers: BTreeMap<Text, LastTurn>,
     /// The accounts of each customer and type.
     pub accounts: BTreeMap<(Text, AccountType), AccountCount>,
+    /// The contacts of each customer's accounts, by the customer's name and the connection: of every documentation
+    /// system that was ever looked into for it.
+    pub contacts: BTreeMap<(Text, Text), ContactCount>,
     /// What is to be delivered.
     pub outbox: OutboxCount,
 }
@@ -47,6 +50,19 @@ pub struct AccountCount {
     pub orphaned: u64,
     /// Removed within the last 30 days.
     pub removed: u64,
+}
+
+/// How many imported accounts stand how in a documentation system, as the last look that read it found them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ContactCount {
+    /// With exactly one contact.
+    pub matched: u64,
+    /// Without any.
+    pub unmatched: u64,
+    /// With several, or one that another account claims.
+    pub ambiguous: u64,
+    /// With a choice that cannot be followed.
+    pub failed: u64,
 }
 
 /// What is in the outbox.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
-use crate::model::contact::{Catalogue, Contact, NewContact, Organization, Product, Shelf};
+use crate::model::contact::{Catalogue, Contact, ContactKind, NewContact, Organization, Product, Shelf};
 use crate::model::reading::{Fault, Reading};
 use crate::model::text::Text;
 
@@ -19,18 +19,19 @@ pub trait DocumentationPort: Send + Sync {
     /// Lists every organisation that the key may see, archived ones included, in the order of their ids.
     async fn organizations(&self) -> Reading<Vec<Organization>>;
 
-    /// Finds a contact of one shelf that has the mark or the address of a new one, archived ones included:
-    /// what is asked before it is made, and before every repetition.
+    /// Finds a contact of one shelf that has the mark or the address of a new one, or a password entry that has
+    /// the mark or the username, archived ones included: what is asked before it is made, and before every
+    /// repetition.
     ///
     /// # Errors
     /// If that could not be found out.
     async fn find(&self, shelf: &Shelf, contact: &NewContact) -> Result<Option<Contact>, Fault>;
 
-    /// Makes a contact, and returns its id. One request and no repetition: whether an attempt that failed had
-    /// an effect is found out by [`find`](Self::find).
+    /// Makes a contact or a password entry, and returns its id. One request that makes something and no
+    /// repetition: whether an attempt that failed had an effect is found out by [`find`](Self::find).
     ///
     /// # Errors
-    /// If it was refused, or nobody knows what became of it.
+    /// If it was refused, the system has nothing of this kind, or nobody knows what became of it.
     async fn create(&self, shelf: &Shelf, contact: &NewContact) -> Result<Text, Fault>;
 }
 
@@ -43,6 +44,9 @@ pub trait DocumentationSystems: Send + Sync {
 
     /// Returns the categories of password entries that accounts are matched with by username there.
     fn categories(&self, connection: &str) -> Vec<Text>;
+
+    /// Returns what is made there for accounts that have nobody, where missing contacts are made.
+    fn missing_as(&self, connection: &str) -> ContactKind;
 
     /// Opens a connection, with its secrets as they are now.
     ///

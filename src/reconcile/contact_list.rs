@@ -1,9 +1,9 @@
 //! How accounts stand in documentation systems, as people ask: what was recorded of each, and what keeps it from
 //! being newer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::account::{Account, AccountState};
+use crate::model::account::{Account, AccountKey, AccountState};
 use crate::model::contact_match::{ContactMatch, DocumentationStatus, MatchStatus};
 use crate::model::register::LateDelivery;
 use crate::model::text::Text;
@@ -30,26 +30,38 @@ pub struct ContactList {
     pub systems: Vec<DocumentationStatus>,
 }
 
-/// Lists how the accounts of all customers stand.
+/// Lists how the accounts of some customers stand, or of all.
 ///
 /// # Errors
 /// The register's.
-pub async fn contact_list(register: &dyn RegisterReader) -> Result<ContactList, RegisterFault> {
-    let systems = register.documentation().await?;
+pub async fn contact_list(
+    register: &dyn RegisterReader,
+    customers: Option<&BTreeSet<Text>>,
+) -> Result<ContactList, RegisterFault> {
+    let mut systems = register.documentation().await?;
+    systems.retain(|system| customers.is_none_or(|customers| customers.contains(&system.customer)));
+    // Where nobody is documented, nothing of all the accounts is needed.
+    if systems.is_empty() {
+        return Ok(ContactList::default());
+    }
     let late = register.late_deliveries(PREFIX).await?;
     let late: BTreeMap<&str, &LateDelivery> =
         late.iter().map(|delivery| (delivery.key.as_str(), delivery)).collect();
-    let known: BTreeMap<_, ContactMatch> = register
-        .contacts(None)
-        .await?
-        .into_iter()
-        .map(|(customer, found)| ((customer, found.connection.clone(), found.account), found))
-        .collect();
+    // One question about everybody, or one about each that is asked for.
+    let questions: Vec<Option<&Text>> = match customers {
+        Some(customers) => customers.iter().map(Some).collect(),
+        None => vec![None],
+    };
+    let mut known: BTreeMap<(Text, Text, AccountKey), ContactMatch> = BTreeMap::new();
     let mut contacts = Vec::new();
     let mut accounts: BTreeMap<Text, Vec<Account>> = BTreeMap::new();
-    for (customer, account) in register.accounts(None).await? {
-        if account.state.is_imported() {
-            accounts.entry(customer).or_default().push(account);
+    for customer in questions {
+        let found = register.contacts(customer.map(Text::as_str)).await?.into_iter();
+        known.extend(found.map(|(name, found)| ((name, found.connection.clone(), found.account), found)));
+        for (name, account) in register.accounts(customer.map(Text::as_str)).await? {
+            if account.state.is_imported() {
+                accounts.entry(name).or_default().push(account);
+            }
         }
     }
     for system in &systems {
@@ -74,7 +86,7 @@ pub async fn contact_list(register: &dyn RegisterReader) -> Result<ContactList, 
     Ok(ContactList { contacts, systems })
 }
 
-/// An account whose contact could not be made says so.
+/// An account whose contact or password entry could not be made says so.
 fn with_delivery(
     found: &ContactMatch,
     customer: &Text,
@@ -82,10 +94,11 @@ fn with_delivery(
 ) -> ContactMatch {
     let key = found.asked_at.map(|at| key_of(customer, &found.connection, found.account, at));
     match key.and_then(|key| late.get(key.as_str())) {
-        Some(delivery) if found.status == MatchStatus::Unmatched => {
+        // What was found meanwhile, and lost again, is not made any more.
+        Some(delivery) if found.status == MatchStatus::Unmatched && found.contact.is_none() => {
             let end = if delivery.is_given_up { "given up" } else { "tried again" };
             let cause = format!(
-                "its contact could not be made ({} {}, {end}): {}",
+                "its contact or password entry could not be made ({} {}, {end}): {}",
                 delivery.attempts,
                 if delivery.attempts == 1 { "attempt" } else { "attempts" },
                 delivery.error
@@ -109,5 +122,6 @@ fn never_found(account: &Account, system: &DocumentationStatus, fault: &str) -> 
         candidate_count: 0,
         since: system.last_attempt,
         asked_at: None,
+        unfollowed: BTreeSet::new(),
     }
 }

@@ -182,7 +182,7 @@ impl Courier {
             drained.given_up += 1;
             self.meter.delivered(Attempt::GivenUp);
         }
-        self.outbox.failed(delivery.id, wait.map(|wait| wait.after(now)), &fault.what).await
+        self.outbox.failed(delivery.id, wait.map(|wait| wait.after(now)), &fault.with_hint()).await
     }
 }
 

@@ -13,13 +13,12 @@ use crate::model::contact::{Catalogue, Contact, Product, Shelf};
 use crate::model::contact_match::{ContactChanges, ContactMatch, DocumentationStatus, MatchStatus};
 use crate::model::event::{ChainHead, EventKind, NewEvent, ReadingDigests};
 use crate::model::reading::{Fault, FaultKind, Reading};
-use crate::model::register::{
-    AccountEntry, AccountList, Commit, NewDelivery, Pins, RegisterState, SuspensionChange,
-};
+use crate::model::register::{Commit, NewDelivery, Pins, RegisterState, SuspensionChange};
 use crate::model::text::{Text, inert};
+use crate::plan::choices::chosen;
 use crate::plan::likeness::Likeness;
 use crate::plan::match_contacts::{Matching, match_contacts};
-use crate::policy::fleet::{AccountPattern, Customer, Documentation};
+use crate::policy::fleet::{Customer, Documentation};
 use crate::ports::clock::Clock;
 use crate::ports::documentation::DocumentationSystems;
 use crate::ports::register::{Register, RegisterFault};
@@ -363,6 +362,7 @@ impl Documenter {
             .filter(|known| known.connection == *connection)
             .map(|known| (known.account, known))
             .collect();
+        let kind = self.systems.missing_as(connection);
         let mut changes = ContactChanges::default();
         let (mut events, mut deliveries) = (Vec::new(), Vec::new());
         for now in found {
@@ -375,12 +375,13 @@ impl Documenter {
                 events.push(event(before, &now, &likeness.name));
             }
             if now.asked_at.is_some() && before.and_then(|before| before.asked_at) != now.asked_at {
-                deliveries.extend(delivery_of(&visit.customer, connection, likeness, at));
+                deliveries.extend(delivery_of(&visit.customer, connection, kind, likeness, at));
             }
             changes.written.push(now);
         }
-        let unwanted =
-            before.values().filter(|known| !is_matched(&visit.customer, known.account.account_type));
+        let unwanted = before
+            .values()
+            .filter(|known| !visit.customer.has_contacts_looked_for(known.account.account_type));
         for known in unwanted {
             events.push(forgetting(known));
             changes.forgotten.push((connection.clone(), known.account));
@@ -529,7 +530,7 @@ pub fn found(
         .filter(|account| {
             // Nothing touches an orphaned account; who is removed keeps what they had.
             matches!(account.state, AccountState::Active | AccountState::PendingRemoval { .. })
-                && is_matched(customer, account.key.account_type)
+                && customer.has_contacts_looked_for(account.key.account_type)
         })
         .filter_map(|account| likeness_of(likenesses, account.key))
         .collect();
@@ -590,13 +591,15 @@ pub fn found(
         elsewhere: &elsewhere,
         categories: &systems.categories(connection),
         create: &create,
+        create_as: systems.missing_as(connection),
         at,
     });
     let asked_before = |account: &AccountKey| here.get(account).is_some_and(|known| known.asked_at.is_some());
     let new = found.iter_mut().filter(|found| found.asked_at.is_some() && !asked_before(&found.account));
     for beyond in new.skip(MADE_AT_ONCE) {
         beyond.asked_at = None;
-        beyond.cause = format!("no contact fits; one is made at a later look, {MADE_AT_ONCE} at once");
+        let kind = systems.missing_as(connection).noun();
+        beyond.cause = format!("no contact fits; a {kind} is made at a later look, {MADE_AT_ONCE} at once");
     }
     Ok(found)
 }
@@ -635,39 +638,10 @@ fn likeness_of(likenesses: &[Likeness], account: AccountKey) -> Option<&Likeness
     likenesses.get(found)
 }
 
-/// Whether accounts of a type are matched; by default they are.
-fn is_matched(customer: &Customer, account_type: AccountType) -> bool {
-    customer.options.get(&account_type).is_none_or(|options| options.match_documentation)
-}
-
 /// Returns for which account types missing contacts are made.
 pub fn creating(customer: &Customer) -> BTreeSet<AccountType> {
     let wanted = customer.options.iter().filter(|(_, options)| options.create_missing_documentation);
     wanted.map(|(account_type, _)| *account_type).collect()
-}
-
-/// Returns which contacts a customer's document chooses, by account: entries name people, and are pinned.
-fn chosen(
-    customer: &Customer,
-    connection: &Text,
-    accounts: &[Account],
-    pins: &Pins,
-) -> BTreeMap<AccountKey, BTreeSet<Text>> {
-    let mut chosen: BTreeMap<AccountKey, BTreeSet<Text>> = BTreeMap::new();
-    for choice in customer.matches.iter().filter(|choice| choice.system == *connection) {
-        let people: Vec<_> = match &choice.account {
-            AccountPattern::Guid(guid) => vec![*guid],
-            AccountPattern::Name(name) | AccountPattern::Glob { written: name, .. } => {
-                let entry = AccountEntry { list: AccountList::Matches, written: name.clone() };
-                let pinned = pins.accounts.get(&entry).into_iter().flatten();
-                pinned.map(|person| person.guid).collect()
-            }
-        };
-        for account in accounts.iter().filter(|account| people.contains(&account.key.id)) {
-            chosen.entry(account.key).or_default().insert(choice.id.clone());
-        }
-    }
-    chosen
 }
 
 /// Whether an account stands as before. What a contact is called, or says of itself, decides nothing: that is

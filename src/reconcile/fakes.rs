@@ -92,7 +92,11 @@ impl FakeRegister {
 
     /// Returns what it holds of a customer.
     pub fn state(&self, customer: &str) -> RegisterState {
-        self.inner().customers.get(customer).cloned().unwrap_or_default()
+        let inner = self.inner();
+        let state = inner.customers.get(customer).cloned().unwrap_or_default();
+        let contacts = inner.contacts.iter().filter(|((name, ..), _)| name == customer);
+        let unfollowed = contacts.filter_map(|(_, found)| found.unfollowed_choice()).collect();
+        RegisterState { unfollowed, ..state }
     }
 
     /// Returns how a customer's last turn went.

@@ -1,4 +1,5 @@
-//! Makes contacts that are missing, through the outbox: once each, and looked for before every attempt.
+//! Makes contacts and password entries that are missing, through the outbox: once each, and looked for before every
+//! attempt.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::{AccountKey, AccountState, AccountType, Source};
-use crate::model::contact::{NewContact, Shelf};
+use crate::model::contact::{ContactKind, NewContact, NewPasswordEntry, NewPerson, Shelf};
 use crate::model::contact_match::MatchStatus;
 use crate::model::guid::Guid;
 use crate::model::reading::{Fault, FaultKind};
@@ -51,11 +52,12 @@ pub fn destination_of(connection: &str) -> Text {
     Text::from(format!("{PREFIX}{connection}"))
 }
 
-/// Returns the delivery that has an account's contact made; `None` for an account without an address. Each
-/// has a lane of its own: one that a system refuses holds up no other.
+/// Returns the delivery that has an account's contact or password entry made; `None` for an account that lacks
+/// what it is made with. Each has a lane of its own: one that a system refuses holds up no other.
 pub fn delivery_of(
     customer: &Customer,
     connection: &Text,
+    kind: ContactKind,
     likeness: &Likeness,
     asked_at: Timestamp,
 ) -> Option<NewDelivery> {
@@ -68,7 +70,7 @@ pub fn delivery_of(
         source: account.source,
         account: account.id,
         asked_at,
-        contact: contact_of(likeness)?,
+        contact: contact_of(likeness, kind)?,
     };
     let key = key_of(&customer.name, connection, account, asked_at);
     Some(NewDelivery {
@@ -87,16 +89,23 @@ fn whose(account: AccountKey) -> String {
     format!("{}/{}/{}", account.account_type, account.source.code(), account.id)
 }
 
-/// Returns the contact that is made for an account; `None` for an account without an address.
-pub fn contact_of(likeness: &Likeness) -> Option<NewContact> {
-    let address = likeness.primary_address.clone()?;
-    let (first_name, last_name) = names(&likeness.display_name, &address);
-    Some(NewContact {
-        first_name,
-        last_name,
-        address,
-        // At most 50 characters: ConnectWise has no longer field for it.
-        mark: Text::from(format!("By Intake: {}", likeness.account.id)),
+/// Returns what is made for an account; `None` for a contact without an address, and for an entry without a
+/// username.
+pub fn contact_of(likeness: &Likeness, kind: ContactKind) -> Option<NewContact> {
+    // At most 50 characters: ConnectWise has no longer field for it.
+    let mark = Text::from(format!("By Intake: {}", likeness.account.id));
+    Some(match kind {
+        ContactKind::Person => {
+            let address = likeness.primary_address.clone()?;
+            let (first_name, last_name) = names(&likeness.display_name, &address);
+            NewContact::Person(NewPerson { first_name, last_name, address, mark })
+        }
+        ContactKind::PasswordEntry => {
+            let username = likeness.primary_username.clone()?;
+            let words: Vec<&str> = likeness.display_name.split_whitespace().collect();
+            let name = if words.is_empty() { username.clone() } else { Text::from(words.join(" ")) };
+            NewContact::PasswordEntry(NewPasswordEntry { name, username, mark })
+        }
     })
 }
 
@@ -140,6 +149,8 @@ impl ContactMaker {
                 && known.asked_at.is_some_and(|at| at.as_microsecond() == wanted.asked_at.as_microsecond())
                 && known.status == MatchStatus::Unmatched
                 && known.candidates.is_empty()
+                // Made all the same, found, and deleted since: that was somebody's choice.
+                && known.contact.is_none()
         });
         Ok(is_active && is_missing)
     }
@@ -153,21 +164,22 @@ impl Destination for ContactMaker {
         })?;
         if !self.is_wanted(&delivery.customer, &wanted).await? {
             tracing::info!(customer = %delivery.customer, connection = %self.connection,
-                "a contact is not wanted any more, and not made");
+                "a {} is not wanted any more, and not made", wanted.contact.kind().noun());
             return Ok(());
         }
         let Wanted { organization, asset_layout, contact, .. } = wanted;
         let shelf = Shelf { organization, asset_layout };
+        let kind = contact.kind().noun();
         let system = self.systems.open(&self.connection)?;
         // Somebody may have made it meanwhile, and so may an attempt whose answer was lost.
         if let Some(there) = system.find(&shelf, &contact).await? {
             tracing::info!(customer = %delivery.customer, connection = %self.connection, contact = %there.id,
-                "the contact is there already");
+                "the {kind} is there already");
             return Ok(());
         }
         let id = system.create(&shelf, &contact).await?;
         tracing::info!(customer = %delivery.customer, connection = %self.connection, contact = %id,
-            "contact made");
+            "{kind} made");
         Ok(())
     }
 }
@@ -175,6 +187,43 @@ impl Destination for ContactMaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn likeness(display_name: &str, address: Option<&str>, username: Option<&str>) -> Likeness {
+        let account = AccountKey {
+            account_type: AccountType::EndUser,
+            source: Source::Directory,
+            id: Guid::from_u128(7),
+        };
+        Likeness {
+            account,
+            name: Text::from("jane"),
+            display_name: Text::from(display_name),
+            addresses: Vec::new(),
+            primary_address: address.map(Text::from),
+            usernames: Vec::new(),
+            primary_username: username.map(Text::from),
+        }
+    }
+
+    #[test]
+    fn an_entry_has_the_display_name_or_else_the_username_and_a_contact_needs_an_address() {
+        let jane = likeness(" Doe,  Jane ", None, Some("Jane@contoso.test"));
+        assert_eq!(contact_of(&jane, ContactKind::Person), None);
+        let entry = NewPasswordEntry {
+            name: Text::from("Doe, Jane"),
+            username: Text::from("Jane@contoso.test"),
+            mark: Text::from(format!("By Intake: {}", Guid::from_u128(7))),
+        };
+        assert_eq!(
+            contact_of(&jane, ContactKind::PasswordEntry),
+            Some(NewContact::PasswordEntry(entry.clone()))
+        );
+        let nameless = contact_of(&likeness("", None, Some("svc")), ContactKind::PasswordEntry);
+        let named = NewPasswordEntry { name: Text::from("svc"), username: Text::from("svc"), ..entry };
+        assert_eq!(nameless, Some(NewContact::PasswordEntry(named)));
+        let without = likeness("Jane", Some("jane@contoso.test"), None);
+        assert_eq!(contact_of(&without, ContactKind::PasswordEntry), None);
+    }
 
     #[test]
     fn display_names_are_split_where_people_split_them() {

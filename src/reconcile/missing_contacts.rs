@@ -1,4 +1,4 @@
-//! Which contacts applying a plan would have made: what `plan` shows of `createMissing`. Holds nothing that writes.
+//! Which contacts and password entries applying a plan would have made: what `plan` shows of `createMissing`. Holds nothing that writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::model::account::{Account, AccountKey};
-use crate::model::contact::{Contact, Product, Shelf};
+use crate::model::contact::{Contact, NewContact, Product, Shelf};
 use crate::model::contact_match::ContactMatch;
 use crate::model::event::ReadingDigests;
 use crate::model::reading::Reading;
@@ -123,13 +123,20 @@ fn show(
     for found in found.iter().filter(|found| found.asked_at.is_some() && !asked.contains(&found.account)) {
         let at = likenesses.binary_search_by_key(&found.account, |likeness| likeness.account);
         let Some(likeness) = at.ok().and_then(|at| likenesses.get(at)) else { continue };
-        let Some(contact) = contact_of(likeness) else { continue };
+        let Some(contact) = contact_of(likeness, systems.missing_as(connection)) else { continue };
+        let kind = contact.kind();
+        let (address, username) = match contact {
+            NewContact::Person(person) => (Some(person.address), None),
+            NewContact::PasswordEntry(entry) => (None, Some(entry.username)),
+        };
         judged.plan.missing_contacts.push(MissingContact {
             system: connection.clone(),
+            kind,
             account_type: found.account.account_type,
             id: found.account.id,
             account: Some(likeness.name.clone()),
-            address: Some(contact.address),
+            address,
+            username,
         });
     }
     known.retain(|known| known.connection != *connection);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use intake::model::contact::Product;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::documentation::fake::{
     ALWAYS, At, DocumentationFake, Fault, KEY, LAYOUT, PRIVATE_KEY, PUBLIC_KEY, Place,
@@ -21,6 +21,12 @@ struct Desk {
 
 impl Desk {
     fn new(systems: &[(&str, &DocumentationFake)], people: &[u32]) -> Self {
+        let connections: String = systems.iter().map(|(name, fake)| fake.operator_connection(name)).collect();
+        Self::with(&connections, systems, people)
+    }
+
+    /// Makes one with other connections in the operator's file than those that systems have by default.
+    fn with(connections: &str, systems: &[(&str, &DocumentationFake)], people: &[u32]) -> Self {
         let mut here = Installation::new();
         here.policy(&["contoso"]);
         here.customer_of_files("contoso", people);
@@ -31,7 +37,6 @@ impl Desk {
         ] {
             here.environment(name, value);
         }
-        let connections: String = systems.iter().map(|(name, fake)| fake.operator_connection(name)).collect();
         here.operator(&format!("connections:\n{connections}"));
         let document = fs::read_to_string(here.tree().join("contoso.yaml")).expect("the document");
         let places: Vec<String> = systems.iter().map(|(name, fake)| place(name, fake.product())).collect();
@@ -163,6 +168,124 @@ fn hudu_two_contacts_one_address_and_the_choice() {
 }
 
 #[test]
+fn choices_that_cannot_be_followed_are_findings_until_they_are_taken_back() {
+    let fake = fake_of(Product::ItGlue);
+    let elsewhere = fake.person(3, "Person", "Two", &["person2@contoso.test"]);
+    let archived = fake.person(ORGANIZATION, "Person", "Three", &["person3@contoso.test"]);
+    let good = fake.person(ORGANIZATION, "P.", "Four", &["p.four@contoso.test"]);
+    fake.change(archived, |one| one.is_archived = true);
+    let desk = Desk::new(&[("docs", &fake)], &[1, 2, 3, 4]);
+    let choice = |number: u32, id: &str| {
+        format!("    - {{account: person{number}@contoso.test, system: docs, id: \"{id}\"}}\n")
+    };
+    let (nobody, elsewhere) = (choice(1, "424242"), choice(2, &elsewhere.to_string()));
+    let (archived, good) = (choice(3, &archived.to_string()), choice(4, &good.to_string()));
+    desk.commit(&format!("  matches:\n{nobody}{elsewhere}{archived}{good}"));
+    let findings = || {
+        let plan = desk.here.json(&["plan"], 0);
+        let customer = &plan["customers"][0];
+        assert!(customer["operations"].as_array().is_some_and(Vec::is_empty), "{customer:#}");
+        let all = customer["findings"].as_array().expect("a list").clone();
+        let told = all.iter().filter(|finding| finding["code"] == "choice-not-followed").map(|finding| {
+            assert_eq!(finding["severity"], "warning");
+            let word = |name: &str| finding[name].as_str().expect("text").to_owned();
+            (word("subject"), word("message"))
+        });
+        told.collect::<Vec<_>>()
+    };
+    desk.round();
+    let told = findings();
+    let subjects: Vec<&str> = told.iter().map(|(subject, _)| subject.as_str()).collect();
+    assert_eq!(subjects, [1, 2, 3].map(|number| format!("matches: person{number}@contoso.test")));
+    let gone = "was deleted, or belongs to another organisation; no other contact is taken for person";
+    assert!(
+        told[0].1.starts_with("in docs: `matches` chooses 424242, ") && told[0].1.contains(gone),
+        "{told:?}"
+    );
+    assert!(told[1].1.contains(gone), "{told:?}");
+    assert!(told[2].1.contains("(Person Three), which is archived; no other contact"), "{told:?}");
+    assert_eq!(desk.stands("person4", "docs").split(' ').take(2).collect::<Vec<_>>(), ["matched", "choice"]);
+    let text = desk.here.run(&["plan"]).expect(0).stdout;
+    assert_eq!(text.matches("choice-not-followed").count(), 3, "{text}");
+    let comment = desk.here.run(&["plan", "--format", "markdown"]).expect(0).stdout;
+    assert_eq!(comment.matches("choice-not-followed").count(), 3, "{comment}");
+    let redacted = desk.here.run(&["plan", "--format", "json", "--redact"]).expect(0).stdout;
+    assert!(redacted.contains("choice-not-followed") && !redacted.contains("Person Three"), "{redacted}");
+    // They hold nothing, and a second look writes nothing.
+    let events = desk.here.events();
+    desk.round();
+    assert_eq!((desk.here.events(), findings()), (events, told));
+    // Taken back, or made otherwise: gone before anybody looks again.
+    desk.commit(&format!("  matches:\n{}{archived}{good}", choice(2, "424242")));
+    let told = findings();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, "matches: person3@contoso.test");
+    // Followed by now, as nothing is wrong with it any more; and another one that was wrong from the start.
+    let id = fake.everybody().iter().find(|one| one.is_archived).expect("somebody").id;
+    fake.change(id, |one| one.is_archived = false);
+    desk.round();
+    let told = findings();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, "matches: person2@contoso.test");
+    desk.commit("");
+    assert!(findings().is_empty());
+}
+
+#[test]
+fn status_says_whose_contacts_wait_for_a_person_and_which_system_cannot_be_read() {
+    let (glue, hudu) = (fake_of(Product::ItGlue), fake_of(Product::Hudu));
+    let ambiguous = glue.person(ORGANIZATION, "Person", "One", &["person1@contoso.test"]);
+    glue.person(ORGANIZATION, "P.", "One", &["person1@contoso.test"]);
+    glue.person(ORGANIZATION, "Person", "Two", &["person2@contoso.test"]);
+    let there = hudu.person(ORGANIZATION, "Person", "One", &["person1@contoso.test"]);
+    let desk = Desk::new(&[("glue", &glue), ("hudu", &hudu)], &[1, 2, 3, 4]);
+    let status = |arguments: &[&str]| desk.here.run(&[&["status"], arguments].concat()).expect(0).stdout;
+    let of = |system: &str| {
+        let form = desk.here.json(&["status"], 0);
+        let all = form["customers"][0]["documentation"].as_array().expect("a list").clone();
+        all.into_iter().find(|one| one["system"] == system).expect("the system")
+    };
+    let counts = |form: &Value| {
+        ["matched", "unmatched", "ambiguous", "failed"].map(|word| form[word].as_u64().expect("a number"))
+    };
+    assert!(!status(&[]).contains("matches"), "nobody was looked for yet");
+    desk.commit("  matches:\n    - {account: person3@contoso.test, system: glue, id: \"424242\"}\n");
+    hudu.fault(At::contacts(), Fault::Html(403), ALWAYS);
+    desk.round();
+    let shown = status(&[]);
+    let glue_line =
+        "contoso in glue: 1 ambiguous, 1 failed; `intake matches --customer contoso` lists them.\n";
+    assert!(shown.contains(glue_line), "{shown}");
+    let hudu_line = shown.lines().find(|line| line.starts_with("contoso in hudu: ")).expect("a line");
+    assert!(
+        hudu_line.starts_with("contoso in hudu: 4 failed; never looked into yet (GET http"),
+        "{hudu_line}"
+    );
+    assert!(hudu_line.ends_with("); `intake matches --customer contoso` lists them."), "{hudu_line}");
+    assert_eq!(counts(&of("glue")), [1, 1, 1, 1]);
+    assert!(of("glue")["fault"].is_null() && of("glue")["lastSuccess"].is_string());
+    assert_eq!(counts(&of("hudu")), [0, 0, 0, 4], "as `matches` has it: nobody knows");
+    assert!(of("hudu")["fault"].as_str().is_some_and(|fault| fault.contains("403")));
+    assert!(of("hudu")["lastSuccess"].is_null());
+    // A system that was read once and is away now keeps what was known, and says since when.
+    hudu.clear_faults();
+    desk.round();
+    hudu.fault(At::contacts(), Fault::Html(403), ALWAYS);
+    desk.round();
+    let shown = status(&["--customer", "contoso"]);
+    assert!(shown.contains("contoso in hudu: last looked into at 20"), "{shown}");
+    assert_eq!(counts(&of("hudu")), [1, 3, 0, 0]);
+    assert_eq!(desk.stands("person1", "hudu"), format!("matched address {there}"));
+    // Where nothing is wrong, nothing is said; who has no contact is no news.
+    hudu.clear_faults();
+    glue.remove(ambiguous);
+    desk.commit("");
+    desk.round();
+    assert!(!status(&[]).contains(" in glue: ") && !status(&[]).contains(" in hudu: "), "{}", status(&[]));
+    assert_eq!(counts(&of("glue")), [2, 2, 0, 0]);
+}
+
+#[test]
 fn an_outage_of_one_system_leaves_the_others_and_what_was_known_alone() {
     let (glue, psa) = (fake_of(Product::ItGlue), fake_of(Product::ConnectWise));
     let contact = glue.person(ORGANIZATION, "Person", "One", &["person1@contoso.test"]);
@@ -233,6 +356,85 @@ fn a_missing_contact_is_shown_made_once_and_not_again() {
     }
 }
 
+#[test]
+fn a_missing_password_entry_is_shown_made_once_matched_by_username_and_not_made_again() {
+    let fake = fake_of(Product::ItGlue);
+    fake.password_category(7, "Active Directory");
+    fake.person(ORGANIZATION, "Person", "Two", &["person2@contoso.test"]);
+    // An entry of another organisation is nobody's here.
+    fake.password(3, "Person One", "person1@contoso.test", "Active Directory");
+    let connection = format!(
+        "{}      passwordCategories: [active directory, Microsoft 365]\n      missingAs: passwordEntry\n",
+        fake.operator_connection("docs")
+    );
+    let desk = Desk::with(&connection, &[("docs", &fake)], &[1, 2]);
+    desk.commit("  options: {endUsers: {documentation: {createMissing: true}}}\n");
+    let plan = desk.here.run(&["plan"]).expect(0).stdout;
+    let line =
+        "+ password entry in docs for person1@contoso.test, person1@contoso.test: none fits (createMissing)";
+    assert!(plan.contains(line), "{plan}");
+    let missing = desk.here.json(&["plan"], 0)["customers"][0]["missingContacts"].clone();
+    assert_eq!(missing.as_array().map(Vec::len), Some(1), "person 2 has a contact: {missing:#}");
+    assert_eq!(
+        [&missing[0]["kind"], &missing[0]["username"], &missing[0]["address"], &missing[0]["system"]],
+        [&json!("passwordEntry"), &json!("person1@contoso.test"), &Value::Null, &json!("docs")]
+    );
+    let comment = desk.here.run(&["plan", "--format", "markdown"]).expect(0).stdout;
+    assert!(comment.contains("1 missing password entry would be made in "), "{comment}");
+    let redacted = desk.here.run(&["plan", "--format", "json", "--redact"]).expect(0).stdout;
+    assert!(redacted.contains("missingContacts") && !redacted.contains("person1"), "{redacted}");
+    assert_eq!(fake.passwords().len(), 1, "a plan makes nothing");
+
+    // The first answer is lost: the entry is there all the same, and is made once.
+    fake.fault(At::create(), Fault::LostAnswer, 1);
+    desk.round();
+    let shown = desk.text(&["--status", "failed"]);
+    assert!(
+        shown.contains("its contact or password entry could not be made (1 attempt, tried again)"),
+        "{shown}"
+    );
+    let made = fake.passwords().pop().expect("an entry");
+    assert_eq!((made.company, made.category.as_deref()), (ORGANIZATION, Some("Active Directory")));
+    assert_eq!(made.username.as_deref(), Some("person1@contoso.test"));
+    assert!(made.notes.is_some_and(|notes| notes.starts_with("By Intake: ")));
+    desk.round();
+    assert_eq!(desk.stands("person1", "docs"), format!("matched username password/{}", made.id));
+    assert_eq!(fake.passwords().len(), 2);
+    assert_eq!(fake.everybody().len(), 1, "and no contact");
+    let (events, writes) = (desk.here.events(), fake.count(Place::Create));
+    desk.round();
+    assert_eq!(
+        (desk.here.events(), fake.count(Place::Create)),
+        (events, writes),
+        "a second run writes nothing"
+    );
+    assert!(desk.here.json(&["plan"], 0)["customers"][0]["missingContacts"].is_null());
+    // Somebody deletes it: that is their choice.
+    fake.remove_password(made.id);
+    desk.round();
+    desk.round();
+    assert_eq!(desk.stands("person1", "docs"), "unmatched - -");
+    assert_eq!(fake.passwords().len(), 1);
+    assert!(desk.text(&["--status", "unmatched"]).contains("is made once only"));
+    desk.here.expect_whole();
+}
+
+#[test]
+fn an_entry_whose_category_is_not_there_is_told_of_and_not_made() {
+    let fake = fake_of(Product::ItGlue);
+    let connection = format!(
+        "{}      passwordCategories: [Active Directory]\n      missingAs: passwordEntry\n",
+        fake.operator_connection("docs")
+    );
+    let desk = Desk::with(&connection, &[("docs", &fake)], &[1]);
+    desk.commit("  options: {endUsers: {documentation: {createMissing: true}}}\n");
+    desk.round();
+    let shown = desk.text(&["--status", "failed"]);
+    assert!(shown.contains("IT Glue has no password category `Active Directory`"), "{shown}");
+    assert!(shown.contains("put another one first in `passwordCategories`"), "{shown}");
+    assert!(fake.passwords().is_empty() && fake.everybody().is_empty());
+}
+
 /// Returns the one contact that was made.
 fn made_for_person1(fake: &DocumentationFake) -> u64 {
     let everybody = fake.everybody();
@@ -251,7 +453,11 @@ fn a_contact_whose_making_was_not_answered_is_there_once_and_what_is_refused_is_
     fake.fault(At::create(), Fault::Status(400), ALWAYS);
     desk.round();
     let shown = desk.text(&["--status", "failed"]);
-    assert_eq!(shown.matches("its contact could not be made (1 attempt, tried again)").count(), 2, "{shown}");
+    assert_eq!(
+        shown.matches("its contact or password entry could not be made (1 attempt, tried again)").count(),
+        2,
+        "{shown}"
+    );
     // It was made all the same, and is found by its address.
     assert_eq!(fake.everybody().len(), 1);
     desk.round();

@@ -1,14 +1,14 @@
 //! What is ConnectWise PSA's own.
 
-use intake::model::contact::Product;
+use intake::model::contact::{NewContact, NewPerson, Product};
 use intake::model::reading::FaultKind;
 use intake::model::text::Text;
 use serde_json::{Value, json};
 
 use super::fake::{ALWAYS, At, DocumentationFake, Fault, Place};
 use super::{
-    IMPATIENT, PATIENT, Reader, complete, contacts, fake_of, ids, incomplete, new_contact, shelf, shelves,
-    unavailable,
+    IMPATIENT, PATIENT, Reader, complete, contacts, fake_of, ids, incomplete, new_contact, new_person, shelf,
+    shelves, unavailable,
 };
 
 fn fake(people: usize) -> (DocumentationFake, Vec<u64>) {
@@ -174,8 +174,8 @@ async fn without_a_type_for_addresses_nobody_is_made() {
 async fn a_mark_that_is_too_long_is_left_out_and_the_address_found() {
     let (fake, _) = fake(1);
     let port = Reader::new(PATIENT).open(&fake);
-    let mut contact = new_contact("ada@contoso.test");
-    contact.mark = Text::from("x".repeat(51));
+    let contact =
+        NewContact::Person(NewPerson { mark: Text::from("x".repeat(51)), ..new_person("ada@contoso.test") });
     let id = port.create(&shelf(&fake, 2), &contact).await.expect("made");
     let found = port.find(&shelf(&fake, 2), &contact).await.expect("an answer").expect("a contact");
     assert_eq!(found.id, id);

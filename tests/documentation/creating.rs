@@ -1,12 +1,14 @@
 //! Contacts that are looked up and made, in all documentation systems: never twice.
 
-use intake::model::contact::Product;
+use intake::model::contact::{NewContact, NewPerson, Product};
 use intake::model::reading::FaultKind;
 use intake::model::text::Text;
 
 use super::contract::PRODUCTS;
 use super::fake::{ALWAYS, At, Fault, Place};
-use super::{IMPATIENT, PATIENT, Reader, complete, contacts, fake_of, new_contact, shelf};
+use super::{
+    IMPATIENT, MARK, PATIENT, Reader, complete, contacts, fake_of, new_contact, new_entry, new_person, shelf,
+};
 
 #[tokio::test]
 async fn a_contact_is_found_by_its_mark_or_any_address_on_its_own_shelf_alone() {
@@ -28,8 +30,7 @@ async fn a_contact_is_found_by_its_mark_or_any_address_on_its_own_shelf_alone() 
         fake.change(people[8], |person| person.emails.push("Second@Contoso.test".to_owned()));
         assert_eq!(found("second@contoso.test").await, Some(people[8]), "{product:?}");
 
-        let mark = new_contact("x@contoso.test").mark.to_string();
-        fake.change(people[9], |person| person.notes = Some(format!("Made by Intake. {mark}")));
+        fake.change(people[9], |person| person.notes = Some(format!("Made by Intake. {MARK}")));
         assert_eq!(found("ada@contoso.test").await, Some(people[9]), "{product:?}: by its mark");
         assert_eq!(found("person7@contoso.test").await, Some(people[9]), "{product:?}: the mark goes first");
         fake.change(people[9], |person| person.company = Some(3));
@@ -84,8 +85,10 @@ async fn a_contact_that_is_made_is_found_again_and_read_as_it_was_sent() {
         let (fake, _) = fake_of(product, 3);
         fake.set(|wrong| wrong.has_fields = true);
         let port = Reader::new(PATIENT).open(&fake);
-        let mut contact = new_contact("ada+x@contoso.test");
-        contact.last_name = Text::from("O'Hara \"Bob\" <b>");
+        let contact = NewContact::Person(NewPerson {
+            last_name: Text::from("O'Hara \"Bob\" <b>"),
+            ..new_person("ada+x@contoso.test")
+        });
         let id = port.create(&shelf(&fake, 2), &contact).await.expect("made");
         assert_eq!(fake.count(Place::Create), 1, "{product:?}");
         let found = port.find(&shelf(&fake, 2), &contact).await.expect("an answer").expect("a contact");
@@ -93,7 +96,7 @@ async fn a_contact_that_is_made_is_found_again_and_read_as_it_was_sent() {
         assert_eq!(found.name, "Ada O'Hara \"Bob\" <b>", "{product:?}");
         assert_eq!(found.addresses, ["ada+x@contoso.test"], "{product:?}");
         let made = fake.everybody().pop().expect("somebody");
-        assert!(made.notes.expect("notes").contains(contact.mark.as_str()), "{product:?}");
+        assert!(made.notes.expect("notes").contains(MARK), "{product:?}");
         assert_eq!(made.company, Some(2));
         // Also where the address is changed afterwards.
         fake.change(id.parse().expect("a number"), |made| made.emails.clear());
@@ -106,8 +109,8 @@ async fn a_contact_that_is_made_is_found_again_and_read_as_it_was_sent() {
 async fn somebody_with_one_name_is_made_too() {
     for product in PRODUCTS {
         let (fake, _) = fake_of(product, 0);
-        let mut contact = new_contact("info@contoso.test");
-        contact.last_name = Text::default();
+        let contact =
+            NewContact::Person(NewPerson { last_name: Text::default(), ..new_person("info@contoso.test") });
         let port = Reader::new(PATIENT).open(&fake);
         port.create(&shelf(&fake, 2), &contact).await.expect("made");
         let catalogue = complete(Reader::new(PATIENT).sweep(&fake, &[2]).await);
@@ -186,6 +189,18 @@ async fn a_shelf_that_cannot_be_gets_into_no_address() {
             port.find(&shelf, &contact).await.expect_err(odd);
             port.create(&shelf, &contact).await.expect_err(odd);
         }
+        assert_eq!(fake.requests().len(), 0, "{product:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_system_whose_entries_are_not_read_is_asked_for_none() {
+    for product in PRODUCTS.into_iter().filter(|product| *product != Product::ItGlue) {
+        let (fake, _) = fake_of(product, 1);
+        let port = Reader::new(PATIENT).open(&fake);
+        let found = port.find(&shelf(&fake, 2), &new_entry("ada")).await.expect_err("no entries");
+        let made = port.create(&shelf(&fake, 2), &new_entry("ada")).await.expect_err("no entries");
+        assert_eq!([found.kind, made.kind], [FaultKind::Refused; 2], "{product:?}");
         assert_eq!(fake.requests().len(), 0, "{product:?}");
     }
 }

@@ -11,6 +11,7 @@
 //! let ada = fake.person(2, "Ada", "Lovelace", &["ada@contoso.test"]);     // returns the new id
 //! fake.change(ada, |ada| ada.emails.push("a@contoso.test".to_owned()));   // or is_archived, title, notes...
 //! fake.password(2, "admin", "CONTOSO\\ada", "Active Directory");          // IT Glue alone
+//! fake.password_category(7, "Active Directory");    // for entries that are made; those above need none
 //! fake.remove(ada);
 //! fake.fault(At::contacts().page(2), Fault::TooFast(Some(1)), 1);         // the next time that it fits
 //! fake.set(|wrong| wrong.page_cap = Some(25));      // what is wrong all the time
@@ -88,7 +89,9 @@ pub(crate) enum Place {
     Contacts,
     /// IT Glue's listing of password entries.
     Passwords,
-    /// A contact being made.
+    /// IT Glue's listing of their categories.
+    Categories,
+    /// A contact or password entry being made.
     Create,
     /// Where ConnectWise tells its code base.
     CodeBase,
@@ -142,6 +145,8 @@ pub(crate) enum Fault {
     WithoutId,
     /// What was asked is done, and the answer is about somebody else.
     Another,
+    /// What was asked is done, and the answer names this company. IT Glue alone.
+    Elsewhere(u64),
     /// A page whose rows come twice.
     DuplicateRows,
     /// The first row of the page is this.
@@ -237,6 +242,8 @@ pub(crate) struct FakePassword {
     pub(crate) name: String,
     pub(crate) username: Option<String>,
     pub(crate) category: Option<String>,
+    pub(crate) notes: Option<String>,
+    pub(crate) is_archived: bool,
 }
 
 pub(super) struct World {
@@ -246,6 +253,7 @@ pub(super) struct World {
     pub(super) companies: Vec<FakeCompany>,
     pub(super) people: Vec<FakePerson>,
     pub(super) passwords: Vec<FakePassword>,
+    pub(super) categories: Vec<(u64, String)>,
     pub(super) wrong: Wrong,
     next_id: u64,
     orders: Vec<Order>,
@@ -302,6 +310,10 @@ impl At {
         Self::of(Place::Passwords)
     }
 
+    pub(crate) fn categories() -> Self {
+        Self::of(Place::Categories)
+    }
+
     pub(crate) fn create() -> Self {
         Self::of(Place::Create)
     }
@@ -343,6 +355,7 @@ impl DocumentationFake {
             companies: Vec::new(),
             people: Vec::new(),
             passwords: Vec::new(),
+            categories: Vec::new(),
             wrong: Wrong::default(),
             next_id: 1_000,
             orders: Vec::new(),
@@ -454,8 +467,33 @@ impl DocumentationFake {
             name: name.to_owned(),
             username: Some(username.to_owned()),
             category: Some(category.to_owned()),
+            notes: Some("for our eyes alone".to_owned()),
+            is_archived: false,
         });
         id
+    }
+
+    /// Adds a category of password entries, in which some may be made.
+    pub(crate) fn password_category(&self, id: u64, name: &str) -> &Self {
+        self.lock().categories.push((id, name.to_owned()));
+        self
+    }
+
+    /// Changes a password entry.
+    pub(crate) fn change_password(&self, id: u64, change: impl FnOnce(&mut FakePassword)) -> &Self {
+        change(self.lock().passwords.iter_mut().find(|entry| entry.id == id).expect("the entry"));
+        self
+    }
+
+    /// Removes a password entry.
+    pub(crate) fn remove_password(&self, id: u64) -> &Self {
+        self.lock().passwords.retain(|entry| entry.id != id);
+        self
+    }
+
+    /// Returns all password entries that are there.
+    pub(crate) fn passwords(&self) -> Vec<FakePassword> {
+        self.lock().passwords.clone()
     }
 
     /// Returns everybody who is there.
@@ -516,7 +554,7 @@ impl Drop for DocumentationFake {
 }
 
 impl World {
-    fn new_id(&mut self) -> u64 {
+    pub(super) fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
     }
@@ -657,6 +695,7 @@ pub(super) fn is_whole(fault: &Fault) -> bool {
             | Fault::LostAnswer
             | Fault::WithoutId
             | Fault::Another
+            | Fault::Elsewhere(_)
     )
 }
 

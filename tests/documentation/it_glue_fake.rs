@@ -19,7 +19,8 @@ pub(super) fn answer(world: &mut World, asked: &Asked<'_>, place: &mut Option<Pl
         ("GET", ["organizations"]) => Some(Place::Companies),
         ("GET", ["contacts"]) => Some(Place::Contacts),
         ("GET", ["passwords"]) => Some(Place::Passwords),
-        ("POST", ["organizations", _, "relationships", "contacts"]) => Some(Place::Create),
+        ("GET", ["password_categories"]) => Some(Place::Categories),
+        ("POST", ["organizations", _, "relationships", "contacts" | "passwords"]) => Some(Place::Create),
         _ => None,
     };
     if asked.header("x-api-key") != world.key {
@@ -30,11 +31,13 @@ pub(super) fn answer(world: &mut World, asked: &Asked<'_>, place: &mut Option<Pl
         return refused(406, "Not Acceptable", "Only JSON:API is spoken here.");
     }
     let Some(place) = *place else { return refused(404, "Not Found", "No such route.") };
-    if place == Place::Create {
-        return create(world, asked, parts[1]);
-    }
-    if place == Place::Passwords && world.wrong.hides_passwords {
+    let is_about_passwords =
+        matches!(place, Place::Passwords | Place::Categories) || parts.last() == Some(&"passwords");
+    if is_about_passwords && world.wrong.hides_passwords {
         return refused(403, "Forbidden", "The key may not see passwords.");
+    }
+    if place == Place::Create {
+        return create(world, asked, parts[1], parts[3]);
     }
     list(world, asked, place)
 }
@@ -47,10 +50,14 @@ fn list(world: &mut World, asked: &Asked<'_>, place: Place) -> Told {
     for (name, value) in &asked.parameters {
         let is_known = match name.as_str() {
             "page[number]" | "page[size]" => value.parse::<usize>().is_ok_and(|number| number > 0),
-            "filter[organization_id]" => place != Place::Companies && value.parse::<u64>().is_ok(),
+            "filter[organization_id]" => {
+                !matches!(place, Place::Companies | Place::Categories) && value.parse::<u64>().is_ok()
+            }
             "sort" => ["id", "name", "updated_at"].contains(&value.trim_start_matches('-')),
             "include" => {
-                place != Place::Passwords && value == "adapters_resources" && !world.wrong.refuses_include
+                matches!(place, Place::Companies | Place::Contacts)
+                    && value == "adapters_resources"
+                    && !world.wrong.refuses_include
             }
             _ => false,
         };
@@ -72,6 +79,7 @@ fn list(world: &mut World, asked: &Asked<'_>, place: Place) -> Told {
     };
     let rows: Vec<Row<'_>> = match place {
         Place::Companies => world.companies.iter().map(Row::Company).collect(),
+        Place::Categories => world.categories.iter().map(Row::Category).collect(),
         Place::Passwords => world
             .passwords
             .iter()
@@ -114,6 +122,7 @@ enum Row<'a> {
     Company(&'a FakeCompany),
     Person(&'a FakePerson),
     Password(&'a FakePassword),
+    Category(&'a (u64, String)),
 }
 
 impl Row<'_> {
@@ -121,10 +130,10 @@ impl Row<'_> {
         match self {
             Self::Company(company) => company_row(company),
             Self::Person(person) => person_row(person, root),
-            Self::Password(entry) => json!({"id": entry.id.to_string(), "type": "passwords", "attributes": {
-                "organization-id": entry.company, "name": entry.name, "username": entry.username,
-                "password-category-name": entry.category, "restricted": false, "notes": "for our eyes alone",
-                "resource-url": format!("{root}/{}/passwords/{}", entry.company, entry.id)}}),
+            Self::Password(entry) => password_row(entry, root),
+            Self::Category((id, name)) => {
+                json!({"id": id.to_string(), "type": "password-categories", "attributes": {"name": name}})
+            }
         }
     }
 
@@ -133,7 +142,7 @@ impl Row<'_> {
         let (id, remote) = match self {
             Self::Company(company) => (company.id, company.psa_id?),
             Self::Person(person) => (person.id, person.psa_id?),
-            Self::Password(_) => return None,
+            Self::Password(_) | Self::Category(_) => return None,
         };
         Some(json!({"id": format!("9{id}"), "type": "adapters-resources",
             "attributes": {"remote-id": remote.to_string(), "adapter-type": "ConnectWise Manage"}}))
@@ -173,12 +182,25 @@ fn person_row(person: &FakePerson, root: &str) -> Value {
     row
 }
 
+/// A password entry, as it is listed and as the answer to making it has it: without its secret.
+fn password_row(entry: &FakePassword, root: &str) -> Value {
+    json!({"id": entry.id.to_string(), "type": "passwords", "attributes": {
+        "organization-id": entry.company, "name": entry.name, "username": entry.username,
+        "password-category-name": entry.category, "restricted": false, "notes": entry.notes,
+        "archived": entry.is_archived,
+        "resource-url": format!("{root}/{}/passwords/{}", entry.company, entry.id)}})
+}
+
 /// Names the record of another system.
 fn linked(id: Option<u64>) -> Vec<Value> {
     id.map(|id| json!({"id": format!("9{id}"), "type": "adapters-resources"})).into_iter().collect()
 }
 
-fn create(world: &mut World, asked: &Asked<'_>, company: &str) -> Told {
+/// Attributes that are taken of what is made. A password is refused by name: nobody here may send one.
+const OF_CONTACTS: [&str; 4] = ["first-name", "last-name", "notes", "contact-emails"];
+const OF_PASSWORDS: [&str; 4] = ["name", "username", "notes", "password-category-id"];
+
+fn create(world: &mut World, asked: &Asked<'_>, company: &str, kind: &str) -> Told {
     let fault = world.ordered(Place::Create, 1);
     if let Some(fault) = fault.clone().filter(is_whole) {
         return Told::Broken(fault, 201, Value::Null);
@@ -189,9 +211,37 @@ fn create(world: &mut World, asked: &Asked<'_>, company: &str) -> Told {
         return refused(415, "Unsupported Media Type", "Only JSON:API is spoken here.");
     }
     let data = &asked.seen.body["data"];
+    let attributes = data["attributes"].as_object().cloned().unwrap_or_default();
+    let known = if kind == "contacts" { OF_CONTACTS } else { OF_PASSWORDS };
+    let is_known = |name: &String| known.contains(&name.as_str());
+    if data["type"] != kind || !attributes.keys().all(is_known) {
+        return refused(422, "Unprocessable Entity", "An attribute is not allowed.");
+    }
     let attributes = &data["attributes"];
-    if data["type"] != "contacts" || attributes["first-name"].as_str().is_none_or(str::is_empty) {
-        return refused(422, "Unprocessable Entity", "A contact has a first name.");
+    let made = match kind {
+        "contacts" => create_contact(world, attributes, company),
+        _ => create_password(world, asked, attributes, company),
+    };
+    let mut body = match made {
+        Ok(row) => json!({"data": row}),
+        Err(refusal) => return refusal,
+    };
+    match fault {
+        Some(Fault::LostAnswer) => return Told::Broken(Fault::LostAnswer, 201, Value::Null),
+        Some(Fault::WithoutId) => drop(body["data"].as_object_mut().expect("a row").remove("id")),
+        Some(Fault::Another) if kind == "contacts" => {
+            body["data"]["attributes"]["contact-emails"] = json!([{"value": "somebody@else.test"}]);
+        }
+        Some(Fault::Another) => body["data"]["attributes"]["username"] = json!("somebody"),
+        Some(Fault::Elsewhere(company)) => body["data"]["attributes"]["organization-id"] = json!(company),
+        _ => {}
+    }
+    told(201, MEDIA, body)
+}
+
+fn create_contact(world: &mut World, attributes: &Value, company: u64) -> Result<Value, Told> {
+    if attributes["first-name"].as_str().is_none_or(str::is_empty) {
+        return Err(refused(422, "Unprocessable Entity", "A contact has a first name."));
     }
     let emails: Vec<String> = attributes["contact-emails"]
         .as_array()
@@ -204,16 +254,35 @@ fn create(world: &mut World, asked: &Asked<'_>, company: &str) -> Told {
     let made = world.people.last_mut().expect("the new one");
     assert_eq!(made.id, id);
     made.notes = attributes["notes"].as_str().map(str::to_owned);
-    let mut body = json!({"data": person_row(&world.people[world.people.len() - 1], &world.root)});
-    match fault {
-        Some(Fault::LostAnswer) => return Told::Broken(Fault::LostAnswer, 201, Value::Null),
-        Some(Fault::WithoutId) => drop(body["data"].as_object_mut().expect("a row").remove("id")),
-        Some(Fault::Another) => {
-            body["data"]["attributes"]["contact-emails"] = json!([{"value": "somebody@else.test"}]);
-        }
-        _ => {}
+    Ok(person_row(&world.people[world.people.len() - 1], &world.root))
+}
+
+fn create_password(
+    world: &mut World,
+    asked: &Asked<'_>,
+    attributes: &Value,
+    company: u64,
+) -> Result<Value, Told> {
+    // Who does not say so may be shown a secret.
+    if asked.seen.query != "show_password=false" {
+        return Err(refused(400, "Bad Request", "Only show_password=false is allowed."));
     }
-    told(201, MEDIA, body)
+    let text = |name: &str| attributes[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let Some(name) = text("name") else {
+        return Err(refused(422, "Unprocessable Entity", "A password has a name."));
+    };
+    let wanted = &attributes["password-category-id"];
+    let category = world.categories.iter().find(|(id, _)| *wanted == json!(id));
+    if category.is_none() && !wanted.is_null() {
+        return Err(refused(422, "Unprocessable Entity", "No such password category."));
+    }
+    let category = category.map(|(_, name)| name.clone());
+    let (username, notes) = (text("username"), text("notes"));
+    let id = world.new_id();
+    let entry = FakePassword { id, company, name, username, category, notes, is_archived: false };
+    let row = password_row(&entry, &world.root);
+    world.passwords.push(entry);
+    Ok(row)
 }
 
 fn refused(status: u16, title: &str, detail: &str) -> Told {

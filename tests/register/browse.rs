@@ -152,7 +152,7 @@ async fn a_store_from_before_there_were_names_has_them_once_it_was_opened() {
         &folder.path(),
         "DROP INDEX accounts_listed; DROP INDEX events_by_account;
          ALTER TABLE accounts DROP COLUMN listed_as; ALTER TABLE accounts DROP COLUMN searched;
-         PRAGMA user_version = 12",
+         PRAGMA user_version = 13",
     )
     .await;
     let store = folder.open().await;

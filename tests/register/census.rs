@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use intake::adapters::store::connection::Store;
 use intake::model::account::{Account, AccountKey, AccountState, AccountType, Verdict};
+use intake::model::contact_match::{ContactChanges, ContactMatch, DocumentationStatus, MatchStatus};
 use intake::model::register::{Commit, CustomerStatus, NewDelivery};
 use intake::model::text::Text;
-use intake::ports::census::{AccountCount, Census, Counts, OutboxCount};
+use intake::ports::census::{AccountCount, Census, ContactCount, Counts, OutboxCount};
 use intake::ports::outbox::Outbox as _;
 use intake::ports::register::Register as _;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::sample::{Folder, account, at, commit, delivery, small, tamper};
+use super::sample::{Folder, account, at, commit, contact, delivery, small, tamper};
 
 /// Counts by what was counted before, and from the start: both must say the same.
 async fn counts(census: &Arc<dyn Census>, store: &Store) -> Counts {
@@ -84,6 +85,93 @@ async fn of_more_customers_than_a_few_all_are_counted_at_once() {
         assert_eq!(accounts.len(), 60);
         assert!(accounts.values().all(|count| count.active == revision + 1), "{accounts:?}");
     }
+}
+
+#[tokio::test]
+async fn contacts_are_counted_by_customer_system_and_status() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let census: Arc<dyn Census> = Arc::new(store.census());
+    let looked = |customer: &str, connection: &str, seconds: i64| DocumentationStatus {
+        customer: customer.into(),
+        connection: connection.into(),
+        organization: "12".into(),
+        last_attempt: at(seconds),
+        last_success: Some(at(seconds)),
+        fault: None,
+        saw_organization: true,
+    };
+    let beside = |customer: &str, written: Vec<ContactMatch>, forgotten| Commit {
+        contacts: ContactChanges { written, forgotten },
+        is_beside: true,
+        ..commit(customer, 1)
+    };
+    let of = |customer: &str, system: &str| (Text::from(customer), Text::from(system));
+    let removed = AccountState::Removed { since: at(1), reason: Verdict::Excluded, approved: false };
+    let orphaned = AccountState::Orphaned { since: at(1) };
+    let accounts = (1..=5)
+        .map(account)
+        .chain([Account { state: orphaned, ..account(6) }, Account { state: removed.clone(), ..account(7) }]);
+    store.commit(Commit { accounts: accounts.collect(), ..commit("contoso", 0) }).await.unwrap();
+    store.commit(Commit { accounts: vec![account(1)], ..commit("fabrikam", 0) }).await.unwrap();
+    assert!(counts(&census, &store).await.contacts.is_empty(), "nobody was looked for");
+
+    // A look writes beside the turns, and then records that it was.
+    let written = vec![
+        contact("glue", 1, MatchStatus::Matched),
+        contact("glue", 2, MatchStatus::Matched),
+        contact("glue", 3, MatchStatus::Unmatched),
+        contact("glue", 4, MatchStatus::Ambiguous),
+        contact("glue", 5, MatchStatus::Failed),
+        contact("glue", 6, MatchStatus::Failed),
+        // Who was removed is nobody's to look at, and has the contact again when they return.
+        contact("glue", 7, MatchStatus::Ambiguous),
+        contact("hudu", 1, MatchStatus::Ambiguous),
+    ];
+    store.commit(beside("contoso", written, Vec::new())).await.unwrap();
+    store
+        .commit(beside("fabrikam", vec![contact("glue", 1, MatchStatus::Matched)], Vec::new()))
+        .await
+        .unwrap();
+    let looks = [looked("contoso", "glue", 20), looked("contoso", "hudu", 20), looked("contoso", "cw", 20)];
+    store.record_documentation(&looks).await.unwrap();
+    store.record_documentation(&[looked("fabrikam", "glue", 20)]).await.unwrap();
+    let now = counts(&census, &store).await.contacts;
+    let glue = ContactCount { matched: 2, unmatched: 1, ambiguous: 1, failed: 2 };
+    assert_eq!(now[&of("contoso", "glue")], glue);
+    assert_eq!(now[&of("contoso", "hudu")], ContactCount { ambiguous: 1, ..ContactCount::default() });
+    assert_eq!(now[&of("contoso", "cw")], ContactCount::default(), "looked into, and nobody is there");
+    assert_eq!(now[&of("fabrikam", "glue")], ContactCount { matched: 1, ..ContactCount::default() });
+    assert_eq!(now.len(), 4);
+
+    // Another look: one is settled, and one system is not in the document any more.
+    let forgotten = vec![("hudu".into(), account(1).key)];
+    let settled = vec![contact("glue", 4, MatchStatus::Matched)];
+    store.commit(beside("contoso", settled, forgotten)).await.unwrap();
+    store.record_documentation(&[looked("contoso", "glue", 30)]).await.unwrap();
+    store.forget_documentation("contoso", "hudu").await.unwrap();
+    let now = counts(&census, &store).await.contacts;
+    assert_eq!(now[&of("contoso", "glue")], ContactCount { matched: 3, ambiguous: 0, ..glue });
+    assert!(!now.contains_key(&of("contoso", "hudu")));
+
+    // A turn that removes somebody is no look, and counts.
+    let removed = Account { state: removed, ..account(5) };
+    store.commit(Commit { accounts: vec![removed], ..commit("contoso", 1) }).await.unwrap();
+    assert_eq!(counts(&census, &store).await.contacts[&of("contoso", "glue")].failed, 1);
+
+    // Of many customers all are counted at once.
+    for number in 0..60 {
+        let name = format!("customer{number}");
+        store.commit(Commit { accounts: vec![account(1)], ..commit(&name, 0) }).await.unwrap();
+        store
+            .commit(beside(&name, vec![contact("glue", 1, MatchStatus::Ambiguous)], Vec::new()))
+            .await
+            .unwrap();
+        store.record_documentation(&[looked(&name, "glue", 20)]).await.unwrap();
+    }
+    let now = counts(&census, &store).await.contacts;
+    assert_eq!(now.len(), 63);
+    assert_eq!(now[&of("customer59", "glue")], ContactCount { ambiguous: 1, ..ContactCount::default() });
 }
 
 #[tokio::test]

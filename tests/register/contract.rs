@@ -9,7 +9,9 @@ use intake::adapters::store::connection::Store;
 use intake::model::account::{
     Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
 };
-use intake::model::contact_match::{ContactChanges, DocumentationStatus, MatchStatus};
+use intake::model::contact_match::{
+    ContactChanges, ContactMatch, DocumentationStatus, MatchStatus, UnfollowedChoice,
+};
 use intake::model::digest::Digest;
 use intake::model::event::{ChainHead, Event, EventKind, EventQuery, NewEvent, ReadingDigests};
 use intake::model::guid::Guid;
@@ -61,6 +63,7 @@ laws! {
     pins_and_holds_are_replaced_whole
     a_suspension_stays_through_turns_until_it_is_lifted
     contacts_are_written_with_a_commit_and_forgotten_with_their_account
+    choices_that_could_not_be_followed_are_loaded_with_the_register
     how_looking_for_contacts_went_is_bookkeeping
     a_delivery_that_fails_is_late_until_it_was_made
     of_many_writers_on_one_revision_exactly_one_wins
@@ -747,6 +750,38 @@ async fn contacts_are_written_with_a_commit_and_forgotten_with_their_account(
     assert_eq!(listed().await, [1, 3].map(|number| contact("glue", number, MatchStatus::Matched)));
 }
 
+async fn choices_that_could_not_be_followed_are_loaded_with_the_register(
+    register: &dyn Register,
+    _: &dyn Outbox,
+) {
+    let failed = |connection: &str, number: u128, chosen: &[&str]| ContactMatch {
+        unfollowed: chosen.iter().copied().map(Text::from).collect(),
+        ..contact(connection, number, MatchStatus::Failed)
+    };
+    let written = vec![
+        failed("hudu", 1, &["9"]),
+        failed("glue", 2, &["8", "7\u{202e}"]),
+        contact("glue", 1, MatchStatus::Matched),
+        contact("hudu", 2, MatchStatus::Ambiguous),
+    ];
+    let accounts = vec![account(1), account(2)];
+    let contacts = ContactChanges { written: written.clone(), ..ContactChanges::default() };
+    register.commit(Commit { accounts, contacts, ..commit("contoso", 0) }).await.unwrap();
+    register.commit(Commit { accounts: vec![account(1)], ..commit("fabrikam", 0) }).await.unwrap();
+    let known: Vec<UnfollowedChoice> = register.load("contoso").await.unwrap().unfollowed;
+    assert_eq!(known, [&written[1], &written[0]].map(|found| found.unfollowed_choice().unwrap()));
+    assert!(register.load("fabrikam").await.unwrap().unfollowed.is_empty());
+    let listed = register.contacts(Some("contoso")).await.unwrap();
+    assert!(listed.iter().any(|(_, found)| *found == written[1]), "{listed:?}");
+    // Followed by now, and forgotten.
+    let contacts = ContactChanges {
+        written: vec![contact("glue", 2, MatchStatus::Matched)],
+        forgotten: vec![("hudu".into(), account(1).key)],
+    };
+    register.commit(Commit { contacts, ..commit("contoso", 1) }).await.unwrap();
+    assert!(register.load("contoso").await.unwrap().unfollowed.is_empty());
+}
+
 async fn how_looking_for_contacts_went_is_bookkeeping(register: &dyn Register, _: &dyn Outbox) {
     let status = |customer: &str, connection: &str, fault: Option<&str>| DocumentationStatus {
         customer: customer.into(),
@@ -781,7 +816,7 @@ async fn how_looking_for_contacts_went_is_bookkeeping(register: &dyn Register, _
         ContactChanges { forgotten: vec![("hudu".into(), account(1).key)], ..ContactChanges::default() };
     register.forget_documentation("contoso", "hudu").await.unwrap();
     assert_eq!(register.load("contoso").await.unwrap().documented.len(), 2, "somebody stands there still");
-    // Contacts are no part of what a plan is computed from: the revision stays.
+    // No operation is planned from contacts: the revision stays.
     let beside = Commit { contacts, events: vec![event("x")], is_beside: true, ..commit("contoso", 1) };
     assert_eq!(register.commit(beside).await.unwrap().revision, 1);
     register.forget_documentation("contoso", "hudu").await.unwrap();

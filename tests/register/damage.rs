@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use intake::adapters::store::connection::Store;
+use intake::model::contact_match::{ContactChanges, ContactMatch, MatchStatus};
 use intake::model::guid::Guid;
 use intake::model::register::{Commit, Measures, Sighting};
 use intake::ports::outbox::Outbox as _;
@@ -14,7 +15,7 @@ use intake::ports::register::{ChainCheck, Register as _, RegisterFault, Register
 
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::sample::{Folder, account, at, commit, event, raw, small, tamper, url, whole};
+use super::sample::{Folder, account, at, commit, contact, event, raw, small, tamper, url, whole};
 
 /// A fault with its causes, as a person sees it.
 fn told(fault: &RegisterFault) -> String {
@@ -279,6 +280,39 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_hol
     let measures = Measures { sightings: BTreeMap::from([("main".into(), seen)]), ..Measures::default() };
     store.record_measures("contoso", &measures, 1).await.unwrap();
     assert_eq!(store.load("contoso").await.unwrap().measures, measures);
+}
+
+#[tokio::test]
+async fn contacts_of_a_version_that_recorded_no_choices_stay_and_have_none() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let failed = contact("glue", 1, MatchStatus::Failed);
+    let chosen = ContactMatch { unfollowed: ["7".into()].into(), ..failed.clone() };
+    let contacts = ContactChanges { written: vec![chosen], ..ContactChanges::default() };
+    store.commit(Commit { accounts: vec![account(1)], contacts, ..commit("contoso", 0) }).await.unwrap();
+    assert_eq!(store.load("contoso").await.unwrap().unfollowed.len(), 1);
+    store.close().await;
+    tamper(
+        &folder.path(),
+        "DROP INDEX contact_matches_by_status; DROP INDEX contact_matches_unfollowed; \
+         ALTER TABLE contact_matches DROP COLUMN unfollowed; \
+         DROP INDEX accounts_listed; DROP INDEX events_by_account; \
+         ALTER TABLE accounts DROP COLUMN listed_as; ALTER TABLE accounts DROP COLUMN searched; PRAGMA user_version = 11",
+    )
+    .await;
+    let store = folder.open().await;
+    assert_eq!(store.contacts(None).await.unwrap(), [("contoso".into(), failed)]);
+    assert!(store.load("contoso").await.unwrap().unfollowed.is_empty());
+    store.close().await;
+    // What is no list of ids is damage, and no choice.
+    tamper(&folder.path(), "UPDATE contact_matches SET unfollowed = '{}'").await;
+    let reader = Store::open_reading(&folder.url()).await.unwrap();
+    match reader.load("contoso").await {
+        Err(RegisterFault::Damaged { what }) => {
+            assert!(what.contains("`{}` is no value of choices"), "{what}")
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The hashes were computed by hand, by the formula of the versions that recorded no readings.

@@ -1,6 +1,6 @@
 //! Accounts, events and commits to try a register with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -192,6 +192,7 @@ pub(crate) fn contact(connection: &str, number: u128, status: MatchStatus) -> Co
         candidate_count: if is_matched { 1 } else { 2 },
         since: at(12),
         asked_at: (status == MatchStatus::Unmatched).then(|| at(11)),
+        unfollowed: BTreeSet::new(),
     }
 }
 

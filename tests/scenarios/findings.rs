@@ -14,6 +14,7 @@ use intake::policy::fleet::{AccountPattern, Excluded, Exclusion};
 use super::stage::{Stage, codes, count, kept, not_imported, operations};
 
 mod approvals;
+mod choices;
 mod entries;
 
 const OTHER_DOMAIN: &str = "S-1-5-21-4-5-6";

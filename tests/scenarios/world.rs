@@ -50,6 +50,7 @@ pub(super) fn observation(scenario: &Scenario) -> Observation {
         readings: None,
         suspension: None,
         documented: std::collections::BTreeSet::new(),
+        unfollowed: Vec::new(),
     };
     let directory = reading(scenario.directory.reading, directory);
     Observation {

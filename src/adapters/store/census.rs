@@ -1,5 +1,6 @@
-//! What the store holds, counted in one question. Accounts are counted anew only of customers that had a turn
-//! since: to go over all of them takes longer than whoever asks every few seconds should make the store work.
+//! What the store holds, counted in one question. Accounts and their contacts are counted anew only of customers that
+//! had a turn or were looked for since: to go over all of them takes longer than whoever asks every few seconds should
+//! make the store work.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +15,9 @@ use crate::adapters::store::accounts::{account_type, moment, strange, time};
 use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
 use crate::model::account::AccountType;
+use crate::model::contact_match::MatchStatus;
 use crate::model::text::Text;
-use crate::ports::census::{AccountCount, Census, Counts, LastTurn, OutboxCount};
+use crate::ports::census::{AccountCount, Census, ContactCount, Counts, LastTurn, OutboxCount};
 use crate::ports::register::RegisterFault;
 
 const TURNS: &str = "SELECT customer, state, last_success, last_attempt FROM statuses";
@@ -37,6 +39,27 @@ macro_rules! accounts {
 const ACCOUNTS: &str = accounts!("");
 const ACCOUNTS_OF: &str = accounts!("WHERE customer = $1");
 
+const LOOKS: &str = "SELECT customer, connection, last_attempt FROM documentation_statuses";
+
+/// Those of removed accounts are kept for who returns, and are nobody's meanwhile. Grouped as the index is sorted.
+macro_rules! contacts {
+    ($which:literal) => {
+        concat!(
+            "SELECT customer, connection, status, COUNT(*) FROM contact_matches WHERE ",
+            $which,
+            " EXISTS (
+                SELECT 1 FROM accounts
+                WHERE accounts.customer = contact_matches.customer
+                    AND accounts.account_type = contact_matches.account_type
+                    AND accounts.source = contact_matches.source AND accounts.id = contact_matches.id
+                    AND accounts.state <> 'removed')
+            GROUP BY customer, connection, status"
+        )
+    };
+}
+const CONTACTS: &str = contacts!("");
+const CONTACTS_OF: &str = contacts!("customer = $1 AND");
+
 /// Of more customers than these all accounts are gone over at once.
 const FEW: usize = 50;
 
@@ -56,17 +79,23 @@ pub struct StoreCensus {
     counted: Mutex<Arc<Counted>>,
 }
 
-/// The accounts of customers as they were counted, each with what tells that they may be others since.
-type Counted = BTreeMap<Text, (Marker, Accounts)>;
+/// What customers have, as it was counted, each with what tells that it may be otherwise since.
+type Counted = BTreeMap<Text, (Marker, Had)>;
 
-type Accounts = BTreeMap<AccountType, AccountCount>;
+/// What one customer has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Had {
+    accounts: BTreeMap<AccountType, AccountCount>,
+    contacts: BTreeMap<Text, ContactCount>,
+}
 
 /// A commit raises a customer's revision, and the accounts that a turn forgets without one go before it
-/// records when it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// records when it was. Contacts are written before it is recorded when they were looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Marker {
     revision: i64,
     last_attempt: Option<i64>,
+    looks: BTreeMap<Text, i64>,
 }
 
 impl Store {
@@ -100,24 +129,32 @@ async fn count(connection: &mut SqliteConnection, before: &Counted) -> Result<(C
         attempts.insert(name.clone(), row.try_get(3)?);
         customers.insert(name, LastTurn { state, last_success: time(row, 2)? });
     }
+    let mut looks: BTreeMap<Text, BTreeMap<Text, i64>> = BTreeMap::new();
+    for row in &sqlx::query(LOOKS).fetch_all(&mut *connection).await? {
+        let system = Text::from(row.try_get::<&str, _>(1)?);
+        looks.entry(Text::from(row.try_get::<&str, _>(0)?)).or_default().insert(system, row.try_get(2)?);
+    }
     let mut markers = BTreeMap::new();
     for row in &sqlx::query(REVISIONS).fetch_all(&mut *connection).await? {
         let name = Text::from(row.try_get::<&str, _>(0)?);
-        let marker = Marker { revision: row.try_get(1)?, last_attempt: attempts.get(&name).copied() };
+        let marker = Marker {
+            revision: row.try_get(1)?,
+            last_attempt: attempts.get(&name).copied(),
+            looks: looks.remove(&name).unwrap_or_default(),
+        };
         markers.insert(name, marker);
     }
     let counted = counted(connection, markers, before).await?;
-    let accounts = counted
-        .iter()
-        .flat_map(|(name, (_, accounts))| {
-            accounts.iter().map(|(account_type, count)| ((name.clone(), *account_type), *count))
-        })
-        .collect();
+    let (mut accounts, mut contacts) = (BTreeMap::new(), BTreeMap::new());
+    for (name, (_, had)) in &counted {
+        accounts.extend(had.accounts.iter().map(|(kind, count)| ((name.clone(), *kind), *count)));
+        contacts.extend(had.contacts.iter().map(|(system, count)| ((name.clone(), system.clone()), *count)));
+    }
     let outbox = outbox(connection).await?;
-    Ok((Counts { customers, accounts, outbox }, counted))
+    Ok((Counts { customers, accounts, contacts, outbox }, counted))
 }
 
-/// Counts the accounts of customers whose marker is another one than before.
+/// Counts what customers have whose marker is another one than before.
 async fn counted(
     connection: &mut SqliteConnection,
     markers: BTreeMap<Text, Marker>,
@@ -125,31 +162,59 @@ async fn counted(
 ) -> Result<Counted, Mishap> {
     let is_other =
         |(name, marker): &(&Text, &Marker)| before.get(*name).is_none_or(|(known, _)| known != *marker);
-    let others: Vec<Text> = markers.iter().filter(is_other).map(|(name, _)| name.clone()).collect();
-    let mut fresh: BTreeMap<Text, Accounts> =
-        others.iter().map(|name| (name.clone(), Accounts::new())).collect();
-    let rows = if others.len() > FEW {
-        sqlx::query(ACCOUNTS).fetch_all(connection).await?
-    } else {
-        let mut rows = Vec::new();
-        for name in &others {
-            rows.extend(sqlx::query(ACCOUNTS_OF).bind(name.as_str()).fetch_all(&mut *connection).await?);
-        }
-        rows
+    // A system that was looked into has nobody, until somebody is counted.
+    let nobody = |marker: &Marker| Had {
+        contacts: marker.looks.keys().map(|system| (system.clone(), ContactCount::default())).collect(),
+        ..Had::default()
     };
-    for row in &rows {
-        if let Some(accounts) = fresh.get_mut(row.try_get::<&str, _>(0)?) {
-            accounts.insert(account_type(row.try_get(1)?)?, account_count(row)?);
+    let others = markers.iter().filter(is_other);
+    let mut fresh: BTreeMap<Text, Had> =
+        others.map(|(name, marker)| (name.clone(), nobody(marker))).collect();
+    let others: Vec<Text> = fresh.keys().cloned().collect();
+    for row in &rows(connection, &others, ACCOUNTS, ACCOUNTS_OF).await? {
+        if let Some(had) = fresh.get_mut(row.try_get::<&str, _>(0)?) {
+            had.accounts.insert(account_type(row.try_get(1)?)?, account_count(row)?);
         }
     }
-    let known = |name: &Text| before.get(name).map(|(_, accounts)| accounts.clone()).unwrap_or_default();
+    for row in &rows(connection, &others, CONTACTS, CONTACTS_OF).await? {
+        if let Some(had) = fresh.get_mut(row.try_get::<&str, _>(0)?) {
+            let system = had.contacts.entry(Text::from(row.try_get::<&str, _>(1)?)).or_default();
+            let status: &str = row.try_get(2)?;
+            let status = MatchStatus::from_code(status).ok_or_else(|| strange("a match's status", status))?;
+            let count = match status {
+                MatchStatus::Matched => &mut system.matched,
+                MatchStatus::Unmatched => &mut system.unmatched,
+                MatchStatus::Ambiguous => &mut system.ambiguous,
+                MatchStatus::Failed => &mut system.failed,
+            };
+            *count = natural(row.try_get(3)?)?;
+        }
+    }
+    let known = |name: &Text| before.get(name).map(|(_, had)| had.clone()).unwrap_or_default();
     Ok(markers
         .into_iter()
         .map(|(name, marker)| {
-            let accounts = fresh.remove(&name).unwrap_or_else(|| known(&name));
-            (name, (marker, accounts))
+            let had = fresh.remove(&name).unwrap_or_else(|| known(&name));
+            (name, (marker, had))
         })
         .collect())
+}
+
+/// Asks about some customers: about each, or about all at once where they are many.
+async fn rows(
+    connection: &mut SqliteConnection,
+    customers: &[Text],
+    of_all: &'static str,
+    of_one: &'static str,
+) -> Result<Vec<SqliteRow>, Mishap> {
+    if customers.len() > FEW {
+        return Ok(sqlx::query(of_all).fetch_all(connection).await?);
+    }
+    let mut rows = Vec::new();
+    for name in customers {
+        rows.extend(sqlx::query(of_one).bind(name.as_str()).fetch_all(&mut *connection).await?);
+    }
+    Ok(rows)
 }
 
 fn account_count(row: &SqliteRow) -> Result<AccountCount, Mishap> {

@@ -9,18 +9,21 @@ use sqlx::{Row as _, SqliteConnection};
 use crate::adapters::store::accounts::{moment, strange, time};
 use crate::adapters::store::fault::Mishap;
 use crate::model::account::{AccountKey, AccountType, Source};
-use crate::model::contact_match::{ContactChanges, ContactMatch, DocumentationStatus, MatchKey, MatchStatus};
+use crate::model::contact_match::{
+    ContactChanges, ContactMatch, DocumentationStatus, MatchKey, MatchStatus, UnfollowedChoice,
+};
 use crate::model::text::Text;
 
 const WRITE: &str = "
     INSERT INTO contact_matches (
         customer, connection, account_type, source, id, status, contact, matched_by, cause, candidates,
-        candidate_count, since, asked_at, organization)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        candidate_count, since, asked_at, organization, unfollowed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
     ON CONFLICT (customer, connection, account_type, source, id) DO UPDATE SET
         status = excluded.status, contact = excluded.contact, matched_by = excluded.matched_by,
         cause = excluded.cause, candidates = excluded.candidates, candidate_count = excluded.candidate_count,
-        since = excluded.since, asked_at = excluded.asked_at, organization = excluded.organization";
+        since = excluded.since, asked_at = excluded.asked_at, organization = excluded.organization,
+        unfollowed = excluded.unfollowed";
 const FORGET: &str = "
     DELETE FROM contact_matches
     WHERE customer = $1 AND connection = $2 AND account_type = $3 AND source = $4 AND id = $5";
@@ -37,7 +40,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT customer, connection, account_type, source, id, status, contact, matched_by, cause,
-                    candidates, candidate_count, since, asked_at, organization
+                    candidates, candidate_count, since, asked_at, organization, unfollowed
              FROM contact_matches ",
             $rest
         )
@@ -46,6 +49,9 @@ macro_rules! select {
 
 const OF_CUSTOMER: &str = select!("WHERE customer = $1");
 const OF_ALL: &str = select!("");
+/// Said which index, as SQLite would go over all rows of the customer, candidates included.
+const UNFOLLOWED: &str =
+    select!("INDEXED BY contact_matches_unfollowed WHERE customer = $1 AND unfollowed <> '[]'");
 
 const CONNECTIONS: &str = "SELECT connection FROM documentation_statuses WHERE customer = $1";
 const STATUSES: &str = "
@@ -71,6 +77,8 @@ pub(super) async fn write(
     for found in &changes.written {
         let candidates = serde_json::to_string(&found.candidates)
             .map_err(|error| Mishap::Strange(format!("candidates have no JSON form: {error}")))?;
+        let unfollowed = serde_json::to_string(&found.unfollowed)
+            .map_err(|error| Mishap::Strange(format!("choices have no JSON form: {error}")))?;
         sqlx::query(WRITE)
             .bind(customer)
             .bind(found.connection.as_str())
@@ -86,6 +94,7 @@ pub(super) async fn write(
             .bind(found.since.as_microsecond())
             .bind(found.asked_at.map(|at| at.as_microsecond()))
             .bind(found.organization.as_str())
+            .bind(unfollowed)
             .execute(&mut *connection)
             .await?;
     }
@@ -180,7 +189,23 @@ fn contact_match(row: &SqliteRow) -> Result<ContactMatch, Mishap> {
             .map_err(|_| strange("a number of candidates", &count.to_string()))?,
         since: moment(row.try_get(11)?)?,
         asked_at: time(row, 12)?,
+        unfollowed: serde_json::from_str(word(14)?)
+            .map_err(|_| strange("choices", word(14).unwrap_or_default()))?,
     })
+}
+
+/// Returns the choices of one customer that the last look could not follow: by connection, then account.
+pub(super) async fn unfollowed(
+    connection: &mut SqliteConnection,
+    customer: &str,
+) -> Result<Vec<UnfollowedChoice>, Mishap> {
+    let rows = sqlx::query(UNFOLLOWED).bind(customer).fetch_all(connection).await?;
+    let mut choices = Vec::with_capacity(rows.len());
+    for row in &rows {
+        choices.extend(contact_match(row)?.unfollowed_choice());
+    }
+    choices.sort_by(|left, right| (&left.connection, left.account).cmp(&(&right.connection, right.account)));
+    Ok(choices)
 }
 
 /// Returns the connections in which contacts of a customer were ever looked for.

@@ -272,6 +272,7 @@ async fn load(connection: &mut SqliteConnection, customer: &str) -> Result<Regis
         readings: readings::digest(connection, customer).await?,
         suspension: suspensions::read(connection, customer).await?,
         documented: contacts::connections(connection, customer).await?,
+        unfollowed: contacts::unfollowed(connection, customer).await?,
     })
 }
 

@@ -11,7 +11,7 @@ const APPLICATION: i64 = 0x494e_544b;
 /// The steps in their order; the version of a schema is how many of them were taken. A step that
 /// was released is never changed. Each sets `user_version` and `application_id` itself, so that
 /// they change in the same transaction as the tables.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     include_str!("../../../migrations/sqlite/0001_register.sql"),
     include_str!("../../../migrations/sqlite/0002_sightings.sql"),
     include_str!("../../../migrations/sqlite/0003_events_by_time.sql"),
@@ -23,13 +23,14 @@ const STEPS: [&str; 13] = [
     include_str!("../../../migrations/sqlite/0009_tree.sql"),
     include_str!("../../../migrations/sqlite/0010_read_from_and_suspensions.sql"),
     include_str!("../../../migrations/sqlite/0011_contacts.sql"),
-    include_str!("../../../migrations/sqlite/0012_placeholder.sql"),
-    include_str!("../../../migrations/sqlite/0013_browsing.sql"),
+    include_str!("../../../migrations/sqlite/0012_unfollowed_choices.sql"),
+    include_str!("../../../migrations/sqlite/0013_contacts_by_status.sql"),
+    include_str!("../../../migrations/sqlite/0014_browsing.sql"),
 ];
 
 /// From this version on accounts have names for lists and for a search. In lower case, which SQLite knows of
 /// ASCII alone.
-const NAMED: usize = 13;
+const NAMED: usize = 14;
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

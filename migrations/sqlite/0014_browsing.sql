@@ -10,4 +10,4 @@ CREATE INDEX accounts_listed
 -- The history of one account, without going over its customer's whole record.
 CREATE INDEX events_by_account ON events (customer, account_id, sequence) WHERE account_id IS NOT NULL;
 
-PRAGMA user_version = 13;
+PRAGMA user_version = 14;
