@@ -21,9 +21,13 @@ const ROOMS: [(&str, &[&str]); 10] = [
 const SHARED_ADAPTERS: [&str; 4] = ["http", "directory_object", "tenant_object", "tenant_group_object"];
 
 /// Outside crates that live in one place for each purpose, so that replacing one is one place's work.
-const CRATES: [(&str, &[&str]); 19] = [
+const CRATES: [(&str, &[&str]); 23] = [
     ("aws_lc_rs", &["src/adapters/graph_certificate", "src/adapters/oidc", "src/adapters/webhook_signature"]),
     ("jsonwebtoken", &["src/adapters/oidc_token"]),
+    ("opentelemetry_otlp", &["src/adapters/otlp"]),
+    ("opentelemetry_http", &["src/adapters/otlp"]),
+    ("opentelemetry_sdk", &["src/adapters/otlp", "src/cli/logging"]),
+    ("tracing_opentelemetry", &["src/cli/logging"]),
     ("x509_parser", &["src/adapters/graph_certificate"]),
     ("ldap3", &["src/adapters/ldap"]),
     ("lber", &["src/adapters/ldap"]),

@@ -21,4 +21,5 @@ mod sign_in;
 mod simulation;
 mod support;
 mod tenants;
+mod traces;
 mod web;

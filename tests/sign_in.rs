@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use intake::adapters::http::HttpClient;
+use intake::adapters::http_secret::ReadSecret;
 use intake::adapters::oidc::{Oidc, Provider};
 use intake::ports::access::Role;
 use intake::ports::sign_in::{NotSignedIn, Return, SignIn as _, SignedIn};
@@ -55,9 +56,7 @@ fn provider(issuer: &str, secret: Option<&'static str>) -> Provider {
         label: "Contoso".to_owned(),
         issuer: issuer.to_owned(),
         client_id: "intake".to_owned(),
-        secret: secret.map(|secret| -> Arc<intake::adapters::oidc::ReadSecret> {
-            Arc::new(move || Ok(SecretString::from(secret)))
-        }),
+        secret: secret.map(|secret| -> ReadSecret { Arc::new(move || Ok(SecretString::from(secret))) }),
         redirect: REDIRECT.to_owned(),
         scopes: vec!["profile".to_owned(), "email".to_owned()],
         claim: "roles".to_owned(),

@@ -10,6 +10,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, Head
 use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 use url::{Host, Url};
 use uuid::Uuid;
 
@@ -192,10 +193,22 @@ impl HttpClient {
         silence: Duration,
         max_body: usize,
     ) -> Result<Answer, Failed> {
-        let sent = self.send_uncounted(request, silence, max_body).await;
-        if let Some(whom) = request.asks {
-            self.meter.asked(whom, sent.as_ref().map_or(Answered::Unanswered, Answer::outcome));
+        let Some(whom) = request.asks else {
+            return self.send_uncounted(request, silence, max_body).await;
+        };
+        // Without the query, which may hold a token, and without the path, which may name people.
+        let span = tracing::info_span!(
+            "asked",
+            otel.kind = "client",
+            otel.name = whom.code(),
+            server.address = request.url.host_str(),
+            http.response.status_code = tracing::field::Empty
+        );
+        let sent = self.send_uncounted(request, silence, max_body).instrument(span.clone()).await;
+        if let Ok(answer) = &sent {
+            span.record("http.response.status_code", answer.status);
         }
+        self.meter.asked(whom, sent.as_ref().map_or(Answered::Unanswered, Answer::outcome));
         sent
     }
 

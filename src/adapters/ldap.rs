@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use rustls::ClientConfig;
 use secrecy::SecretString;
+use tracing::Instrument as _;
 
 use crate::adapters::ldap_backlinks::Backlinks;
 use crate::adapters::ldap_confirm::confirm;
@@ -94,7 +95,9 @@ impl LdapDirectory {
         for url in &self.location.urls {
             // ldap3 panics on some answers that break the protocol. A broken server costs one
             // customer its reading, and nobody else anything.
-            let attempt = AssertUnwindSafe(self.attempt(url, tls.cloned(), question)).catch_unwind().await;
+            let span = tracing::info_span!("asked", otel.kind = "client", otel.name = Asked::Ldap.code(), server = %url);
+            let attempt = AssertUnwindSafe(self.attempt(url, tls.cloned(), question)).catch_unwind();
+            let attempt = attempt.instrument(span).await;
             self.meter.asked(Asked::Ldap, attempt.as_ref().map_or(Answered::Failed, outcome));
             match attempt {
                 Ok(Ok(answer)) => return Attempted::Done(Reading::Complete(answer)),

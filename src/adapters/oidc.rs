@@ -17,6 +17,7 @@ use url::Url;
 use url::form_urlencoded::byte_serialize;
 
 use crate::adapters::http::{HttpClient, Request};
+use crate::adapters::http_secret::ReadSecret;
 use crate::adapters::oidc_token::{Expected, Keys, Unfit, read_token};
 use crate::model::digest::Digest;
 use crate::model::text::{Text, inert};
@@ -34,9 +35,6 @@ const LARGEST: usize = 1 << 20;
 /// How long the name of a person may be, in characters.
 const LONGEST_NAME: usize = 200;
 
-/// Reads a secret as it is now, or says why it cannot be read.
-pub type ReadSecret = dyn Fn() -> Result<SecretString, String> + Send + Sync;
-
 /// What the operator says of a provider.
 #[derive(Clone)]
 pub struct Provider {
@@ -47,7 +45,7 @@ pub struct Provider {
     /// Under which id it knows Intake.
     pub client_id: String,
     /// How Intake proves that; `None` for a public client, which PKCE alone protects.
-    pub secret: Option<Arc<ReadSecret>>,
+    pub secret: Option<ReadSecret>,
     /// Where browsers come back to.
     pub redirect: String,
     /// What is asked for, besides `openid`.

@@ -1,17 +1,38 @@
-//! The log: to stderr, as text or JSON, as much as `-v` and `-q` ask for.
+//! The log: to stderr, as text or JSON, as much as `-v` and `-q` ask for. And traces, once it is known who collects
+//! them.
 
 use std::io;
+use std::sync::OnceLock;
 
+use opentelemetry_sdk::trace::SdkTracer;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::cli::arguments::{Command, Common, LogFormat};
 use crate::cli::progress::Bar;
 use crate::reconcile::turn::APPLIED;
+
+type Collecting = Option<Box<dyn Layer<Registry> + Send + Sync>>;
+
+/// Where traces begin to be collected.
+static COLLECTING: OnceLock<reload::Handle<Collecting, Registry>> = OnceLock::new();
+
+/// Has what is done from now on traced. Of names from outside, those of customers alone are in it.
+pub fn trace(tracer: SdkTracer) {
+    let layer = tracing_opentelemetry::layer()
+        .with_location(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_tracer(tracer);
+    if let Some(collecting) = COLLECTING.get() {
+        // Fails only where the log is gone.
+        let _ = collecting.reload(Some(layer.boxed()));
+    }
+}
 
 /// Starts the log, once a process. A controller tells what it does; other commands have results
 /// to tell it.
@@ -32,9 +53,15 @@ pub fn start(common: &Common, command: &Command, coloured: bool, bar: &Bar) {
     let filter = Targets::new()
         .with_target("intake", ours)
         .with_target(APPLIED, applied.max(ours))
-        .with_default(theirs.min(ours));
+        .with_default(theirs.min(ours))
+        // Spans are for traces: a line of the log says all of it itself.
+        .and(filter_fn(|metadata| metadata.is_event()));
     let writer = Beside { bar: bar.clone() };
-    let registry = tracing_subscriber::registry();
+    let (collecting, handle) = reload::Layer::new(None);
+    let is_ours = |target: &str| target == "intake" || target.starts_with("intake::");
+    let spans = filter_fn(move |metadata| metadata.is_span() && is_ours(metadata.target()));
+    let registry = tracing_subscriber::registry().with(collecting.with_filter(spans));
+    let _ = COLLECTING.set(handle);
     // A second start, as tests do, changes nothing.
     let _ = match common.log_format {
         LogFormat::Text => {

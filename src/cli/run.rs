@@ -30,6 +30,7 @@ use crate::policy::source::shown;
 use crate::ports::access::TokenBook;
 use crate::ports::clock::Clock;
 use crate::ports::register::RegisterReader;
+use crate::ports::sign_in::SignIn;
 use crate::ports::tree::TreeReading;
 use crate::reconcile::candidate::FromKept;
 use crate::reconcile::deliver::Courier;
@@ -59,10 +60,15 @@ pub async fn run(session: &mut Session, arguments: &RunArguments) -> Result<Exit
         None => None,
     };
     let tokens = wiring::tokens(&operator)?;
+    let sign_in = wiring::sign_in(&operator)?;
+    let traces = wiring::traces(&operator)?;
     let store = wiring::open_store(session.state(&operator)).await?;
-    let serving = Serving { entrance, tokens };
+    let serving = Serving { entrance, tokens, sign_in };
     let ran = reconcile(session, arguments, followed, operator, &store, serving, (stop, reload)).await;
     store.close().await;
+    if let Some(traces) = traces {
+        let _ = tokio::task::spawn_blocking(move || traces.close()).await;
+    }
     ran
 }
 
@@ -113,6 +119,7 @@ async fn follow(
 struct Serving {
     entrance: Option<Entrance>,
     tokens: Arc<dyn TokenBook>,
+    sign_in: Option<Arc<dyn SignIn>>,
 }
 
 async fn reconcile(
@@ -192,6 +199,7 @@ async fn reconcile(
             new_run: wiring::new_run,
         }),
         tokens: serving.tokens,
+        sign_in: serving.sign_in,
         readout: meters.readout(store, desk.clone(), clock.clone()),
         readiness: Arc::new(ControllerReadiness::new(desk.clone(), store.register.clone(), clock)),
     };

@@ -14,13 +14,16 @@ use secrecy::SecretString;
 use crate::adapters::controller_api::ControllerApi;
 use crate::adapters::folder::read_tree;
 use crate::adapters::http::HttpClient;
-use crate::adapters::oidc::{Oidc, Provider, ReadSecret};
+use crate::adapters::http_secret::ReadSecret;
+use crate::adapters::oidc::{Oidc, Provider};
+use crate::adapters::otlp::Traces;
 use crate::adapters::prometheus::PrometheusMeter;
 use crate::adapters::prometheus_page::PrometheusPage;
 use crate::adapters::store::address::Address;
 use crate::adapters::store::connection;
 use crate::cli::documentation::{OpenConnections, OperatorDocumentation};
 use crate::cli::exit::Failure;
+use crate::cli::logging;
 use crate::cli::sources::AdapterSources;
 use crate::cli::tokens::OperatorTokens;
 use crate::cli::webhooks::Webhook;
@@ -172,6 +175,20 @@ impl Operator {
     pub fn secret(&self, reference: &SecretRef) -> Result<SecretString, Fault> {
         let secret = self.secrets.resolve(Owner::Operator, reference);
         secret.map_err(|fault| Fault::new(FaultKind::Refused, Failure::of("", &fault).what))
+    }
+
+    /// Returns what reads a secret of the operator's own whenever it is needed.
+    ///
+    /// # Errors
+    /// One that cannot be read now; `what` says whose it is.
+    fn read_secret(&self, what: &str, reference: SecretRef) -> Result<ReadSecret, Failure> {
+        let secrets = self.secrets.clone();
+        let read = move || {
+            let secret = secrets.resolve(Owner::Operator, &reference);
+            secret.map_err(|fault| Failure::of("", &fault).what)
+        };
+        read().map_err(|fault| Failure::new(format!("{what}: {fault}")))?;
+        Ok(Arc::new(read))
     }
 
     /// Returns what a tree may do.
@@ -374,25 +391,36 @@ pub fn tokens(operator: &Operator) -> Result<Arc<dyn TokenBook>, Failure> {
     Ok(Arc::new(book))
 }
 
+/// Begins to trace what is done, if anybody collects it; returns what sends it.
+///
+/// # Errors
+/// If the collector's token cannot be read, or its address is none.
+pub fn traces(operator: &Operator) -> Result<Option<Traces>, Failure> {
+    let Some(collector) = operator.settings.traces.clone() else { return Ok(None) };
+    let token = match collector.token_from {
+        Some(reference) => Some(operator.read_secret("the token of `traces.otlp`", reference)?),
+        None => None,
+    };
+    let traces = Traces::open(&collector.url, token, HttpClient::new()).map_err(Failure::new)?;
+    logging::trace(traces.tracer());
+    Ok(Some(traces))
+}
+
 /// Returns who signs people in, if anybody does. Its secret is read anew each time.
 ///
 /// # Errors
 /// If the client's secret cannot be read: nobody would get in.
 pub fn sign_in(operator: &Operator) -> Result<Option<Arc<dyn SignIn>>, Failure> {
     let Some(oidc) = operator.settings.oidc.clone() else { return Ok(None) };
-    let read = |reference: SecretRef| {
-        let secrets = operator.secrets.clone();
-        move || secrets.resolve(Owner::Operator, &reference).map_err(|fault| fault.to_string())
+    let secret = match oidc.client_secret_from {
+        Some(reference) => Some(operator.read_secret("the secret of `auth.oidc`", reference)?),
+        None => None,
     };
-    let secret = oidc.client_secret_from.map(read);
-    if let Some(Err(fault)) = secret.as_ref().map(|read| read()) {
-        return Err(Failure::new(format!("the secret of `auth.oidc`: {fault}")));
-    }
     let provider = Provider {
         label: oidc.label,
         issuer: oidc.issuer,
         client_id: oidc.client_id,
-        secret: secret.map(|read| -> Arc<ReadSecret> { Arc::new(read) }),
+        secret,
         redirect: format!("{}{}", oidc.public_url, SIGNED_IN),
         scopes: oidc.scopes,
         claim: oidc.claim,

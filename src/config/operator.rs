@@ -49,6 +49,8 @@ pub struct Operator {
     pub tokens: Vec<AccessToken>,
     /// Who signs people in, if anybody does.
     pub oidc: Option<OidcProvider>,
+    /// Who collects traces, if anybody does.
+    pub traces: Option<Collector>,
 }
 
 /// Somebody who may use the HTTP interface.
@@ -60,6 +62,15 @@ pub struct AccessToken {
     pub is_operator: bool,
     /// Where the token is kept.
     pub token_from: SecretRef,
+}
+
+/// A collector of traces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    /// Where it is.
+    pub url: String,
+    /// Its bearer token.
+    pub token_from: Option<SecretRef>,
 }
 
 /// An identity provider that speaks OpenID Connect, and whom it may let in.
@@ -266,6 +277,7 @@ impl Default for Operator {
             listen: None,
             tokens: Vec::new(),
             oidc: None,
+            traces: None,
         }
     }
 }
@@ -372,6 +384,10 @@ fn build(spec: &OperatorSpec, folder: &Path, ledger: &mut Ledger) -> Operator {
     operator.git = spec.git.as_ref().map(|git| build_git(git, folder, ledger));
     operator.notify = spec.notify.iter().flatten().map(build_notification).collect();
     operator.tokens = spec.auth.as_ref().map(|auth| build_tokens(auth, ledger)).unwrap_or_default();
+    operator.traces = spec.traces.as_ref().map(|traces| Collector {
+        url: traces.otlp.url.value.0.clone(),
+        token_from: traces.otlp.token_from.as_ref().and_then(|secret| secret.reference()),
+    });
     operator.oidc = spec.auth.as_ref().and_then(|auth| Some(build_oidc(auth.oidc.as_ref()?, ledger)));
     if let Some(listen) = &spec.listen {
         let address = listen.value.0;

@@ -42,6 +42,8 @@ record! {
     "notify" => notify: Option<Vec<NotifySpec>>,
     /// Who may use the HTTP interface.
     "auth" => auth: Option<AuthSpec>,
+    /// Who collects traces.
+    "traces" => traces: Option<TracesSpec>,
 }
 
 record! {
@@ -198,6 +200,22 @@ record! {
     "tokens" => tokens: Option<Vec<TokenSpec>>,
     /// People, by an identity provider: for the dashboard.
     "oidc" => oidc: Option<OidcSpec>,
+}
+
+record! {
+    /// Who collects traces.
+    pub struct TracesSpec = "`traces`";
+    /// A collector that speaks OTLP over HTTP.
+    "otlp" => otlp: OtlpSpec,
+}
+
+record! {
+    /// A collector that speaks OTLP over HTTP.
+    pub struct OtlpSpec = "`otlp`";
+    /// Where it is: `https://collector.example:4318`, or with another path than `/v1/traces`.
+    "url" => url: Placed<OutsideUrl>,
+    /// Where its bearer token is kept.
+    "tokenFrom" => token_from: Option<Secret>,
 }
 
 record! {

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use tracing::Instrument as _;
 
 use crate::plan::outcome::CustomerPlan;
 
@@ -191,10 +192,10 @@ impl Attempt {
     }
 }
 
-/// Measures how long a part of a turn takes. What is broken off is not measured.
+/// Measures and traces how long a part of a turn takes. What is broken off is not measured.
 pub async fn timed<T>(meter: &dyn Meter, stage: Stage, work: impl Future<Output = T>) -> T {
     let started = Instant::now();
-    let result = work.await;
+    let result = work.instrument(tracing::info_span!("stage", otel.name = stage.code())).await;
     meter.took(stage, started.elapsed());
     result
 }

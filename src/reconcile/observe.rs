@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use crate::model::account::Source;
 use crate::model::confirmation::Confirmation;
@@ -373,7 +374,9 @@ async fn guarded<T: Send + 'static>(
     watched: &Watched,
     read: impl Future<Output = Reading<T>> + Send + 'static,
 ) -> Reading<T> {
-    let mut task = AbortOnDropHandle::new(tokio::spawn(read));
+    let mut task = AbortOnDropHandle::new(tokio::spawn(
+        read.instrument(tracing::info_span!("reading", otel.name = what)),
+    ));
     loop {
         let before = watched.pages();
         match tokio::time::timeout(stall, &mut task).await {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::model::account::AccountState;
 use crate::model::duration::Seconds;
@@ -128,9 +129,13 @@ impl Reconciler {
         next: Next<'_>,
         stop: &CancellationToken,
     ) -> Result<TurnOutcome, TurnFault> {
-        let turned = self.try_turn(job, tree_revision, progress, next, stop).await;
+        let span = tracing::info_span!("turn", customer = %inert(job.name()), state = tracing::field::Empty);
+        let turned = self.try_turn(job, tree_revision, progress, next, stop).instrument(span.clone()).await;
         match &turned {
-            Ok(outcome) => self.judge.meter().turned(Turn::Planned(&outcome.plan)),
+            Ok(outcome) => {
+                span.record("state", outcome.plan.state.code());
+                self.judge.meter().turned(Turn::Planned(&outcome.plan));
+            }
             Err(TurnFault::Stopped) => {}
             Err(_) => self.judge.meter().turned(Turn::Failed),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRef, Request};
+use axum::extract::{FromRef, MatchedPath, Request};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
@@ -11,6 +11,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
+use tracing::Instrument as _;
 
 use crate::ports::access::TokenBook;
 use crate::ports::browse::Browse;
@@ -19,6 +20,7 @@ use crate::ports::feed::Feed;
 use crate::ports::inquiry::Inquiry;
 use crate::ports::meter::Readout;
 use crate::ports::readiness::Readiness;
+use crate::ports::sign_in::SignIn;
 use crate::web::access;
 use crate::web::answer::{Problem, wrong_method};
 use crate::web::endpoints::endpoints;
@@ -35,6 +37,8 @@ use crate::web::stream::Watchers;
 pub struct Site {
     /// Who may ask.
     pub tokens: Arc<dyn TokenBook>,
+    /// Who signs people in, if anybody does.
+    pub sign_in: Option<Arc<dyn SignIn>>,
     /// Whether the program can do its work.
     pub readiness: Arc<dyn Readiness>,
     /// Plans candidates.
@@ -112,6 +116,7 @@ pub fn routes(site: Site) -> Router {
         .fallback(nothing_there)
         .with_state(site)
         .layer(from_fn(with_headers))
+        .layer(from_fn(traced))
 }
 
 async fn nothing_there() -> Problem {
@@ -124,6 +129,23 @@ async fn only_get() -> Response {
 
 async fn only_post() -> Response {
     wrong_method("POST")
+}
+
+/// Traces a request by the pattern of its address: the address itself may name people.
+async fn traced(request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("(nothing)", MatchedPath::as_str);
+    let span = tracing::info_span!(
+        "request",
+        otel.kind = "server",
+        otel.name = format!("{method} {route}"),
+        http.route = route,
+        http.response.status_code = tracing::field::Empty
+    );
+    let response = next.run(request).instrument(span.clone()).await;
+    span.record("http.response.status_code", response.status().as_u16());
+    response
 }
 
 async fn with_headers(request: Request, next: Next) -> Response {

@@ -10,11 +10,12 @@ use intake::model::digest::Digester;
 use crate::support::process::run;
 
 /// What is installed, and what runs there.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("requirements.txt", include_str!("../others/requirements.txt")),
     ("package.json", include_str!("../others/package.json")),
     ("package-lock.json", include_str!("../others/package-lock.json")),
     ("ask_language_server.mjs", include_str!("../others/ask_language_server.mjs")),
+    ("read_traces.py", include_str!("../others/read_traces.py")),
     ("render_markdown.py", include_str!("../others/render_markdown.py")),
     ("sign_in_service.mjs", include_str!("../others/sign_in_service.mjs")),
     ("token_service.mjs", include_str!("../others/token_service.mjs")),
