@@ -144,7 +144,9 @@ async fn whoever_a_certified_provider_knows_signs_in_with_their_role() {
             let departure = sign_in.begin().await.expect("begun");
             let came = Somebody::new().sign_in(&departure.url, name).await;
             let signed_in = sign_in.finish(&departure.kept, &back(&came)).await.expect("signed in");
-            assert_eq!(signed_in, SignedIn { name: format!("{name}@contoso.test").into(), role });
+            let address = format!("{name}@contoso.test");
+            let identity = format!("Contoso/{name} ({address})").into();
+            assert_eq!(signed_in, SignedIn { name: address.into(), identity, role });
         }
         let departure = sign_in.begin().await.expect("begun");
         let came = Somebody::new().sign_in(&departure.url, "nobody").await;

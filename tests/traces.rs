@@ -106,9 +106,8 @@ fn a_turn_and_its_parts_are_traced_and_nobodys_name_is() {
             .map(|span| span["name"].as_str().expect("a name"))
             .collect();
         assert_eq!(parts, BTreeSet::from(["observe", "plan", "pack", "write", "record"]));
-        let observe = spans.iter().find(|span| {
-            span["name"] == "observe" && span["parentSpanId"] == turn["spanId"]
-        });
+        let observe =
+            spans.iter().find(|span| span["name"] == "observe" && span["parentSpanId"] == turn["spanId"]);
         let observe = observe.expect("its reading");
         assert_eq!(observe["traceId"], turn["traceId"]);
         // In tasks of their own, and still a part of it.
@@ -161,7 +160,10 @@ fn a_collector_that_nobody_can_mean_is_an_error() {
     here.customer_of_files("a", &[1]);
     for (traces, words) in [
         ("{otlp: {url: \"http://collector.example:4318\"}}", "http is for this machine alone"),
-        ("{otlp: {url: \"https://collector.example\", tokenFrom: {env: NO_SUCH}}}", "the token of `traces.otlp`"),
+        (
+            "{otlp: {url: \"https://collector.example\", tokenFrom: {env: NO_SUCH}}}",
+            "the token of `traces.otlp`",
+        ),
         ("{otlp: {}}", "url"),
         ("{zipkin: {}}", "zipkin"),
     ] {

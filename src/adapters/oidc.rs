@@ -16,20 +16,23 @@ use tokio::time::Instant;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
-use crate::adapters::http::{HttpClient, Request};
+use crate::adapters::http::{Answer, HttpClient, Request};
 use crate::adapters::http_secret::ReadSecret;
 use crate::adapters::oidc_token::{Expected, Keys, Unfit, read_token};
 use crate::model::digest::Digest;
 use crate::model::text::{Text, inert};
 use crate::ports::access::Role;
+use crate::ports::shared_question::SharedQuestion;
 use crate::ports::sign_in::{Departure, Kept, NotSignedIn, Return, SignIn, SignedIn};
 
 /// For how long what a provider says of itself is good.
 const FRESH: Duration = Duration::from_secs(3_600);
 /// How soon its keys are looked up again because of a key that is not known: anybody may make one up.
 const KEYS_AGAIN: Duration = Duration::from_secs(60);
-/// How long a provider may say nothing: somebody waits.
-const SILENCE: Duration = Duration::from_secs(10);
+/// For how long it is good that it did not answer.
+const FAILED: Duration = Duration::from_secs(5);
+/// How long a provider may take for an answer: somebody waits.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How large an answer may be, in bytes.
 const LARGEST: usize = 1 << 20;
 /// How long the name of a person may be, in characters.
@@ -62,9 +65,14 @@ pub struct Provider {
 pub struct Oidc {
     provider: Provider,
     client: HttpClient,
-    known: Mutex<Option<(Instant, Arc<Metadata>)>>,
-    keys: Mutex<Option<(Instant, Arc<Keys>)>>,
+    known: SharedQuestion<Known<Metadata>>,
+    keys: SharedQuestion<Known<Keys>>,
+    /// When its keys were last looked up because of a token that did not fit.
+    looked_again: Mutex<Option<Instant>>,
 }
+
+/// What a provider said, or why not.
+type Known<T> = Result<Arc<T>, String>;
 
 /// What a provider says of itself.
 #[derive(Debug, Deserialize)]
@@ -90,67 +98,46 @@ struct Refusal {
     error: String,
 }
 
+/// For how long what a provider says of itself is good; that it did not answer for a moment: whoever has it hang is not
+/// to have everybody wait in turn.
+fn fresh<T>(known: &Known<T>) -> Duration {
+    match known {
+        Ok(_) => FRESH,
+        Err(_) => FAILED,
+    }
+}
+
 impl Oidc {
     /// Makes what signs people in by a provider; asks it nothing yet.
     pub fn new(provider: Provider, client: HttpClient) -> Self {
-        Self { provider, client, known: Mutex::default(), keys: Mutex::default() }
+        Self {
+            provider,
+            client,
+            known: SharedQuestion::new(fresh, PATIENCE),
+            keys: SharedQuestion::new(fresh, PATIENCE),
+            looked_again: Mutex::default(),
+        }
     }
 
     /// Returns what the provider says of itself.
     async fn metadata(&self) -> Result<Arc<Metadata>, NotSignedIn> {
-        let mut known = self.known.lock().await;
-        if let Some((at, metadata)) = &*known
-            && at.elapsed() < FRESH
-        {
-            return Ok(metadata.clone());
-        }
-        let address =
-            format!("{}/.well-known/openid-configuration", self.provider.issuer.trim_end_matches('/'));
-        let address =
-            Url::parse(&address).map_err(|error| away(format!("its issuer is no address: {error}")))?;
-        let metadata: Metadata = self.ask(&Request::get(address)).await?;
-        // Discovery 1.0, 4.3: whoever answers for another issuer could have others sign in as anybody.
-        if metadata.issuer != self.provider.issuer {
-            return Err(away(format!("it says that it is `{}`", inert(&metadata.issuer))));
-        }
-        let endpoints = [&metadata.authorization_endpoint, &metadata.token_endpoint, &metadata.jwks_uri];
-        if let Some(endpoint) = endpoints.into_iter().find(|endpoint| !is_safe(endpoint)) {
-            return Err(away(format!(
-                "its endpoint `{}` is not reached over https",
-                inert(endpoint.as_str())
-            )));
-        }
-        let metadata = Arc::new(metadata);
-        *known = Some((Instant::now(), metadata.clone()));
-        Ok(metadata)
+        let (client, issuer) = (self.client.clone(), self.provider.issuer.clone());
+        let ask = || async move { metadata_of(&client, &issuer).await.map(Arc::new) };
+        self.known.ask(ask).await.unwrap_or_else(|none| Err(none.to_string())).map_err(away)
     }
 
-    /// Returns the provider's keys; `anew` has them looked up again, though not more often than once a minute.
-    async fn keys(&self, metadata: &Metadata, anew: bool) -> Result<Arc<Keys>, NotSignedIn> {
-        let mut known = self.keys.lock().await;
-        if let Some((at, keys)) = &*known
-            && at.elapsed() < if anew { KEYS_AGAIN } else { FRESH }
-        {
-            return Ok(keys.clone());
+    /// Returns the provider's keys; `again` has them looked up anew, though not more often than once a minute:
+    /// anybody may make up a token that does not fit.
+    async fn keys(&self, metadata: &Metadata, again: bool) -> Result<Arc<Keys>, NotSignedIn> {
+        let mut looked = self.looked_again.lock().await;
+        if again && looked.is_none_or(|at| at.elapsed() >= KEYS_AGAIN) {
+            *looked = Some(Instant::now());
+            self.keys.forget();
         }
-        let keys: Arc<Keys> = Arc::new(self.ask(&Request::get(metadata.jwks_uri.clone())).await?);
-        *known = Some((Instant::now(), keys.clone()));
-        Ok(keys)
-    }
-
-    async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T, NotSignedIn> {
-        let request = request.clone().accept("application/json");
-        let answer = self
-            .client
-            .send(&request, SILENCE, LARGEST)
-            .await
-            .map_err(|failed| away(failed.fault.with_hint()))?;
-        if !answer.is_success() {
-            return Err(away(answer.refused(None).fault.with_hint()));
-        }
-        serde_json::from_slice(&answer.body).map_err(|error| {
-            away(answer.unusable(&format!("it is not what it should be: {error}")).fault.what)
-        })
+        drop(looked);
+        let (client, address) = (self.client.clone(), metadata.jwks_uri.clone());
+        let ask = || async move { ask(&client, Request::get(address)).await.map(Arc::new) };
+        self.keys.ask(ask).await.unwrap_or_else(|none| Err(none.to_string())).map_err(away)
     }
 
     /// Exchanges a code for the provider's word.
@@ -162,7 +149,12 @@ impl Oidc {
     ) -> Result<SecretString, NotSignedIn> {
         let Provider { client_id, redirect, secret, .. } = &self.provider;
         let secret = match secret {
-            Some(secret) => Some(secret().map_err(away)?),
+            // A disk may be slow.
+            Some(read) => {
+                let read = read.clone();
+                let read = tokio::task::spawn_blocking(move || read()).await;
+                Some(read.map_err(|error| away(error.to_string()))?.map_err(away)?)
+            }
             None => None,
         };
         let mut fields = vec![
@@ -191,11 +183,7 @@ impl Oidc {
                 SecretString::from(format!("Basic {}", STANDARD.encode(pair))),
             );
         }
-        let answer = self
-            .client
-            .send(&request, SILENCE, LARGEST)
-            .await
-            .map_err(|failed| away(failed.fault.with_hint()))?;
+        let answer = send(&self.client, &request).await.map_err(away)?;
         if !answer.is_success() {
             // Its description may quote what was sent.
             return Err(match serde_json::from_slice::<Refusal>(&answer.body) {
@@ -274,8 +262,8 @@ impl SignIn for Oidc {
         };
         let keys = self.keys(&metadata, false).await?;
         let claims = match read_token(&token, &keys, &expected) {
-            // Providers change their keys.
-            Err(Unfit::UnknownKey) => {
+            // Providers change their keys, and not always their names.
+            Err(Unfit::UnknownKey | Unfit::BadSignature) => {
                 let keys = self.keys(&metadata, true).await?;
                 read_token(&token, &keys, &expected)
             }
@@ -285,10 +273,45 @@ impl SignIn for Oidc {
         let name: String = claims.name.chars().take(LONGEST_NAME).collect();
         let name = Text::from(inert(&name));
         match self.role_of(&claims.roles) {
-            Some(role) => Ok(SignedIn { name, role }),
+            Some(role) => {
+                let identity = format!("{}/{} ({name})", self.provider.label, inert(&claims.subject));
+                Ok(SignedIn { name, identity: Text::from(identity), role })
+            }
             None => Err(NotSignedIn::NoRole { name }),
         }
     }
+}
+
+/// Asks a provider what it says of itself.
+async fn metadata_of(client: &HttpClient, issuer: &str) -> Result<Metadata, String> {
+    let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+    let address = Url::parse(&address).map_err(|error| format!("its issuer is no address: {error}"))?;
+    let metadata: Metadata = ask(client, Request::get(address)).await?;
+    // Discovery 1.0, 4.3: whoever answers for another issuer could have others sign in as anybody.
+    if metadata.issuer != issuer {
+        return Err(format!("it says that it is `{}`", inert(&metadata.issuer)));
+    }
+    let endpoints = [&metadata.authorization_endpoint, &metadata.token_endpoint, &metadata.jwks_uri];
+    if let Some(endpoint) = endpoints.into_iter().find(|endpoint| !is_safe(endpoint)) {
+        return Err(format!("its endpoint `{}` is not reached over https", inert(endpoint.as_str())));
+    }
+    Ok(metadata)
+}
+
+async fn ask<T: DeserializeOwned>(client: &HttpClient, request: Request) -> Result<T, String> {
+    let answer = send(client, &request.accept("application/json")).await?;
+    if !answer.is_success() {
+        return Err(answer.refused(None).fault.with_hint());
+    }
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| answer.unusable(&format!("it is not what it should be: {error}")).fault.what)
+}
+
+/// Sends a request, and waits no longer than somebody at a browser does, whatever trickles in.
+async fn send(client: &HttpClient, request: &Request) -> Result<Answer, String> {
+    let answer = tokio::time::timeout(PATIENCE, client.send(request, PATIENCE, LARGEST)).await;
+    let answer = answer.map_err(|_| "it does not answer in time".to_owned())?;
+    answer.map_err(|failed| failed.fault.with_hint())
 }
 
 /// Whether what is sent there is seen by nobody else: over https, or to this machine.

@@ -1,6 +1,7 @@
 //! ID tokens: a provider's word for who somebody is, believed only if all of it fits (OpenID Connect Core 1.0,
 //! 3.1.3.7).
 
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -46,7 +47,9 @@ pub struct Expected<'a> {
 /// What a token says of somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// Who it is: the name that they sign in with, else an address, else what the provider calls them.
+    /// By which id the provider knows them, and nobody else ever.
+    pub subject: String,
+    /// What they are called: the name that they sign in with, else an address, else the id.
     pub name: String,
     /// The values of the claim that are texts.
     pub roles: Vec<String>,
@@ -58,6 +61,9 @@ pub enum Unfit {
     /// None of the keys has the id that it names.
     #[error("the token is signed by a key that the provider does not have")]
     UnknownKey,
+    /// The key did not make its signature.
+    #[error("the token's signature is none of the provider's key")]
+    BadSignature,
     /// Anything else.
     #[error("the token does not fit: {0}")]
     Other(String),
@@ -67,6 +73,10 @@ pub enum Unfit {
 #[derive(Deserialize)]
 struct Content {
     sub: String,
+    iss: String,
+    /// Looked at by nobody, and required.
+    #[serde(rename = "iat")]
+    _issued_at: f64,
     nonce: Option<String>,
     azp: Option<String>,
     aud: Value,
@@ -110,15 +120,25 @@ pub fn read_token(token: &SecretString, keys: &Keys, expected: &Expected<'_>) ->
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     validation.validate_nbf = true;
     let read = decode::<Content>(token.expose_secret(), &key, &validation);
-    let Content { sub, nonce, azp, aud, others } =
-        read.map_err(|error| Unfit::Other(error.to_string()))?.claims;
-    let is_for_several = aud.as_array().is_some_and(|audiences| audiences.len() > 1);
-    match azp {
-        Some(azp) if azp != expected.client_id => return Err(other("it was given to another client")),
-        None if is_for_several => {
-            return Err(other("it is for several, and does not say whom it was given to"));
-        }
-        _ => {}
+    let read = read.map_err(|error| match error.kind() {
+        ErrorKind::InvalidSignature => Unfit::BadSignature,
+        _ => Unfit::Other(error.to_string()),
+    });
+    let Content { sub, iss, nonce, azp, aud, others, .. } = read?.claims;
+    // The library takes lists of issuers as well, and other audiences besides: nobody here trusts those.
+    if iss != expected.issuer {
+        return Err(other("it is of another issuer"));
+    }
+    let is_for_us = match &aud {
+        Value::String(only) => only == expected.client_id,
+        Value::Array(all) => *all == [Value::from(expected.client_id)],
+        _ => false,
+    };
+    if !is_for_us {
+        return Err(other("it is for others as well"));
+    }
+    if azp.is_some_and(|azp| azp != expected.client_id) {
+        return Err(other("it was given to another client"));
     }
     let nonce = nonce.unwrap_or_default();
     if Digest::of(nonce.as_bytes()) != Digest::of(expected.nonce.expose_secret().as_bytes()) {
@@ -131,7 +151,7 @@ pub fn read_token(token: &SecretString, keys: &Keys, expected: &Expected<'_>) ->
         Some(Value::Array(roles)) => roles.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         _ => Vec::new(),
     };
-    Ok(Claims { name, roles })
+    Ok(Claims { subject: sub, name, roles })
 }
 
 fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Jwk>, D::Error> {
@@ -199,8 +219,11 @@ mod tests {
     fn a_token_that_fits_says_who_it_is_and_which_roles_they_have() {
         let signer = Signer::new("a");
         let known = keys(&[json!({"kty": "future", "kid": "b"}), Signer::new("c").jwk(), signer.jwk()]);
-        let jane =
-            Claims { name: "jane@contoso.test".to_owned(), roles: vec!["ops".to_owned(), "look".to_owned()] };
+        let jane = Claims {
+            subject: "7".to_owned(),
+            name: "jane@contoso.test".to_owned(),
+            roles: vec!["ops".to_owned(), "look".to_owned()],
+        };
         assert_eq!(read(&signer.sign(&claims()), &known), Ok(jane.clone()));
         for (change, name, roles) in [
             (json!({"preferred_username": null, "email": "j@x.test"}), "j@x.test", vec!["ops", "look"]),
@@ -208,11 +231,11 @@ mod tests {
             (json!({"roles": "one"}), "jane@contoso.test", vec!["one"]),
             (json!({"roles": null}), "jane@contoso.test", vec![]),
             (json!({"aud": ["intake"]}), "jane@contoso.test", vec!["ops", "look"]),
-            (json!({"aud": ["other", "intake"], "azp": "intake"}), "jane@contoso.test", vec!["ops", "look"]),
         ] {
             let token = signer.sign(&changed(&change));
             let roles = roles.into_iter().map(str::to_owned).collect();
-            assert_eq!(read(&token, &known), Ok(Claims { name: name.to_owned(), roles }), "{change}");
+            let expected = Claims { subject: "7".to_owned(), name: name.to_owned(), roles };
+            assert_eq!(read(&token, &known), Ok(expected), "{change}");
         }
     }
 
@@ -232,7 +255,11 @@ mod tests {
             (json!({"iss": "https://evil.test"}), "InvalidIssuer"),
             (json!({"iss": "https://id.test/"}), "InvalidIssuer"),
             (json!({"aud": "other"}), "InvalidAudience"),
-            (json!({"aud": ["other", "intake"]}), "given to"),
+            (json!({"aud": ["other", "intake"]}), "for others"),
+            (json!({"aud": ["other", "intake"], "azp": "intake"}), "for others"),
+            (json!({"aud": ["intake", "intake"]}), "for others"),
+            (json!({"iss": ["https://id.test"]}), ""),
+            (json!({"iat": null}), ""),
             (json!({"azp": "other"}), "another client"),
             (json!({"exp": now() - 120}), "ExpiredSignature"),
             (json!({"nbf": now() + 600}), "ImmatureSignature"),
@@ -251,7 +278,7 @@ mod tests {
         let signer = Signer::new("a");
         let known = keys(&[signer.jwk()]);
         // Somebody else's key of the same name, and of another.
-        assert!(matches!(read(&Signer::new("a").sign(&claims()), &known), Err(Unfit::Other(_))));
+        assert_eq!(read(&Signer::new("a").sign(&claims()), &known), Err(Unfit::BadSignature));
         assert_eq!(read(&Signer::new("z").sign(&claims()), &known), Err(Unfit::UnknownKey));
         // Signed by what everybody knows: the public key, as a shared secret.
         let header = Header { kid: Some("a".to_owned()), ..Header::new(Algorithm::HS256) };

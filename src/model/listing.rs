@@ -1,7 +1,5 @@
 //! What people look for in the register, and the pages in which they get it.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use crate::model::account::{Account, AccountKey, AccountState, AccountType, Verdict};
@@ -116,14 +114,11 @@ pub struct FoundEvents {
     pub next: Option<i64>,
 }
 
-/// By how much the number of imported accounts changed, by customer and day since 1970 (UTC).
-pub type DailyChanges = BTreeMap<Text, BTreeMap<i64, i64>>;
-
 impl StateName {
     /// All of them, in the order in which an account lives through them.
     pub const ALL: [Self; 4] = [Self::Active, Self::PendingRemoval, Self::Orphaned, Self::Removed];
 
-    /// Returns the word that every output uses.
+    /// Returns the word that the store and every output use.
     pub fn code(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -182,10 +177,10 @@ pub fn searched(account: &Account) -> String {
     text
 }
 
-/// Returns the words that somebody typed, folded: as many as are looked for.
+/// Returns the words that somebody typed, folded. More than [`MOST_WORDS`] are not looked for.
 pub fn words(typed: &str) -> Vec<Text> {
-    fold(typed).split_whitespace().take(MOST_WORDS).map(Text::from).collect()
+    fold(typed).split_whitespace().map(Text::from).collect()
 }
 
-/// More words than these are not looked for.
+/// How many words are looked for at the most.
 pub const MOST_WORDS: usize = 4;

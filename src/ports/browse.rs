@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 
 use crate::model::account::Account;
 use crate::model::guid::Guid;
-use crate::model::listing::{AccountPage, AccountQuery, DailyChanges, EventFilter, FoundEvents};
+use crate::model::listing::{AccountPage, AccountQuery, EventFilter, FoundEvents};
 use crate::model::register::Suspension;
 use crate::model::text::Text;
 use crate::ports::register::RegisterFault;
 
-/// Answers whoever looks around, and writes nothing. Every answer is of one state of the store.
+/// Answers whoever looks around, and writes nothing. Every answer is of one state of the store. A few questions are
+/// answered at once, others wait some seconds: then it is [`RegisterFault::Busy`].
 #[async_trait]
 pub trait Browse: Send + Sync {
     /// Returns a page of accounts: by customer, then name.
@@ -21,12 +21,9 @@ pub trait Browse: Send + Sync {
     async fn accounts_of(&self, customer: &str, id: Guid) -> Result<Vec<Account>, RegisterFault>;
     /// Returns a page of the audit record.
     async fn found_events(&self, filter: &EventFilter) -> Result<FoundEvents, RegisterFault>;
-    /// Returns by how much the number of imported accounts changed on each day from a moment on.
-    async fn daily_changes(
-        &self,
-        customer: Option<&str>,
-        since: Timestamp,
-    ) -> Result<DailyChanges, RegisterFault>;
+    /// Returns how many accounts of each customer were imported at the end of each of so many days before
+    /// `today` (a number of days since 1970, UTC), the oldest first: told backwards from what there is.
+    async fn past_days(&self, today: i64, days: i64) -> Result<BTreeMap<Text, Vec<u64>>, RegisterFault>;
     /// Returns who is suspended by command.
     async fn suspensions(&self) -> Result<BTreeMap<Text, Suspension>, RegisterFault>;
 }

@@ -14,6 +14,8 @@ use crate::model::text::Text;
 pub trait Feed: Send + Sync {
     /// Returns what happens from now on; ends with the program.
     fn watch(&self) -> BoxStream<'static, Happening>;
+    /// Returns how many turns ended, and trees were read, so far: what was looked at before the last one is old.
+    fn ended(&self) -> u64;
     /// Returns the turns that are under way.
     fn under_way(&self) -> BTreeMap<Text, UnderWay>;
 }

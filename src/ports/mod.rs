@@ -15,6 +15,7 @@ pub mod meter;
 pub mod outbox;
 pub mod readiness;
 pub mod register;
+pub mod shared_question;
 pub mod sign_in;
 pub mod source;
 pub mod tree;

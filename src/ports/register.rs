@@ -141,6 +141,9 @@ pub enum RegisterFault {
         /// The revision found.
         found: u64,
     },
+    /// Others ask already, as many as may at once.
+    #[error("others look around already")]
+    Busy,
     /// The store was written by a newer version of Intake.
     #[error("the store was written by a newer version of Intake")]
     Newer,

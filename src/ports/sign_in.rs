@@ -64,8 +64,11 @@ pub struct Return {
 /// Somebody whom a provider knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedIn {
-    /// Who they are, as the audit record will know them.
+    /// What they are called, for people: they may have chosen it themselves.
     pub name: Text,
+    /// Who they are, as the audit record will know them: by the id that the provider gave them, which is nobody
+    /// else's (OpenID Connect Core 1.0, 5.7), with the name besides. No token has such a name.
+    pub identity: Text,
     /// What they may do.
     pub role: Role,
 }

@@ -140,10 +140,14 @@ impl FromKept {
         let kept = self.register.readings(&customer.name).await.map_err(fault)?;
         let (now, wanted) = (self.clock.now(), account.to_owned());
         let explained = aside(move || {
-            let (observation, read_at) = recall(kept.as_ref(), &customer, register, now);
-            explain(&customer, &observation, &wanted).map(|answer| Explanation { read_at, ..answer })
+            let (observation, read_at) =
+                recall(kept.as_ref(), &customer, register, now).map_err(|fault| {
+                    Unexplained::NothingKept { what: fault.what, hint: fault.hint.unwrap_or_default() }
+                })?;
+            let answer = explain(&customer, &observation, &wanted).map_err(Unexplained::Unfound)?;
+            Ok(Explanation { read_at: Some(read_at), ..answer })
         });
-        explained.await.map_err(Unexplained::Failed)?.map_err(Unexplained::Unfound)
+        explained.await.map_err(Unexplained::Failed)?
     }
 
     /// Plans one customer; nothing for one that left the tree and whose accounts are forgotten.
@@ -154,7 +158,11 @@ impl FromKept {
                 let register = self.register.load(&customer.name).await.map_err(failed)?;
                 let kept = self.register.readings(&customer.name).await.map_err(failed)?;
                 let planned = aside(move || {
-                    let (observation, read_at) = recall(kept.as_ref(), &customer, register, now);
+                    let (observation, read_at) = match recall(kept.as_ref(), &customer, register.clone(), now)
+                    {
+                        Ok((observation, read_at)) => (observation, Some(read_at)),
+                        Err(fault) => (unseen(fault, &customer, register, now), None),
+                    };
                     let plan = plan_customer(&customer, &observation);
                     Planned { plan, register: observation.register, read_at }
                 });
@@ -172,28 +180,31 @@ impl FromKept {
     }
 }
 
-/// Returns what was kept of a customer as if it were seen now, and when it was seen. Where that does not
-/// answer for this customer, no source was read, and each says why.
+/// Returns what was kept of a customer as if it were seen now, and when it was seen.
+///
+/// # Errors
+/// Why that does not answer for this customer.
 fn recall(
     kept: Option<&PackedReadings>,
     customer: &Customer,
     register: RegisterState,
     now: Timestamp,
-) -> (Observation, Option<Timestamp>) {
-    let fault = match kept {
-        None => Fault::new(FaultKind::Refused, "the controller has no complete reading of it yet")
-            .hint("its next turn that reads everything keeps one"),
-        Some(packed) => match difference(packed.read_from.as_ref(), customer) {
-            None => match unpack(packed, customer, register.clone(), now) {
-                Ok(observation) => return (observation, Some(packed.at)),
-                Err(fault) => fault,
-            },
-            Some(why) => Fault::new(FaultKind::Refused, why)
-                .hint("a plan of it is there once the controller has read the new source"),
-        },
+) -> Result<(Observation, Timestamp), Fault> {
+    let Some(packed) = kept else {
+        return Err(Fault::new(FaultKind::Refused, "the controller has no complete reading of it yet")
+            .hint("its next turn that reads everything keeps one"));
     };
+    if let Some(why) = difference(packed.read_from.as_ref(), customer) {
+        return Err(Fault::new(FaultKind::Refused, why)
+            .hint("a plan of it is there once the controller has read the new source"));
+    }
+    Ok((unpack(packed, customer, register, now)?, packed.at))
+}
+
+/// Returns what is seen of a customer where no source was read, and each says why.
+fn unseen(fault: Fault, customer: &Customer, register: RegisterState, now: Timestamp) -> Observation {
     let directories = customer.directories.iter();
-    let unread = Observation {
+    Observation {
         at: now,
         directories: directories
             .map(|source| (source.name.clone(), Reading::Unavailable(fault.clone())))
@@ -201,8 +212,7 @@ fn recall(
         tenant: customer.tenant.as_ref().map(|_| Reading::Unavailable(fault)),
         register,
         confirmation: None,
-    };
-    (unread, None)
+    }
 }
 
 /// Expects files as a folder that is a tree holds them.

@@ -53,9 +53,17 @@ fn find<'a>(all: &BTreeSet<&'a Text>, name: &str) -> Result<&'a Text, UnknownCus
     })
 }
 
+/// A longer name is nobody's: what it resembles is not worth the search. Names are DNS labels, of 63 characters.
+const LONGEST: usize = 256;
+
 /// Returns the name that is nearest to what somebody wrote, if one is near.
 pub fn nearest<'a>(all: impl IntoIterator<Item = &'a Text>, name: &str) -> Option<&'a Text> {
-    let distances = all.into_iter().map(|known| (strsim::damerau_levenshtein(known, name), known));
-    let near = distances.filter(|(distance, known)| *distance <= (known.len().max(name.len()) / 3).max(1));
-    near.min().map(|(_, known)| known)
+    if name.len() > LONGEST {
+        return None;
+    }
+    // How far apart they may be; names whose lengths are further apart are not worth a look.
+    let limit = |known: &Text| (known.len().max(name.len()) / 3).max(1);
+    let alike = all.into_iter().filter(|known| known.len().abs_diff(name.len()) <= limit(known));
+    let distances = alike.map(|known| (strsim::damerau_levenshtein(known, name), known));
+    distances.filter(|(distance, known)| *distance <= limit(known)).min().map(|(_, known)| known)
 }

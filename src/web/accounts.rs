@@ -9,13 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::{AccountType, Verdict};
-use crate::model::listing::{AccountPlace, AccountQuery, StateName, words};
+use crate::model::listing::{AccountPlace, AccountQuery, MOST_WORDS, StateName, words};
 use crate::model::text::Text;
 use crate::plan::register_view::{Life, ListedAccount};
 use crate::ports::browse::Browse;
 use crate::web::answer::{Problem, json};
-use crate::web::asked::{Asked, Named, WrittenPlace, cursor, limit, place, searched};
-use crate::web::customers::{failed, known};
+use crate::web::asked::{Asked, ListMark, Named, WrittenPlace, cursor, limit, place, searched};
+use crate::web::customers::{away, failed, known};
 use crate::web::fleet::FleetBoard;
 
 /// How many accounts a page has.
@@ -33,7 +33,7 @@ pub struct AccountsAsked {
     /// Why they go, or went.
     reason: Option<Verdict>,
     /// Up to four words that all occur in names, addresses, numbers or ids of an account. Case does not count.
-    #[schemars(length(max = 200))]
+    #[schemars(length(max = 200), regex(pattern = r"^\s*(\S+\s+){0,3}\S*$"))]
     q: Option<String>,
     /// `next` of the page before.
     cursor: Option<String>,
@@ -71,13 +71,22 @@ pub async fn all_accounts(
 /// Answers with a page of accounts of one customer.
 pub async fn accounts(
     State(browse): State<Arc<dyn Browse>>,
-    State(board): State<Arc<FleetBoard>>,
+    State(board): State<FleetBoard>,
     Named(name): Named<String>,
     Asked(asked): Asked<AccountsAsked>,
 ) -> Result<Response, Problem> {
-    let view = board.view().await.map_err(|fault| failed(&fault))?;
+    let view = board.view().await.map_err(away)?;
     let customer = known(&view, &name)?.name.clone();
     page(&*browse, Some(customer), asked).await
+}
+
+/// Expects as many words as are looked for: whoever types more would get more than they asked for.
+fn few(words: Vec<Text>) -> Result<Vec<Text>, Problem> {
+    if words.len() > MOST_WORDS {
+        let detail = format!("`q` has {} words, and {MOST_WORDS} are looked for at the most", words.len());
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
+    Ok(words)
 }
 
 async fn page(
@@ -85,20 +94,23 @@ async fn page(
     customer: Option<Text>,
     asked: AccountsAsked,
 ) -> Result<Response, Problem> {
-    let query = AccountQuery {
+    let mut query = AccountQuery {
         customer,
         account_type: asked.account_type,
         state: asked.state,
         reason: asked.reason,
-        words: words(searched(asked.q.as_deref())?),
-        after: place::<WrittenPlace>(asked.cursor.as_deref())?.map(AccountPlace::from),
-        limit: limit(asked.limit, USUAL, MOST)?,
+        words: few(words(searched(asked.q.as_deref())?))?,
+        after: None,
+        limit: 0,
     };
+    let list = ListMark::of("accounts", &query);
+    query.after = place::<WrittenPlace>(list, asked.cursor.as_deref())?.map(AccountPlace::from);
+    query.limit = limit(asked.limit, USUAL, MOST)?;
     let page = browse.account_page(&query).await.map_err(|fault| failed(&fault))?;
     let accounts = page.accounts.iter().map(|(customer, account)| AccountAnswer {
         account: ListedAccount::of(customer, account),
         life: Life::of(&account.state),
     });
-    let next = page.next.and_then(|place| cursor(&WrittenPlace::from(place)));
+    let next = page.next.and_then(|place| cursor(list, &WrittenPlace::from(place)));
     Ok(json(StatusCode::OK, &AccountsAnswer { accounts: accounts.collect(), next }))
 }

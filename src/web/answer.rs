@@ -100,12 +100,31 @@ pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     }
 }
 
+/// Works on a thread where something large holds nobody up.
+///
+/// # Errors
+/// If the work failed inside Intake.
+pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!("an answer could not be made: {error}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made")
+            .hint("the log of the controller says why")
+    })
+}
+
 /// Answers that an address is known, and not for this method.
 pub fn wrong_method(allowed: &'static str) -> Response {
     let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("this address takes {allowed}"));
     let mut response = problem.into_response();
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
+}
+
+/// Returns an error with its causes, for the log alone.
+pub fn fault_text(error: &dyn Error) -> String {
+    let causes = chain(error);
+    let separator = if causes.is_empty() { "" } else { ": " };
+    format!("{}{separator}{causes}", inert(&error.to_string()))
 }
 
 /// Returns the causes of an error, for the log alone.

@@ -1,5 +1,7 @@
 //! What is asked in an address: parameters, each of a known name and form, and where the page before ended.
 
+use std::fmt;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::StatusCode;
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::account::{AccountKey, AccountType, Source};
+use crate::model::digest::Digester;
 use crate::model::guid::Guid;
 use crate::model::listing::AccountPlace;
 use crate::model::text::{Text, inert};
@@ -102,24 +105,39 @@ pub fn searched(asked: Option<&str>) -> Result<&str, Problem> {
 /// A longer text is nobody's name.
 pub const LONGEST_SEARCH: usize = 200;
 
-/// Writes where a page ended, for the address of the next one. What is in it is nobody's business and may change.
-pub fn cursor<T: Serialize>(place: &T) -> Option<String> {
-    serde_json::to_vec(place).ok().map(|json| URL_SAFE_NO_PAD.encode(json))
+/// Writes where a page of a list ended, for the address of the next one. What is in it is nobody's business and
+/// may change.
+pub fn cursor<T: Serialize>(list: ListMark, place: &T) -> Option<String> {
+    serde_json::to_vec(&(list.0, place)).ok().map(|json| URL_SAFE_NO_PAD.encode(json))
 }
 
-/// Reads where a page ended.
+/// Reads where a page of a list ended.
 ///
 /// # Errors
-/// Text that is none.
-pub fn place<T: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<T>, Problem> {
+/// Text that is none, or of another list: its place would mean something else here.
+pub fn place<T: DeserializeOwned>(list: ListMark, cursor: Option<&str>) -> Result<Option<T>, Problem> {
     let Some(cursor) = cursor else { return Ok(None) };
     let json = URL_SAFE_NO_PAD.decode(cursor).ok();
-    let place = json.and_then(|json| serde_json::from_slice(&json).ok());
-    let none = || {
-        Problem::new(StatusCode::NOT_FOUND, "there is no page with this `cursor`")
-            .hint("take it from `next` of the page before")
-    };
-    place.map(Some).ok_or_else(none)
+    let place = json.and_then(|json| serde_json::from_slice::<(u32, T)>(&json).ok());
+    match place {
+        Some((mark, place)) if mark == list.0 => Ok(Some(place)),
+        _ => Err(Problem::new(StatusCode::NOT_FOUND, "there is no page with this `cursor`")
+            .hint("take it from `next` of the page before, and leave the other parameters as they were")),
+    }
+}
+
+/// What tells lists apart: a place in one says nothing of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListMark(u32);
+
+impl ListMark {
+    /// Marks a list by what decides who is in it, and in which order.
+    pub fn of(list: &str, filters: &impl fmt::Debug) -> Self {
+        let mut digester = Digester::new("intake list");
+        digester.field(list).field(format!("{filters:?}"));
+        let [a, b, c, d, ..] = *digester.finish().as_bytes();
+        Self(u32::from_be_bytes([a, b, c, d]))
+    }
 }
 
 /// Where a page of accounts ended, as it is written.
@@ -170,14 +188,17 @@ mod tests {
                 id: Guid::from_u128(7),
             },
         };
-        let written = cursor(&WrittenPlace::from(place_of.clone())).expect("a cursor");
+        let list = ListMark::of("accounts", &"contoso");
+        let written = cursor(list, &WrittenPlace::from(place_of.clone())).expect("a cursor");
         assert!(written.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')));
-        let read: Option<WrittenPlace> = place(Some(&written)).expect("a place");
+        let read: Option<WrittenPlace> = place(list, Some(&written)).expect("a place");
         assert_eq!(read.map(AccountPlace::from), Some(place_of));
-        assert!(place::<WrittenPlace>(None).expect("none").is_none());
+        assert!(place::<WrittenPlace>(list, None).expect("none").is_none());
         for wrong in ["", "x", "e30", "W10", "ⓧ", &written[1..]] {
-            assert!(place::<WrittenPlace>(Some(wrong)).is_err(), "{wrong}");
+            assert!(place::<WrittenPlace>(list, Some(wrong)).is_err(), "{wrong}");
         }
+        let another = ListMark::of("accounts", &"adatum");
+        assert!(place::<WrittenPlace>(another, Some(&written)).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,10 +16,12 @@ use crate::model::text::{Text, fold, inert};
 use crate::model::tree_status::TreeStatus;
 use crate::ports::feed::{Feed, UnderWay};
 use crate::ports::register::RegisterFault;
-use crate::web::answer::{Problem, chain, json};
-use crate::web::asked::{Asked, Named, comma_separated, cursor, limit, place, searched, several};
-use crate::web::fleet::{CustomerView, FleetBoard, FleetView, series};
+use crate::web::answer::{Problem, fault_text, json};
+use crate::web::asked::{Asked, ListMark, Named, comma_separated, cursor, limit, place, searched, several};
+use crate::web::fleet::{CustomerView, FleetBoard, FleetView, StoreAway};
 
+/// When to come back where too many ask.
+const COME_BACK: Duration = Duration::from_secs(2);
 /// How many customers a page has.
 const USUAL: usize = 100;
 const MOST: usize = 1_000;
@@ -114,7 +117,7 @@ pub struct TreeAnswer {
 
 /// Answers with a page of customers.
 pub async fn customers(
-    State(board): State<Arc<FleetBoard>>,
+    State(board): State<FleetBoard>,
     State(feed): State<Arc<dyn Feed>>,
     Asked(asked): Asked<CustomersAsked>,
 ) -> Result<Response, Problem> {
@@ -123,8 +126,9 @@ pub async fn customers(
         STATES.contains(&state).then(|| Text::from(state))
     })?;
     let part = fold(searched(asked.q.as_deref())?).into_owned();
-    let after: Option<Text> = place(asked.cursor.as_deref())?;
-    let view = board.view().await.map_err(|fault| failed(&fault))?;
+    let list = ListMark::of("customers", &(&states, &part));
+    let after: Option<Text> = place(list, asked.cursor.as_deref())?;
+    let view = board.view().await.map_err(away)?;
     let under_way = feed.under_way();
     let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
     let mut wanted = view
@@ -137,21 +141,21 @@ pub async fn customers(
         });
     let page: Vec<CustomerAnswer> =
         wanted.by_ref().take(limit).map(|customer| CustomerAnswer::of(customer, &under_way)).collect();
-    let next = wanted.next().and(page.last()).and_then(|last| cursor(&last.customer.name));
+    let next = wanted.next().and(page.last()).and_then(|last| cursor(list, &last.customer.name));
     let tree = view.tree.as_ref().map(TreeAnswer::of);
     Ok(json(StatusCode::OK, &CustomersAnswer { tree, customers: page, next }))
 }
 
 /// Answers how one customer stands.
 pub async fn customer(
-    State(board): State<Arc<FleetBoard>>,
+    State(board): State<FleetBoard>,
     State(feed): State<Arc<dyn Feed>>,
     Named(name): Named<String>,
 ) -> Result<Response, Problem> {
-    let view = board.view().await.map_err(|fault| failed(&fault))?;
+    let view = board.view().await.map_err(away)?;
     let customer = known(&view, &name)?;
-    let days = board.days().await.map_err(|fault| failed(&fault))?;
-    let accounts_by_day = series(view.at, customer.accounts.imported(), days.get(&customer.name));
+    let past = board.past().await.map_err(away)?;
+    let accounts_by_day = past.series(&customer.name, customer.accounts.imported());
     let customer = CustomerAnswer::of(customer, &feed.under_way());
     Ok(json(StatusCode::OK, &OneCustomerAnswer { customer, accounts_by_day }))
 }
@@ -168,14 +172,18 @@ pub fn known<'a>(view: &'a FleetView, name: &str) -> Result<&'a CustomerView, Pr
     })
 }
 
-/// Tells that the store does not answer; why is for the log.
+/// Tells that a question failed; why is for the log.
 pub fn failed(fault: &RegisterFault) -> Problem {
-    let causes = chain(fault);
-    tracing::error!(
-        "a question was not answered: {fault}{}{causes}",
-        if causes.is_empty() { "" } else { ": " }
-    );
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the store does not answer")
+    if let RegisterFault::Busy = fault {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, fault.to_string()).retry_after(COME_BACK);
+    }
+    tracing::error!("a question was not answered: {}", fault_text(fault));
+    away(StoreAway)
+}
+
+/// Tells that the store does not answer; the log says why.
+pub fn away(away: StoreAway) -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, away.to_string())
         .hint("the log of the controller says why")
 }
 

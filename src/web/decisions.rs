@@ -15,7 +15,7 @@ use crate::model::text::Text;
 use crate::plan::outcome::Plan;
 use crate::plan::planner::unite;
 use crate::ports::inquiry::{Inquiry, KeptPlan, Unanswered};
-use crate::web::answer::{Problem, chain, json};
+use crate::web::answer::{Problem, aside, chain, json};
 use crate::web::asked::Named;
 
 /// When to come back where nothing is known yet.
@@ -39,7 +39,7 @@ pub async fn plan(
 ) -> Result<Response, Problem> {
     let KeptPlan { plan, revision, read_at } = inquiry.plan(&name).await.map_err(refuse)?;
     let read_at = read_at.map(|at| (plan.name.clone(), at)).into_iter().collect();
-    Ok(json(StatusCode::OK, &PlanAnswer { plan: unite(revision, vec![plan]), read_at }))
+    aside(move || json(StatusCode::OK, &PlanAnswer { plan: unite(revision, vec![plan]), read_at })).await
 }
 
 /// Answers what becomes of somebody.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 
 use crate::plan::explanation::Explanation;
 use crate::ports::access::Role;
+use crate::ports::feed::Happening;
 use crate::web::accounts::{AccountsAnswer, AccountsAsked, accounts, all_accounts};
 use crate::web::customers::{CustomersAnswer, CustomersAsked, OneCustomerAnswer, customer, customers};
 use crate::web::decisions::{PlanAnswer, explain, plan};
@@ -226,7 +227,8 @@ fn stream(id: &'static str, summary: &'static str, description: &'static str) ->
             status: StatusCode::OK,
             what: "Events without end.",
             content_type: "text/event-stream",
-            shape: None,
+            // What the data of each event is.
+            shape: Some(shape::<Happening>()),
         },
         ..question::<()>(id, summary, description, "")
     }

@@ -2,18 +2,21 @@
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use crate::model::digest::Digest;
-use crate::web::answer::Problem;
+use crate::web::answer::{Problem, aside};
 
 /// Answers are made whole before they are sent; a larger one is none of ours.
 const LARGEST: usize = 1 << 30;
+/// From how many bytes on it takes so long to digest an answer that others would wait for it.
+const LARGE: usize = 1 << 18;
 
-/// Tags every whole answer of JSON to a question, and leaves out the content that whoever asks has already.
+/// Tags every whole answer of JSON to a question, and leaves out the content that whoever asks has already. No cache
+/// keeps it (`no-store` stands): programs do, with its tag.
 pub async fn tag(request: Request, next: Next) -> Response {
     let is_question = matches!(*request.method(), Method::GET | Method::HEAD);
     let known = request.headers().get_all(IF_NONE_MATCH).iter().cloned().collect::<Vec<_>>();
@@ -26,12 +29,18 @@ pub async fn tag(request: Request, next: Next) -> Response {
         tracing::error!("an answer broke off");
         return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer broke off").into_response();
     };
-    let tag = tag_of(&content);
+    let tag = if content.len() < LARGE {
+        tag_of(&content)
+    } else {
+        let content = content.clone();
+        match aside(move || tag_of(&content)).await {
+            Ok(tag) => tag,
+            Err(problem) => return problem.into_response(),
+        }
+    };
     let is_known = known.iter().any(|known| fits(known, &tag));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         parts.headers.insert(ETAG, tag);
-        // Whoever keeps it asks before using it; what may not be kept could not be asked about.
-        parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }
     if is_known {
         parts.status = StatusCode::NOT_MODIFIED;

@@ -16,8 +16,8 @@ use crate::model::text::Text;
 use crate::plan::register_view::ListedEvent;
 use crate::ports::browse::Browse;
 use crate::web::answer::{Problem, json};
-use crate::web::asked::{Asked, Named, comma_separated, cursor, limit, moment, place, several};
-use crate::web::customers::{failed, known};
+use crate::web::asked::{Asked, ListMark, Named, comma_separated, cursor, limit, moment, place, several};
+use crate::web::customers::{away, failed, known};
 use crate::web::fleet::FleetBoard;
 
 /// How many events a page has.
@@ -94,11 +94,11 @@ pub async fn all_events(
 /// Answers with a page of one customer's record.
 pub async fn events(
     State(browse): State<Arc<dyn Browse>>,
-    State(board): State<Arc<FleetBoard>>,
+    State(board): State<FleetBoard>,
     Named(name): Named<String>,
     Asked(asked): Asked<CustomerEventsAsked>,
 ) -> Result<Response, Problem> {
-    let view = board.view().await.map_err(|fault| failed(&fault))?;
+    let view = board.view().await.map_err(away)?;
     let customer = known(&view, &name)?.name.clone();
     let CustomerEventsAsked { account, kind, since, until, order, cursor, limit } = asked;
     page(&*browse, Some(customer), account, EventsAsked { kind, since, until, order, cursor, limit }).await
@@ -112,18 +112,21 @@ async fn page(
 ) -> Result<Response, Problem> {
     let known = EventKind::ALL.map(EventKind::code);
     let kinds = several("kind", asked.kind.as_deref(), &known, EventKind::from_code)?;
-    let filter = EventFilter {
+    let mut filter = EventFilter {
         customer,
         account,
         kinds: kinds.into_iter().map(|kind| Text::from(kind.code())).collect(),
         since: moment("since", asked.since.as_deref(), Timestamp::MIN)?,
         until: moment("until", asked.until.as_deref(), Timestamp::MAX)?,
         order: asked.order.unwrap_or_default(),
-        after: place(asked.cursor.as_deref())?,
-        limit: limit(asked.limit, USUAL, MOST)?,
+        after: None,
+        limit: 0,
     };
+    let list = ListMark::of("events", &filter);
+    filter.after = place(list, asked.cursor.as_deref())?;
+    filter.limit = limit(asked.limit, USUAL, MOST)?;
     let found = browse.found_events(&filter).await.map_err(|fault| failed(&fault))?;
-    let next = found.next.and_then(|place| cursor(&place));
+    let next = found.next.and_then(|place| cursor(list, &place));
     let events = found.events.iter().map(ListedEvent::of).collect();
     Ok(json(StatusCode::OK, &EventsAnswer { events, next }))
 }

@@ -1,37 +1,56 @@
-//! How the fleet stands: one view for everybody who asks within a second, so that many watchers cost the store
-//! no more than one.
+//! How the fleet stands: one view for everybody who asks within a second, so that many watchers cost the store no
+//! more than one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use crate::model::account::AccountType;
-use crate::model::listing::DailyChanges;
 use crate::model::register::{CustomerStatus, Suspension};
 use crate::model::text::Text;
 use crate::model::tree_status::TreeStatus;
 use crate::ports::browse::Browse;
 use crate::ports::census::{AccountCount, Census, OutboxCount};
 use crate::ports::clock::Clock;
+use crate::ports::feed::Feed;
 use crate::ports::in_force::InForce;
 use crate::ports::register::{RegisterFault, RegisterReader};
+use crate::ports::shared_question::{NoAnswer, SharedQuestion};
+use crate::web::answer::fault_text;
 
 /// For how long a view is good.
 const FRESH: Duration = Duration::from_secs(1);
-/// For how long the changes of days that are over are.
-const FRESH_DAYS: Duration = Duration::from_secs(300);
+/// For how long a failure is: whoever fails is not asked by everybody in turn.
+const FAILED: Duration = Duration::from_millis(200);
+/// How long whoever asks waits for the store.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Of how many days it is told how many accounts there were, today included.
 pub const DAYS: i64 = 30;
 const SECONDS_A_DAY: i64 = 86_400;
 
-/// Makes views of the fleet.
-pub struct FleetBoard {
+/// What was found out, or that it was not: then the log says why.
+type Found<T> = Option<Arc<T>>;
+
+/// Makes views of the fleet. A clone shares them.
+#[derive(Clone)]
+pub struct FleetBoard(Arc<Board>);
+
+struct Board {
+    sources: Sources,
+    /// The last view, and what had happened before it: when more happened since, it is an old one.
+    view: SharedQuestion<Found<FleetView>>,
+    seen: AtomicU64,
+    past: SharedQuestion<Found<Past>>,
+}
+
+/// What a view is made from.
+#[derive(Clone)]
+pub struct Sources {
     /// What is known.
     pub register: Arc<dyn RegisterReader>,
     /// What is counted.
@@ -40,13 +59,26 @@ pub struct FleetBoard {
     pub browse: Arc<dyn Browse>,
     /// Which tree is in force.
     pub in_force: Arc<dyn InForce>,
+    /// What happens.
+    pub feed: Arc<dyn Feed>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The last view.
-    pub last: Mutex<Option<(Instant, Arc<FleetView>)>>,
-    /// The changes of the last days.
-    pub days: Mutex<Option<(Instant, Arc<DailyChanges>)>>,
 }
+
+/// How many accounts there were on days that are over.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// The day after the last of them, since 1970 (UTC).
+    today: i64,
+    /// How many accounts of each customer were imported at the end of each of the [`DAYS`] - 1 days before
+    /// today, the oldest first.
+    counts: BTreeMap<Text, Vec<u64>>,
+}
+
+/// The store did not answer. The log says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store does not answer")]
+pub struct StoreAway;
 
 /// How the fleet stands.
 #[derive(Debug, Clone, Default)]
@@ -102,7 +134,7 @@ pub struct CustomerView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SuspensionView {
     /// Since when.
-    pub since: Timestamp,
+    pub at: Timestamp,
     /// Who said so: the name of a token or of a person.
     #[schemars(with = "String")]
     pub by: Text,
@@ -159,33 +191,77 @@ impl AccountCounts {
 
 impl FleetBoard {
     /// Makes a board that has shown nothing yet.
-    pub fn new(
-        register: Arc<dyn RegisterReader>,
-        census: Arc<dyn Census>,
-        browse: Arc<dyn Browse>,
-        in_force: Arc<dyn InForce>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { register, census, browse, in_force, clock, last: Mutex::default(), days: Mutex::default() }
+    pub fn new(sources: Sources) -> Self {
+        let view = SharedQuestion::new(|found: &Found<_>| found.as_ref().map_or(FAILED, |_| FRESH), PATIENCE);
+        // What is over does not change; that the day is another one is looked at apart.
+        let past = SharedQuestion::new(
+            |found: &Found<_>| found.as_ref().map_or(FAILED, |_| Duration::from_secs(86_400)),
+            PATIENCE,
+        );
+        Self(Arc::new(Board { sources, view, seen: AtomicU64::new(0), past }))
     }
 
-    /// Returns how the fleet stands, at most a second ago.
+    /// Returns how the fleet stands: at most a second ago, and after the last turn that ended.
     ///
     /// # Errors
-    /// The register's.
-    pub async fn view(&self) -> Result<Arc<FleetView>, RegisterFault> {
-        let mut last = self.last.lock().await;
-        if let Some((at, view)) = &*last
-            && at.elapsed() < FRESH
-        {
-            return Ok(view.clone());
+    /// If the store does not answer.
+    pub async fn view(&self) -> Result<Arc<FleetView>, StoreAway> {
+        let happened = self.0.sources.feed.ended();
+        if self.0.seen.swap(happened, Ordering::SeqCst) != happened {
+            self.0.view.forget();
         }
-        let view = Arc::new(self.look().await?);
-        *last = Some((Instant::now(), view.clone()));
-        Ok(view)
+        let sources = self.0.sources.clone();
+        let ask = || async move { told(sources.look().await.map(Arc::new)) };
+        self.0.view.ask(ask).await.unwrap_or_else(not_told).ok_or(StoreAway)
     }
 
-    async fn look(&self) -> Result<FleetView, RegisterFault> {
+    /// Returns how many accounts there were on days that are over: told backwards from what there is, by what the
+    /// audit record says was added and removed.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn past(&self) -> Result<Arc<Past>, StoreAway> {
+        let today = day_of(self.0.sources.clock.now());
+        for _ in 0..2 {
+            let browse = self.0.sources.browse.clone();
+            let ask = || async move {
+                let counts = browse.past_days(today, DAYS - 1).await;
+                told(counts.map(|counts| Arc::new(Past { today, counts })))
+            };
+            let past = self.0.past.ask(ask).await.unwrap_or_else(not_told).ok_or(StoreAway)?;
+            if past.today == today {
+                return Ok(past);
+            }
+            self.0.past.forget();
+        }
+        Err(StoreAway)
+    }
+}
+
+impl Past {
+    /// Returns how many accounts of a customer were imported at the end of each of the last [`DAYS`] days, the
+    /// oldest first; the last one is as of now.
+    pub fn series(&self, customer: &str, imported: u64) -> Vec<u64> {
+        let mut series = match self.counts.get(customer) {
+            Some(counts) => counts.clone(),
+            None => vec![0; usize::try_from(DAYS - 1).unwrap_or_default()],
+        };
+        series.push(imported);
+        series
+    }
+}
+
+fn told<T>(found: Result<T, RegisterFault>) -> Option<T> {
+    found.map_err(|fault| tracing::error!("how the fleet stands is not known: {}", fault_text(&fault))).ok()
+}
+
+fn not_told<T>(none: NoAnswer) -> Option<T> {
+    tracing::error!("how the fleet stands is not known: {none}");
+    None
+}
+
+impl Sources {
+    async fn look(self) -> Result<FleetView, RegisterFault> {
         let at = self.clock.now();
         let statuses = self.register.statuses().await?;
         let tree = self.register.tree().await?;
@@ -232,24 +308,6 @@ impl FleetBoard {
         let customers = names.iter().map(|name| ((*name).clone(), customer(name))).collect();
         Ok(FleetView { at, tree, customers, outbox: counts.outbox })
     }
-
-    /// Returns how many accounts of a customer were imported at the end of each of the last [`DAYS`] days,
-    /// today's as of now: told backwards from what there is, by what the audit record says was added and
-    /// removed.
-    ///
-    /// # Errors
-    /// The register's.
-    pub async fn days(&self) -> Result<Arc<DailyChanges>, RegisterFault> {
-        let mut last = self.days.lock().await;
-        if let Some((at, changes)) = &*last
-            && at.elapsed() < FRESH_DAYS
-        {
-            return Ok(changes.clone());
-        }
-        let changes = Arc::new(self.browse.daily_changes(None, first_day(self.clock.now())).await?);
-        *last = Some((Instant::now(), changes.clone()));
-        Ok(changes)
-    }
 }
 
 /// Returns the number of a day since 1970, in UTC.
@@ -257,29 +315,11 @@ pub fn day_of(at: Timestamp) -> i64 {
     at.as_second().div_euclid(SECONDS_A_DAY)
 }
 
-/// Returns when the first of the last [`DAYS`] days began.
-pub fn first_day(now: Timestamp) -> Timestamp {
-    Timestamp::from_second((day_of(now) - DAYS + 1) * SECONDS_A_DAY).unwrap_or(Timestamp::MIN)
-}
-
-/// Returns how many accounts there were at the end of each of the last [`DAYS`] days, the oldest first, from how
-/// many there are and by how much each day changed it.
-pub fn series(now: Timestamp, imported: u64, changes: Option<&BTreeMap<i64, i64>>) -> Vec<u64> {
-    let today = day_of(now);
-    let mut count = i64::try_from(imported).unwrap_or(i64::MAX);
-    let mut series = Vec::new();
-    for day in (today - DAYS + 1..=today).rev() {
-        series.push(u64::try_from(count).unwrap_or(0));
-        count = count.saturating_sub(changes.and_then(|changes| changes.get(&day)).copied().unwrap_or(0));
-    }
-    series.reverse();
-    series
-}
-
 impl SuspensionView {
-    fn of(suspension: &Suspension) -> Self {
+    /// Shows a suspension.
+    pub fn of(suspension: &Suspension) -> Self {
         let Suspension { at, by, reason } = suspension;
-        Self { since: *at, by: by.clone(), reason: reason.clone() }
+        Self { at: *at, by: by.clone(), reason: reason.clone() }
     }
 }
 
@@ -287,23 +327,5 @@ impl From<AccountCount> for StateCounts {
     fn from(count: AccountCount) -> Self {
         let AccountCount { active, pending_removal, orphaned, removed } = count;
         Self { active, pending_removal, orphaned, removed }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_series_is_told_backwards_from_what_there_is() {
-        // Noon of 1970-02-10, the 40th day after the first.
-        let now = Timestamp::from_second(40 * SECONDS_A_DAY + 43_200).expect("a time");
-        let changes = BTreeMap::from([(40, 5), (39, -2), (12, 7), (3, 100)]);
-        let series = series(now, 20, Some(&changes));
-        assert_eq!(series.len(), 30);
-        assert_eq!(first_day(now), Timestamp::from_second(11 * SECONDS_A_DAY).expect("a time"));
-        // Day 40 ends with 20, day 39 with 15, day 38 with 17; before day 12 there were 10.
-        assert_eq!(series[27..], [17, 15, 20]);
-        assert_eq!(series[..3], [10, 17, 17]);
     }
 }

@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +16,7 @@ use crate::web::access::Caller;
 use crate::web::answer::{Problem, chain, json};
 use crate::web::asked::Named;
 use crate::web::body;
+use crate::web::fleet::SuspensionView;
 
 /// The largest body of an order, in bytes.
 const LARGEST: usize = 16 * 1024;
@@ -55,18 +55,7 @@ pub struct OrderAnswer {
     /// Whether its document suspends it.
     suspended_in_tree: bool,
     /// Who suspended it by command; null if nobody did.
-    suspension: Option<OrderedSuspension>,
-}
-
-/// Who suspended a customer by command.
-#[derive(Serialize, JsonSchema)]
-pub struct OrderedSuspension {
-    /// The name of a token or of a person.
-    by: String,
-    /// Since when.
-    at: Timestamp,
-    /// Why, in their words.
-    reason: String,
+    suspension: Option<SuspensionView>,
 }
 
 /// Wakes a customer.
@@ -129,11 +118,7 @@ fn tell(name: &str, standing: &Standing) -> Response {
         changed: *changed,
         suspended: *suspended_in_tree || suspension.is_some(),
         suspended_in_tree: *suspended_in_tree,
-        suspension: suspension.as_ref().map(|suspension| OrderedSuspension {
-            by: suspension.by.to_string(),
-            at: suspension.at,
-            reason: suspension.reason.clone(),
-        }),
+        suspension: suspension.as_ref().map(SuspensionView::of),
     };
     json(StatusCode::OK, &answer)
 }

@@ -21,7 +21,7 @@ use crate::plan::outcome::Plan;
 use crate::policy::check::TreeFile;
 use crate::policy::problem::Problem as TreeProblem;
 use crate::ports::candidate::{Candidate, CandidatePlanner, Forecast, ForecastFault};
-use crate::web::answer::{Problem, chain, json};
+use crate::web::answer::{Problem, aside, chain, json};
 use crate::web::body;
 
 /// The largest candidate, in bytes of JSON.
@@ -165,14 +165,6 @@ fn refuse(fault: ForecastFault) -> Problem {
                 .hint("the log of the controller says why")
         }
     }
-}
-
-/// Works on a thread where a large candidate holds nobody up.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!("a candidate could not be planned: {error}");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the candidate could not be planned")
-    })
 }
 
 /// Reads a text that may be left out, and is no null where it is there.

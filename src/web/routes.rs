@@ -50,7 +50,7 @@ pub struct Site {
     /// What is known of accounts and events, in pages.
     pub browse: Arc<dyn Browse>,
     /// How the fleet stands.
-    pub fleet: Arc<FleetBoard>,
+    pub fleet: FleetBoard,
     /// Plans and explains customers of the tree in force.
     pub inquiry: Arc<dyn Inquiry>,
     /// What happens.
@@ -76,13 +76,13 @@ parts! {
     control: Arc<dyn Control>,
     readout: Arc<dyn Readout>,
     browse: Arc<dyn Browse>,
-    fleet: Arc<FleetBoard>,
+    fleet: FleetBoard,
     inquiry: Arc<dyn Inquiry>,
     feed: Arc<dyn Feed>,
     watchers: Watchers,
 }
 
-/// What goes with every answer, where it says nothing else itself. Nothing here is for a browser to run, to frame, to keep or to guess at.
+/// What goes with every answer. Nothing here is for a browser to run, to frame, to keep or to guess at.
 const HEADERS: [(HeaderName, &str); 6] = [
     (CACHE_CONTROL, "no-store"),
     (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
@@ -151,7 +151,7 @@ async fn traced(request: Request, next: Next) -> Response {
 async fn with_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
-        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }

@@ -1,6 +1,7 @@
 //! `GET stream`, `GET customers/{name}/stream`: what happens, as it happens, as server-sent events (HTML, section
 //! 9.2 of the living standard).
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,22 +10,25 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::model::text::Text;
 use crate::plan::inert_json::json_line;
 use crate::ports::feed::{Feed, Happening};
 use crate::web::answer::Problem;
 use crate::web::asked::Named;
-use crate::web::customers::{failed, known};
+use crate::web::customers::{away, known};
 use crate::web::fleet::FleetBoard;
 
 /// How many watch at once. Each holds a connection, and whoever asks briefly needs some as well.
 const WATCHERS: usize = 100;
 /// How often something is sent although nothing happened: proxies end connections that are silent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long one connection is told. Whoever comes back says again who they are, and looks anew.
+const LASTING: Duration = Duration::from_secs(10 * 60);
 /// When to come back where there are too many.
 const COME_BACK: Duration = Duration::from_secs(30);
 /// How long a browser waits before it comes back, in milliseconds, and its first words.
@@ -35,12 +39,13 @@ const GREETING: &str = "retry: 5000\n\n: watching\n\n";
 pub struct Watchers {
     feed: Arc<dyn Feed>,
     places: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 impl Watchers {
-    /// Makes places for watchers.
-    pub fn new(feed: Arc<dyn Feed>) -> Self {
-        Self { feed, places: Arc::new(Semaphore::new(WATCHERS)) }
+    /// Makes places for watchers. Their streams end when `stop` is cancelled.
+    pub fn new(feed: Arc<dyn Feed>, stop: CancellationToken) -> Self {
+        Self { feed, places: Arc::new(Semaphore::new(WATCHERS)), stop }
     }
 
     /// Answers with what happens from now on: to one customer, or to all.
@@ -59,7 +64,11 @@ impl Watchers {
         let told = self.feed.watch().filter(move |happening| std::future::ready(is_told(happening)));
         let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let words = stream::unfold((told.boxed(), beat, place), next);
+        let ends = Instant::now() + LASTING;
+        let words = stream::unfold(
+            Watching { told: told.boxed(), beat, ends, stop: self.stop.clone(), _place: place },
+            next,
+        );
         let greeting = stream::once(std::future::ready(Ok(Bytes::from_static(GREETING.as_bytes()))));
         let mut response = Response::new(Body::from_stream(greeting.chain(words)));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -67,18 +76,26 @@ impl Watchers {
     }
 }
 
-type Watching = (stream::BoxStream<'static, Happening>, tokio::time::Interval, OwnedSemaphorePermit);
+/// Somebody who watches.
+struct Watching {
+    told: BoxStream<'static, Happening>,
+    beat: Interval,
+    ends: Instant,
+    stop: CancellationToken,
+    /// Given back when they are gone.
+    _place: OwnedSemaphorePermit,
+}
 
 /// Returns the next words: what happened, or that nothing did.
-async fn next(
-    (mut told, mut beat, place): Watching,
-) -> Option<(Result<Bytes, std::convert::Infallible>, Watching)> {
+async fn next(mut watching: Watching) -> Option<(Result<Bytes, Infallible>, Watching)> {
     let words = tokio::select! {
         biased;
-        happening = told.next() => written(&happening?),
-        _ = beat.tick() => ": nothing new\n\n".to_owned(),
+        () = watching.stop.cancelled() => return None,
+        () = tokio::time::sleep_until(watching.ends) => return None,
+        happening = watching.told.next() => written(&happening?),
+        _ = watching.beat.tick() => ": nothing new\n\n".to_owned(),
     };
-    Some((Ok(Bytes::from(words)), (told, beat, place)))
+    Some((Ok(Bytes::from(words)), watching))
 }
 
 fn written(happening: &Happening) -> String {
@@ -94,9 +111,9 @@ pub async fn fleet_stream(State(watchers): State<Watchers>) -> Result<Response, 
 /// Answers with what happens to one customer.
 pub async fn customer_stream(
     State(watchers): State<Watchers>,
-    State(board): State<Arc<FleetBoard>>,
+    State(board): State<FleetBoard>,
     Named(name): Named<String>,
 ) -> Result<Response, Problem> {
-    let view = board.view().await.map_err(|fault| failed(&fault))?;
+    let view = board.view().await.map_err(away)?;
     watchers.watch(Some(known(&view, &name)?.name.clone()))
 }

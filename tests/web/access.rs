@@ -101,12 +101,30 @@ fn what_cannot_be_served_is_an_error_at_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port();
     let tokens = "auth: {tokens: [{name: ci, role: viewer, tokenFrom: {env: NO_SUCH_TOKEN}}]}";
+    let oidc = |issuer: &str, public_url: &str, roles: &str| {
+        format!(
+            "listen: 127.0.0.1:0\nauth: {{oidc: {{issuer: \"{issuer}\", clientId: intake, \
+             publicUrl: \"{public_url}\", roles: {roles}}}}}\n"
+        )
+    };
     for (operator, words) in [
         (format!("listen: 127.0.0.1:{port}\n"), "cannot listen on 127.0.0.1:"),
         ("listen: 0.0.0.0:0\n".to_owned(), "without tokens only this machine may ask"),
         (format!("listen: 127.0.0.1:0\n{tokens}\n"), "the token `ci`"),
         ("listen: 8080\n".to_owned(), "expected text, found the number"),
         ("listen: 127.0.0.1:0\nauth: {tokens: [{name: ci, role: admin}]}\n".to_owned(), "role"),
+        (oidc("https://id.test", "https://intake.test", "{}"), "nobody could sign in"),
+        (oidc("http://id.test", "https://intake.test", "{viewer: [x]}"), "http is for this machine alone"),
+        (
+            oidc("https://id.test?x=1", "https://intake.test", "{viewer: [x]}"),
+            "neither a query nor a fragment",
+        ),
+        (oidc("https://id.test", "https://intake.test/x", "{viewer: [x]}"), "this address has a path"),
+        (oidc("https://id.test", "https://intake.test/#x", "{viewer: [x]}"), "this address has a path"),
+        (
+            oidc("https://id.test", "https://intake.test", "{viewer: [x]}, clientSecretFrom: {env: NO_SUCH}"),
+            "the secret of `auth.oidc`",
+        ),
     ] {
         here.operator(&operator);
         let run = here.run(&["run"]).expect(1);

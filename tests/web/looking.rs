@@ -2,14 +2,35 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::{OPERATOR, VIEWER, started, with_tokens, without_tokens};
 use crate::support::asking::Served;
+use crate::support::intake::until;
 
 const PEOPLE: [(&str, &[u32]); 3] = [("adatum", &[1, 2]), ("contoso", &[1, 2, 3]), ("fabrikam", &[4])];
+
+/// Watches, with a viewer's token.
+fn watch(served: &Served, path: &str) -> impl Iterator<Item = String> + use<> {
+    let mut stream = TcpStream::connect(served.address).expect("connected");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {VIEWER}\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut lines = BufReader::new(stream).lines().map(|line| line.expect("a line"));
+    let first = lines.next().expect("a status");
+    assert!(first.contains(" 200 "), "{first}");
+    assert!(lines.any(|line| line == "content-type: text/event-stream"));
+    assert!(lines.any(|line| line.starts_with("retry:")));
+    lines
+}
+
+/// Returns what is told next.
+fn next_told(lines: &mut impl Iterator<Item = String>) -> Value {
+    let line = lines.find(|line| line.starts_with("data: ")).expect("something");
+    serde_json::from_str(line.trim_start_matches("data: ")).expect("JSON")
+}
 
 fn names(answer: &Value, list: &str, field: &str) -> Vec<String> {
     let list = answer[list].as_array().expect("a list");
@@ -18,7 +39,7 @@ fn names(answer: &Value, list: &str, field: &str) -> Vec<String> {
 
 /// Goes from page to page.
 fn pages(served: &Served, path: &str, list: &str) -> Vec<Value> {
-    let (mut all, mut next) = (Vec::new(), None::<String>);
+    let (mut all, mut next, mut asked_for) = (Vec::new(), None::<String>, 0);
     loop {
         let separator = if path.contains('?') { '&' } else { '?' };
         let asked = match &next {
@@ -31,7 +52,8 @@ fn pages(served: &Served, path: &str, list: &str) -> Vec<Value> {
             Some(cursor) => next = Some(cursor.to_owned()),
             None => return all,
         }
-        assert!(all.len() < 1_000, "pages without end");
+        asked_for += 1;
+        assert!(asked_for < 1_000, "pages without end");
     }
 }
 
@@ -51,7 +73,7 @@ fn customers_stand_as_status_says() {
     );
     assert_eq!(contoso["accountsByDay"].as_array().expect("days").len(), 30);
     assert_eq!(contoso["accountsByDay"][29], 3);
-    assert_eq!(contoso["accountsByDay"][28], 0, "nobody was there yesterday");
+    assert_eq!(contoso["accountsByDay"][27], 0, "nobody was there two days ago");
     let status = here.status("contoso");
     for field in ["lastAttempt", "lastSuccess", "message", "failures", "revision"] {
         assert_eq!(contoso[field], status[field], "{field}");
@@ -123,15 +145,81 @@ fn plans_and_explanations_are_those_of_the_commands() {
 }
 
 #[test]
+fn a_page_is_of_its_own_list_alone() {
+    let here = without_tokens();
+    let served = started(&here, &PEOPLE);
+    let next = |path: &str| {
+        let page = served.get(path).expect(200).json();
+        page["next"].as_str().expect("more").to_owned()
+    };
+    let of_all = next("/api/v1/events?limit=1");
+    let of_contoso = next("/api/v1/customers/contoso/events?limit=1");
+    let accounts = next("/api/v1/customers/contoso/accounts?limit=1");
+    for (list, cursor) in [
+        ("customers/contoso/events?", &of_all),
+        ("customers/adatum/events?", &of_contoso),
+        ("customers/contoso/events?order=oldest&", &of_contoso),
+        ("customers/contoso/events?kind=account.added&", &of_contoso),
+        ("customers/adatum/accounts?", &accounts),
+        ("accounts?", &accounts),
+        ("customers/contoso/accounts?q=person&", &accounts),
+    ] {
+        served.get(&format!("/api/v1/{list}cursor={cursor}")).expect(404);
+    }
+    served.get(&format!("/api/v1/customers/contoso/accounts?limit=7&cursor={accounts}")).expect(200);
+    served.end();
+}
+
+#[test]
+fn what_a_turn_changed_is_seen_as_soon_as_it_is_told() {
+    let here = with_tokens();
+    let served = started(&here, &PEOPLE).with(OPERATOR);
+    let mut told = watch(&served, "/api/v1/customers/contoso/stream");
+    for people in [&[1, 2, 3, 4][..], &[1, 2, 3, 4, 5]] {
+        here.people("contoso", people);
+        served.get("/api/v1/customers/contoso").expect(200);
+        served.post("/api/v1/customers/contoso/sync", "").expect(202);
+        while next_told(&mut told)["event"] != "turnEnded" {}
+        let seen = served.get("/api/v1/customers/contoso").expect(200).json();
+        assert_eq!(seen["accounts"]["EndUser"]["active"], people.len());
+        assert_eq!(seen["accountsByDay"][29], people.len());
+        assert_eq!(seen["accountsByDay"][27], 0);
+    }
+    served.post("/api/v1/customers/contoso/suspend", "{\"reason\": \"moving\"}").expect(200);
+    let seen = served.get("/api/v1/customers/contoso").expect(200).json();
+    assert_eq!(seen["suspension"]["reason"], "moving");
+    served.end();
+}
+
+#[test]
+fn a_customer_of_which_nothing_was_kept_explains_nobody() {
+    let here = without_tokens();
+    here.default_policy("selection: {securityGroups: [Intake Users]}");
+    here.customer_of_files("contoso", &[1]);
+    here.write("contoso.json", "{");
+    let served = Served::start(&here);
+    until("its first turn is over", || here.status("contoso") != Value::Null);
+    assert_eq!(here.status("contoso")["state"], "unreadable");
+    let refused = served.get("/api/v1/customers/contoso/explain/person1@contoso.test").expect(409);
+    assert!(refused.detail().contains("no complete reading of it yet"), "{refused:?}");
+    let plan = served.get("/api/v1/customers/contoso/plan").expect(200).json();
+    assert_eq!((plan["customers"][0]["state"].as_str(), &plan["readAt"]), (Some("unreadable"), &json!({})));
+    served.end();
+}
+
+#[test]
 fn what_did_not_change_is_not_sent_again() {
     let here = without_tokens();
     let served = started(&here, &PEOPLE);
     for path in ["/api/v1/customers", "/api/v1/customers/contoso/accounts", "/api/v1/openapi.json"] {
         let first = served.get(path).expect(200);
         let tag = first.headers["etag"].clone();
-        assert_eq!(first.headers["cache-control"], "private, no-cache");
+        assert_eq!(first.headers["cache-control"], "no-store");
         let again = served.ask("GET", path, &[("If-None-Match", &tag)], b"").expect(304);
         assert_eq!((again.body.as_str(), &again.headers["etag"]), ("", &tag));
+        let head = served.ask("HEAD", path, &[], b"").expect(200);
+        assert_eq!((head.body.as_str(), &head.headers["etag"]), ("", &tag));
+        assert_eq!(head.headers["content-length"], first.body.len().to_string());
         let other = served.ask("GET", path, &[("If-None-Match", "\"other\"")], b"").expect(200);
         assert_eq!(other.body, first.body);
     }
@@ -149,6 +237,7 @@ fn what_nobody_can_mean_is_refused_and_says_what_can_be_meant() {
         ("customers?limit=1001", 400, "1 to 1000"),
         ("customers?limit=-1", 400, "limit"),
         ("customers?q=a&q=b", 400, "q"),
+        ("accounts?q=a+b+c+d+e", 400, "4 are looked for"),
         ("customers?cursor=x", 404, "no page"),
         ("accounts?cursor=bnVsbA", 404, "no page"),
         ("accounts?state=gone", 400, "gone"),
@@ -180,28 +269,12 @@ fn what_nobody_can_mean_is_refused_and_says_what_can_be_meant() {
 fn whoever_watches_is_told_as_it_happens() {
     let here = with_tokens();
     let served = started(&here, &PEOPLE).with(OPERATOR);
-    let watch = |path: &str| {
-        let mut stream = TcpStream::connect(served.address).expect("connected");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
-        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {VIEWER}\r\n\r\n");
-        stream.write_all(head.as_bytes()).expect("sent");
-        let mut lines = BufReader::new(stream).lines().map(|line| line.expect("a line"));
-        let first = lines.next().expect("a status");
-        assert!(first.contains(" 200 "), "{first}");
-        assert!(lines.any(|line| line == "content-type: text/event-stream"));
-        assert!(lines.any(|line| line.starts_with("retry:")));
-        lines
-    };
-    let mut all = watch("/api/v1/stream");
-    let mut of_contoso = watch("/api/v1/customers/contoso/stream");
+    let mut all = watch(&served, "/api/v1/stream");
+    let mut of_contoso = watch(&served, "/api/v1/customers/contoso/stream");
     served.post("/api/v1/customers/fabrikam/sync", "").expect(202);
-    let told = |lines: &mut dyn Iterator<Item = String>| -> Value {
-        let line = lines.filter(|line| line.starts_with("data: ")).next().expect("something");
-        serde_json::from_str(line.trim_start_matches("data: ")).expect("JSON")
-    };
-    assert_eq!(told(&mut all), json!({"event": "turnBegan", "customer": "fabrikam"}));
+    assert_eq!(next_told(&mut all), json!({"event": "turnBegan", "customer": "fabrikam"}));
     loop {
-        match told(&mut all) {
+        match next_told(&mut all) {
             ended if ended["event"] == "turnEnded" => {
                 let expected =
                     json!({"event": "turnEnded", "customer": "fabrikam", "state": "ready", "wrote": false});
@@ -213,12 +286,15 @@ fn whoever_watches_is_told_as_it_happens() {
     }
     served.post("/api/v1/customers/contoso/sync", "").expect(202);
     assert_eq!(
-        told(&mut of_contoso),
+        next_told(&mut of_contoso),
         json!({"event": "turnBegan", "customer": "contoso"}),
         "and nothing of others"
     );
-    // Whoever watches holds nothing up.
+    // Whoever watches holds nothing up: the streams end with the program, before it would cut them off.
+    let stopping = Instant::now();
     served.end();
+    assert!(stopping.elapsed() < Duration::from_secs(3));
+    assert!(of_contoso.all(|line| !line.contains("fabrikam")), "to its end");
 }
 
 #[test]
@@ -249,7 +325,7 @@ fn a_crowd_of_watchers_leaves_room_for_whoever_asks() {
     served.get("/healthz").expect(200);
     // A place that is given up is somebody else's.
     drop(watchers);
-    crate::support::intake::until("there is a place again", || {
+    until("there is a place again", || {
         let answer = served.ask("HEAD", "/api/v1/stream", &[], b"");
         answer.status == 200
     });

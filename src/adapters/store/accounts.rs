@@ -14,7 +14,7 @@ use crate::model::account::{
 };
 use crate::model::guid::Guid;
 use crate::model::listing::{AccountPage, AccountPlace, AccountQuery, MOST_WORDS, StateName, searched};
-use crate::model::text::{Text, inert};
+use crate::model::text::{Text, fold, inert};
 
 const WRITE: &str = "
     INSERT INTO accounts (
@@ -100,7 +100,9 @@ const PAGE_OF_ALL: &str = page!(
 const WITH_ID: &str = select!("WHERE customer = $1 AND id = $2");
 
 /// Whose names in lower case the database cannot write by itself.
-const NOT_ASCII: &str = select!("WHERE searched GLOB '*[^ -~' || char(10) || ']*'");
+const NOT_ASCII: &str = "
+    SELECT customer, account_type, source, id, listed_as, searched FROM accounts
+    WHERE searched GLOB '*[^ -~' || char(10) || ']*'";
 const IN_LOWER_CASE: &str = "
     UPDATE accounts SET
         listed_as = lower(CASE WHEN sam_account_name <> '' THEN sam_account_name
@@ -263,27 +265,25 @@ pub(super) async fn with_id(
     Ok(accounts)
 }
 
-/// Writes by which names the accounts of a store are listed and searched that was made before there were any.
+/// Writes by which names the accounts of a store are listed and searched that was made before there were any. From
+/// the texts as they stand: a row that is damaged elsewhere is its customer's trouble, and nobody else's.
 pub(super) async fn write_names(connection: &mut SqliteConnection) -> Result<(), Mishap> {
     sqlx::query(IN_LOWER_CASE).execute(&mut *connection).await?;
     let mut others = Vec::new();
     {
         let mut rows = sqlx::query(NOT_ASCII).fetch(&mut *connection);
         while let Some(row) = rows.try_next().await? {
-            let customer: String = row.try_get(21)?;
-            others.push((customer, account(&row, &mut Provenances::default())?));
+            let mut texts = Vec::new();
+            for column in 0..6 {
+                texts.push(row.try_get::<String, _>(column).unwrap_or_default());
+            }
+            others.push(texts);
         }
     }
-    for (customer, account) in others {
-        sqlx::query(SET_NAMES)
-            .bind(customer)
-            .bind(account.key.account_type.code())
-            .bind(account.key.source.code())
-            .bind(account.key.id.to_string())
-            .bind(account.listed_name().as_ref())
-            .bind(searched(&account))
-            .execute(&mut *connection)
-            .await?;
+    for texts in others {
+        let [customer, account_type, source, id, listed_as, searched] = texts.as_slice() else { continue };
+        let set = sqlx::query(SET_NAMES).bind(customer).bind(account_type).bind(source).bind(id);
+        set.bind(fold(listed_as).as_ref()).bind(fold(searched).as_ref()).execute(&mut *connection).await?;
     }
     Ok(())
 }

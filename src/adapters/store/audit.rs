@@ -89,8 +89,12 @@ const OLDEST_OF_CUSTOMER: &str = found!("sequence", "customer = $7 AND ", "");
 const NEWEST: &str = found!("id", "", " DESC");
 const OLDEST: &str = found!("id", "", "");
 
-const LAST_OF_CUSTOMER: &str = "SELECT COALESCE(MAX(sequence), 0) FROM events WHERE customer = $1";
-const LAST: &str = "SELECT COALESCE(MAX(id), 0) FROM events";
+/// Where a record begins and ends; and where a period of it does, by indexes alone.
+const ENDS_OF_CUSTOMER: &str = "SELECT MIN(sequence), MAX(sequence) FROM events WHERE customer = $1";
+const ENDS: &str = "SELECT MIN(id), MAX(id) FROM events";
+const PERIOD_OF_CUSTOMER: &str =
+    "SELECT MIN(sequence), MAX(sequence) FROM events WHERE customer = $1 AND at BETWEEN $2 AND $3";
+const PERIOD: &str = "SELECT MIN(id), MAX(id) FROM events WHERE at BETWEEN $1 AND $2";
 
 /// How many events are gone over for one page: a kind that is rare takes several pages, and no page takes long.
 const WINDOW: i64 = 50_000;
@@ -306,6 +310,25 @@ pub(super) async fn page(
     Ok(page)
 }
 
+/// Returns the places of the first and the last event of the period that somebody looks for; `None` if there is
+/// none.
+async fn ends(
+    connection: &mut SqliteConnection,
+    customer: Option<&str>,
+    filter: &EventFilter,
+) -> Result<Option<(i64, i64)>, Mishap> {
+    let (since, until) = (filter.since.as_microsecond(), filter.until.as_microsecond());
+    let is_whole = filter.since == Timestamp::MIN && filter.until == Timestamp::MAX;
+    let asked = match (customer, is_whole) {
+        (Some(customer), true) => sqlx::query(ENDS_OF_CUSTOMER).bind(customer),
+        (Some(customer), false) => sqlx::query(PERIOD_OF_CUSTOMER).bind(customer).bind(since).bind(until),
+        (None, true) => sqlx::query(ENDS),
+        (None, false) => sqlx::query(PERIOD).bind(since).bind(until),
+    };
+    let row = asked.fetch_one(connection).await?;
+    Ok(row.try_get::<Option<i64>, _>(0)?.zip(row.try_get::<Option<i64>, _>(1)?))
+}
+
 /// Returns a page of what somebody looks for in the record.
 pub(super) async fn found(
     connection: &mut SqliteConnection,
@@ -314,21 +337,17 @@ pub(super) async fn found(
     let customer = filter.customer.as_ref().map(Text::as_str);
     let account = filter.account.filter(|_| customer.is_some()).map(|id| id.to_string());
     let is_newest = filter.order == EventOrder::Newest;
-    let last: i64 = match customer {
-        Some(customer) => sqlx::query(LAST_OF_CUSTOMER).bind(customer),
-        None => sqlx::query(LAST),
-    }
-    .fetch_one(&mut *connection)
-    .await?
-    .try_get(0)?;
+    let Some((first, last)) = ends(connection, customer, filter).await? else {
+        return Ok(FoundEvents::default());
+    };
     // An account's own events are few, and found by themselves.
     let window = if account.is_some() { last } else { WINDOW };
     let (low, high) = if is_newest {
         let high = filter.after.map_or(last, |after| after.saturating_sub(1)).min(last);
-        (high.saturating_sub(window).saturating_add(1), high)
+        (high.saturating_sub(window).saturating_add(1).max(first), high)
     } else {
-        let low = filter.after.unwrap_or(0).max(0).saturating_add(1);
-        (low, low.saturating_add(window).saturating_sub(1))
+        let low = filter.after.map_or(first, |after| after.saturating_add(1)).max(first);
+        (low, low.saturating_add(window).saturating_sub(1).min(last))
     };
     let text = match (is_newest, customer, &account) {
         (true, Some(_), Some(_)) => NEWEST_OF_ACCOUNT,
@@ -364,7 +383,7 @@ pub(super) async fn found(
     }
     found.next = match (found.events.len() == limit, is_newest) {
         (true, _) => place,
-        (false, true) => (low > 1).then_some(low),
+        (false, true) => (low > first).then_some(low),
         (false, false) => (high < last).then_some(high),
     };
     Ok(found)

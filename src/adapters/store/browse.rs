@@ -1,42 +1,81 @@
 //! Answers whoever looks around in the store: pages of accounts and of the audit record.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use jiff::Timestamp;
 use sqlx::{Row as _, SqliteConnection};
+use tokio::sync::Semaphore;
 
-use crate::adapters::store::connection::{Store, StoreReader};
+use crate::adapters::store::accounts::strange;
+use crate::adapters::store::connection::{Store, StoreReader, Work};
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::{accounts, audit, suspensions};
 use crate::model::account::Account;
 use crate::model::guid::Guid;
-use crate::model::listing::{AccountPage, AccountQuery, DailyChanges, EventFilter, FoundEvents};
+use crate::model::listing::{AccountPage, AccountQuery, EventFilter, FoundEvents};
 use crate::model::register::Suspension;
 use crate::model::text::Text;
 use crate::ports::browse::Browse;
 use crate::ports::register::RegisterFault;
 
-/// A return from a grace changes no number, one from the removed does.
-macro_rules! changes {
-    ($which:literal) => {
-        concat!(
-            "SELECT customer, at / 86400000000 AS day, SUM(CASE kind WHEN 'account.removed' THEN -1 ELSE 1 END)
-             FROM events
-             WHERE at >= $1 AND ",
-            $which,
-            "(kind IN ('account.added', 'account.removed')
-                OR (kind = 'account.returned' AND json_extract(details, '$.before.state') = 'removed'))
-             GROUP BY customer, day"
-        )
-    };
+/// How many questions are answered at once. Each has a connection and a thread of its own, and goes on when
+/// whoever asked is gone.
+const AT_ONCE: usize = 8;
+/// How long a question waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const IMPORTED: &str = "SELECT customer, COUNT(*) FROM accounts WHERE state <> 'removed' GROUP BY customer";
+
+/// A return from a grace changes no number, one from the removed does. 86,400,000,000 microseconds are a day.
+const CHANGES: &str = "
+    SELECT customer, at / 86400000000 AS day, SUM(CASE kind WHEN 'account.removed' THEN -1 ELSE 1 END)
+    FROM events
+    WHERE at >= $1 AND (kind IN ('account.added', 'account.removed')
+        OR (kind = 'account.returned' AND json_extract(details, '$.before.state') = 'removed'))
+    GROUP BY customer, day";
+const DAY: i64 = 86_400_000_000;
+
+/// Answers whoever looks around in a store.
+#[derive(Debug, Clone)]
+pub struct StoreBrowse {
+    reader: StoreReader,
+    places: Arc<Semaphore>,
 }
-const CHANGES: &str = changes!("");
-const CHANGES_OF: &str = changes!("customer = $2 AND ");
+
+impl Store {
+    /// Returns what answers whoever looks around.
+    pub fn browse(&self) -> StoreBrowse {
+        StoreBrowse { reader: self.reader().clone(), places: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
+
+impl StoreBrowse {
+    /// Asks when there is a place, and gives it back when the answer is there: also when nobody waits for it.
+    async fn ask<T, W>(&self, nothing: T, work: W) -> Result<T, RegisterFault>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
+    {
+        let place = tokio::time::timeout(PATIENCE, self.places.clone().acquire_owned()).await;
+        let place = place.ok().and_then(Result::ok).ok_or(RegisterFault::Busy)?;
+        let reader = self.reader.clone();
+        let asking = tokio::spawn(async move {
+            let answer = reader.ask(nothing, work).await;
+            drop(place);
+            answer
+        });
+        asking.await.unwrap_or_else(|error| {
+            let what = "the question was cut off".to_owned();
+            Err(RegisterFault::Unavailable { what, source: error.into() })
+        })
+    }
+}
 
 #[async_trait]
-impl Browse for StoreReader {
+impl Browse for StoreBrowse {
     async fn account_page(&self, query: &AccountQuery) -> Result<AccountPage, RegisterFault> {
         let query = query.clone();
         self.ask(AccountPage::default(), |connection| {
@@ -61,16 +100,8 @@ impl Browse for StoreReader {
         .await
     }
 
-    async fn daily_changes(
-        &self,
-        customer: Option<&str>,
-        since: Timestamp,
-    ) -> Result<DailyChanges, RegisterFault> {
-        let customer = customer.map(str::to_owned);
-        self.ask(DailyChanges::new(), move |connection| {
-            Box::pin(async move { changes(connection, customer.as_deref(), since).await })
-        })
-        .await
+    async fn past_days(&self, today: i64, days: i64) -> Result<BTreeMap<Text, Vec<u64>>, RegisterFault> {
+        self.ask(BTreeMap::new(), move |connection| Box::pin(past(connection, today, days))).await
     }
 
     async fn suspensions(&self) -> Result<BTreeMap<Text, Suspension>, RegisterFault> {
@@ -78,48 +109,43 @@ impl Browse for StoreReader {
     }
 }
 
-#[async_trait]
-impl Browse for Store {
-    async fn account_page(&self, query: &AccountQuery) -> Result<AccountPage, RegisterFault> {
-        self.reader().account_page(query).await
-    }
-
-    async fn accounts_of(&self, customer: &str, id: Guid) -> Result<Vec<Account>, RegisterFault> {
-        self.reader().accounts_of(customer, id).await
-    }
-
-    async fn found_events(&self, filter: &EventFilter) -> Result<FoundEvents, RegisterFault> {
-        self.reader().found_events(filter).await
-    }
-
-    async fn daily_changes(
-        &self,
-        customer: Option<&str>,
-        since: Timestamp,
-    ) -> Result<DailyChanges, RegisterFault> {
-        self.reader().daily_changes(customer, since).await
-    }
-
-    async fn suspensions(&self) -> Result<BTreeMap<Text, Suspension>, RegisterFault> {
-        self.reader().suspensions().await
-    }
-}
-
-async fn changes(
+async fn past(
     connection: &mut SqliteConnection,
-    customer: Option<&str>,
-    since: Timestamp,
-) -> Result<DailyChanges, Mishap> {
-    let text = if customer.is_some() { CHANGES_OF } else { CHANGES };
-    let mut query = sqlx::query(text).bind(since.as_microsecond());
-    if let Some(customer) = customer {
-        query = query.bind(customer);
+    today: i64,
+    days: i64,
+) -> Result<BTreeMap<Text, Vec<u64>>, Mishap> {
+    let mut changes: BTreeMap<Text, BTreeMap<i64, i64>> = BTreeMap::new();
+    {
+        // What changed on a day separates its end from that of the day before.
+        let first = today.saturating_sub(days).saturating_add(1).saturating_mul(DAY);
+        let mut rows = sqlx::query(CHANGES).bind(first).fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await? {
+            let of_customer = changes.entry(Text::from(row.try_get::<&str, _>(0)?)).or_default();
+            of_customer.insert(row.try_get(1)?, row.try_get(2)?);
+        }
     }
-    let mut rows = query.fetch(connection);
-    let mut changes = DailyChanges::new();
+    let mut imported: BTreeMap<Text, i64> = BTreeMap::new();
+    let mut rows = sqlx::query(IMPORTED).fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        let days = changes.entry(Text::from(row.try_get::<&str, _>(0)?)).or_default();
-        days.insert(row.try_get(1)?, row.try_get(2)?);
+        imported.insert(Text::from(row.try_get::<&str, _>(0)?), row.try_get(1)?);
     }
-    Ok(changes)
+    let names: Vec<&Text> = imported.keys().chain(changes.keys()).collect();
+    let mut past = BTreeMap::new();
+    for name in names {
+        let changed = |day: i64| changes.get(name).and_then(|days| days.get(&day)).copied().unwrap_or(0);
+        let mut count = imported.get(name).copied().unwrap_or(0);
+        // A clock that was set back may have written events of tomorrow.
+        count -= changes.get(name).map_or(0, |days| days.range(today..).map(|(_, change)| change).sum());
+        let mut counts = Vec::new();
+        for day in (today - days..today).rev() {
+            counts.push(u64::try_from(count).unwrap_or(0));
+            count -= changed(day);
+        }
+        counts.reverse();
+        past.insert(name.clone(), counts);
+    }
+    match past.values().all(|counts: &Vec<u64>| i64::try_from(counts.len()) == Ok(days)) {
+        true => Ok(past),
+        false => Err(strange("a number of days", &days.to_string())),
+    }
 }

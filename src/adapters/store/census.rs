@@ -41,7 +41,8 @@ const ACCOUNTS_OF: &str = accounts!("WHERE customer = $1");
 
 const LOOKS: &str = "SELECT customer, connection, last_attempt FROM documentation_statuses";
 
-/// Those of removed accounts are kept for who returns, and are nobody's meanwhile. Grouped as the index is sorted.
+/// Those of removed accounts are kept for who returns, and are nobody's meanwhile; of orphaned ones nobody looks for
+/// contacts. Grouped as the index is sorted.
 macro_rules! contacts {
     ($which:literal) => {
         concat!(
@@ -52,7 +53,7 @@ macro_rules! contacts {
                 WHERE accounts.customer = contact_matches.customer
                     AND accounts.account_type = contact_matches.account_type
                     AND accounts.source = contact_matches.source AND accounts.id = contact_matches.id
-                    AND accounts.state <> 'removed')
+                    AND accounts.state IN ('active', 'pendingRemoval'))
             GROUP BY customer, connection, status"
         )
     };

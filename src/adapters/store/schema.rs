@@ -11,7 +11,7 @@ const APPLICATION: i64 = 0x494e_544b;
 /// The steps in their order; the version of a schema is how many of them were taken. A step that
 /// was released is never changed. Each sets `user_version` and `application_id` itself, so that
 /// they change in the same transaction as the tables.
-const STEPS: [&str; 14] = [
+const STEPS: [&str; 15] = [
     include_str!("../../../migrations/sqlite/0001_register.sql"),
     include_str!("../../../migrations/sqlite/0002_sightings.sql"),
     include_str!("../../../migrations/sqlite/0003_events_by_time.sql"),
@@ -25,11 +25,11 @@ const STEPS: [&str; 14] = [
     include_str!("../../../migrations/sqlite/0011_contacts.sql"),
     include_str!("../../../migrations/sqlite/0012_unfollowed_choices.sql"),
     include_str!("../../../migrations/sqlite/0013_contacts_by_status.sql"),
-    include_str!("../../../migrations/sqlite/0014_browsing.sql"),
+    include_str!("../../../migrations/sqlite/0014_names.sql"),
+    include_str!("../../../migrations/sqlite/0015_browsing.sql"),
 ];
 
-/// From this version on accounts have names for lists and for a search. In lower case, which SQLite knows of
-/// ASCII alone.
+/// The version from which on accounts have names for lists and for a search.
 const NAMED: usize = 14;
 
 /// What a file is.
@@ -95,11 +95,12 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Mis
         Standing::Blank => 0,
         Standing::Older(taken) => taken,
     };
-    for step in &STEPS[taken..] {
-        sqlx::raw_sql(*step).execute(&mut *transaction).await?;
-    }
-    if taken < NAMED {
-        accounts::write_names(&mut transaction).await?;
+    for (number, step) in (1..).zip(STEPS).skip(taken) {
+        sqlx::raw_sql(step).execute(&mut *transaction).await?;
+        // Before there is an index of them, which would have to follow each.
+        if number == NAMED {
+            accounts::write_names(&mut transaction).await?;
+        }
     }
     if examine(&mut transaction).await? != Standing::Current {
         return Err(Mishap::Strange("a migration did not set the schema's version".into()));
