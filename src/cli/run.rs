@@ -181,7 +181,7 @@ async fn reconcile(
             desk.clone(),
             clock.clone(),
         )),
-        inquiry: Arc::new(ControllerInquiry { desk: desk.clone(), kept }),
+        inquiry: Arc::new(ControllerInquiry { desk: desk.clone(), kept, browse: store.browse.clone() }),
         feed: desk.clone(),
         control: Arc::new(ControllerControl {
             desk: desk.clone(),

@@ -5,12 +5,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::daemon::desk::Desk;
+use crate::model::account::Account;
+use crate::model::contact_match::ContactMatch;
 use crate::model::text::Text;
 use crate::plan::explanation::Explanation;
 use crate::plan::seek::Unfound;
+use crate::policy::fleet::Customer;
+use crate::ports::browse::Browse;
 use crate::ports::inquiry::{Inquiry, KeptPlan, Unanswered};
 use crate::reconcile::candidate::{FromKept, Unexplained};
 use crate::reconcile::choose::nearest;
+use crate::reconcile::contact_list::contacts_of;
 use crate::reconcile::judge::Job;
 
 /// Answers for a controller.
@@ -19,6 +24,8 @@ pub struct ControllerInquiry {
     pub desk: Arc<Desk>,
     /// What plans and explains.
     pub kept: Arc<FromKept>,
+    /// Who looks around in the register.
+    pub browse: Arc<dyn Browse>,
 }
 
 #[async_trait]
@@ -48,6 +55,17 @@ impl Inquiry for ControllerInquiry {
             Unexplained::NothingKept { what, hint } => Unanswered::NothingToExplainFrom { what, hint },
             Unexplained::Failed(fault) => failed(fault),
         })
+    }
+
+    fn document(&self, customer: &str) -> Result<Option<Arc<Customer>>, Unanswered> {
+        match self.job(customer)?.0 {
+            Job::Listed(customer) => Ok(Some(customer)),
+            Job::Absent { .. } => Ok(None),
+        }
+    }
+
+    async fn contacts(&self, customer: &str, accounts: &[Account]) -> Result<Vec<ContactMatch>, Unanswered> {
+        contacts_of(&*self.kept.register, &*self.browse, customer, accounts).await.map_err(failed)
     }
 }
 

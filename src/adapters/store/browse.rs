@@ -9,8 +9,9 @@ use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
-use crate::adapters::store::{accounts, audit, suspensions};
-use crate::model::account::Account;
+use crate::adapters::store::{accounts, audit, contacts, suspensions};
+use crate::model::account::{Account, AccountKey};
+use crate::model::contact_match::ContactMatch;
 use crate::model::guid::Guid;
 use crate::model::listing::{AccountPage, AccountQuery, DailyChanges, EventFilter, FoundEvents};
 use crate::model::register::Suspension;
@@ -53,6 +54,18 @@ impl Browse for StoreReader {
         .await
     }
 
+    async fn contacts_of(
+        &self,
+        customer: &str,
+        keys: &[AccountKey],
+    ) -> Result<Vec<ContactMatch>, RegisterFault> {
+        let (customer, keys) = (customer.to_owned(), keys.to_vec());
+        self.ask(Vec::new(), move |connection| {
+            Box::pin(async move { contacts::of_accounts(connection, &customer, &keys).await })
+        })
+        .await
+    }
+
     async fn found_events(&self, filter: &EventFilter) -> Result<FoundEvents, RegisterFault> {
         let filter = filter.clone();
         self.ask(FoundEvents::default(), |connection| {
@@ -86,6 +99,14 @@ impl Browse for Store {
 
     async fn accounts_of(&self, customer: &str, id: Guid) -> Result<Vec<Account>, RegisterFault> {
         self.reader().accounts_of(customer, id).await
+    }
+
+    async fn contacts_of(
+        &self,
+        customer: &str,
+        accounts: &[AccountKey],
+    ) -> Result<Vec<ContactMatch>, RegisterFault> {
+        self.reader().contacts_of(customer, accounts).await
     }
 
     async fn found_events(&self, filter: &EventFilter) -> Result<FoundEvents, RegisterFault> {
