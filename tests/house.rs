@@ -21,8 +21,8 @@ const ROOMS: [(&str, &[&str]); 10] = [
 const SHARED_ADAPTERS: [&str; 4] = ["http", "directory_object", "tenant_object", "tenant_group_object"];
 
 /// Outside crates that live in one place for each purpose, so that replacing one is one place's work.
-const CRATES: [(&str, &[&str]); 18] = [
-    ("aws_lc_rs", &["src/adapters/graph_certificate", "src/adapters/webhook_signature"]),
+const CRATES: [(&str, &[&str]); 19] = [
+    ("aws_lc_rs", &["src/adapters/graph_certificate", "src/adapters/webhook_signature", "src/cli/wiring"]),
     ("x509_parser", &["src/adapters/graph_certificate"]),
     ("ldap3", &["src/adapters/ldap"]),
     ("lber", &["src/adapters/ldap"]),
@@ -32,6 +32,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("sqlx", &["src/adapters/store"]),
     ("notify", &["src/adapters/folder_watch"]),
     ("prometheus_client", &["src/adapters/prometheus"]),
+    ("askama", &["src/web"]),
     ("axum", &["src/web"]),
     ("hyper", &["src/web"]),
     ("hyper_util", &["src/web"]),

@@ -36,10 +36,13 @@ use crate::reconcile::deliver::Courier;
 use crate::reconcile::documentation::Documenter;
 use crate::reconcile::judge::{Job, Judge, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
+use crate::web::access::Gate;
 use crate::web::fleet::FleetBoard;
+use crate::web::pages::dashboard::Dashboard;
 use crate::web::plans::Plans;
 use crate::web::routes::{Site, routes};
 use crate::web::server::Entrance;
+use crate::web::sessions::Sessions;
 
 /// Runs the command.
 ///
@@ -189,7 +192,12 @@ async fn reconcile(
             clock: clock.clone(),
             new_run: wiring::new_run,
         }),
-        tokens: serving.tokens,
+        dashboard: Arc::new(Dashboard::new(
+            Gate { tokens: serving.tokens, attempts: Arc::default(), clock: clock.clone() },
+            Sessions::new(wiring::unguessable),
+            serving.entrance.as_ref().is_some_and(|entrance| entrance.address().ip().is_loopback()),
+            stop.clone(),
+        )),
         readout: meters.readout(store, desk.clone(), clock.clone()),
         readiness: Arc::new(ControllerReadiness::new(desk.clone(), store.register.clone(), clock)),
     };

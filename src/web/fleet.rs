@@ -185,6 +185,11 @@ impl FleetBoard {
         Ok(view)
     }
 
+    /// Looks anew the next time: whoever changed something wants to see that they did.
+    pub async fn forget(&self) {
+        *self.last.lock().await = None;
+    }
+
     async fn look(&self) -> Result<FleetView, RegisterFault> {
         let at = self.clock.now();
         let statuses = self.register.statuses().await?;

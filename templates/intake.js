@@ -1,0 +1,117 @@
+// Keeps an open page fresh. Everything works without it: whoever loads the page anew sees the same.
+(() => {
+  "use strict";
+
+  // How long ago something was grows while the page is open.
+  const spans = [[90, 1, "second"], [5400, 60, "minute"], [129600, 3600, "hour"], [Infinity, 86400, "day"]];
+  const age = (at) => {
+    const seconds = Math.round((Date.now() - at) / 1000);
+    if (Math.abs(seconds) <= 5) return "just now";
+    const [, unit, name] = spans.find(([end]) => Math.abs(seconds) < end);
+    const count = Math.round(Math.abs(seconds) / unit);
+    const words = `${count} ${name}${count === 1 ? "" : "s"}`;
+    return seconds > 0 ? `${words} ago` : `in ${words}`;
+  };
+  const tick = () => {
+    for (const time of document.querySelectorAll("time")) {
+      const shown = time.querySelector("[data-age]");
+      const at = Date.parse(time.dateTime);
+      if (shown && !Number.isNaN(at)) shown.textContent = age(at);
+    }
+  };
+  setInterval(tick, 20000);
+
+  // Lines to commit may be copied where the browser lets a page do that.
+  const offer = (root) => {
+    if (!navigator.clipboard) return;
+    for (const button of root.querySelectorAll("[data-copy]")) {
+      button.hidden = false;
+      button.addEventListener("click", async () => {
+        const lines = document.getElementById(button.dataset.copy);
+        await navigator.clipboard.writeText(lines.textContent + "\n");
+        button.textContent = "Copied";
+      });
+    }
+  };
+  offer(document);
+
+  const stream = document.body.dataset.stream;
+  if (stream === undefined || !window.EventSource) return;
+
+  const announce = (words) => { document.getElementById("announce").textContent = words; };
+  const word = document.querySelector("[data-live-word]");
+  const connected = (is) => {
+    word.hidden = false;
+    word.textContent = is ? "Live." : "Not live: the controller does not answer.";
+    word.classList.toggle("is-off", !is);
+  };
+
+  // Takes what changed from the page as it is now. What somebody is about to use stays as it is.
+  const take = (text) => {
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    for (const shown of document.querySelectorAll("[data-live]")) {
+      const next = fresh.querySelector(`[data-live="${CSS.escape(shown.dataset.live)}"]`);
+      if (!next || shown.outerHTML === next.outerHTML || shown.contains(document.activeElement)) continue;
+      const place = document.importNode(next, true);
+      for (const open of shown.querySelectorAll("details[open][id]")) {
+        const same = place.querySelector(`#${CSS.escape(open.id)}`);
+        if (same) same.open = true;
+      }
+      shown.replaceWith(place);
+      offer(place);
+    }
+    // Something that appeared or went away, as a hold does, is not taken in piece by piece.
+    const names = (root) => [...root.querySelectorAll("section[data-live]")].map((part) => part.dataset.live).join();
+    const isBusy = document.querySelector("input:focus, select:focus, details[open] input");
+    if (names(document) !== names(fresh) && !isBusy) {
+      document.getElementById("main").replaceWith(document.importNode(fresh.getElementById("main"), true));
+      offer(document);
+    }
+    document.body.dataset.refreshed = String(Number(document.body.dataset.refreshed || 0) + 1);
+  };
+
+  let due = null;
+  let isWanted = false;
+  const refresh = async () => {
+    due = null;
+    if (document.hidden) { isWanted = true; return; }
+    isWanted = false;
+    try {
+      const answer = await fetch(location.href, { headers: { "Intake-Refresh": "1" }, cache: "no-store" });
+      if (answer.status === 401) location.reload();
+      if (answer.ok) take(await answer.text());
+    } catch {
+      connected(false);
+    }
+  };
+  const soon = (wait) => { due ??= setTimeout(refresh, wait); };
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && isWanted) soon(0); });
+
+  const source = new EventSource(stream);
+  let wasOpen = false;
+  source.addEventListener("open", () => {
+    connected(true);
+    // What happened between the page and its stream was told to nobody.
+    soon(wasOpen ? 0 : 1200);
+    wasOpen = true;
+  });
+  source.addEventListener("error", () => connected(false));
+  const hear = (name, heard) => source.addEventListener(name, (event) => heard(JSON.parse(event.data)));
+  const isOfOne = stream.includes("customer=");
+  hear("turnBegan", (happened) => {
+    if (isOfOne) announce(`${happened.customer}: syncing`);
+    soon(300);
+  });
+  hear("turnReads", (happened) => {
+    const shown = document.querySelector(`[data-progress="${CSS.escape(happened.customer)}"]`);
+    if (!shown) return soon(1000);
+    shown.textContent = `Syncing: ${happened.objects.toLocaleString("en")} objects read`;
+  });
+  hear("turnEnded", (happened) => {
+    if (isOfOne) announce(`${happened.customer}: ${happened.state ?? "the turn failed"}`);
+    // The fleet's view is a second old at the most.
+    soon(1200);
+  });
+  hear("treeRead", () => soon(1200));
+  hear("missed", () => soon(1200));
+})();
