@@ -40,9 +40,9 @@
 
   const announce = (words) => { document.getElementById("announce").textContent = words; };
   const word = document.querySelector("[data-live-word]");
-  const connected = (is) => {
+  const tell = (is, words) => {
     word.hidden = false;
-    word.textContent = is ? "Live." : "Not live: the controller does not answer.";
+    word.textContent = words;
     word.classList.toggle("is-off", !is);
   };
 
@@ -71,47 +71,63 @@
   };
 
   let due = null;
-  let isWanted = false;
   const refresh = async () => {
     due = null;
-    if (document.hidden) { isWanted = true; return; }
-    isWanted = false;
     try {
       const answer = await fetch(location.href, { headers: { "Intake-Refresh": "1" }, cache: "no-store" });
       if (answer.status === 401) location.reload();
       if (answer.ok) take(await answer.text());
     } catch {
-      connected(false);
+      tell(false, "Not live: the controller does not answer.");
     }
   };
   const soon = (wait) => { due ??= setTimeout(refresh, wait); };
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && isWanted) soon(0); });
 
-  const source = new EventSource(stream);
-  let wasOpen = false;
-  source.addEventListener("open", () => {
-    connected(true);
-    // What happened between the page and its stream was told to nobody.
-    soon(wasOpen ? 0 : 1200);
-    wasOpen = true;
-  });
-  source.addEventListener("error", () => connected(false));
-  const hear = (name, heard) => source.addEventListener(name, (event) => heard(JSON.parse(event.data)));
   const isOfOne = stream.includes("customer=");
-  hear("turnBegan", (happened) => {
-    if (isOfOne) announce(`${happened.customer}: syncing`);
-    soon(300);
-  });
-  hear("turnReads", (happened) => {
-    const shown = document.querySelector(`[data-progress="${CSS.escape(happened.customer)}"]`);
-    if (!shown) return soon(1000);
-    shown.textContent = `Syncing: ${happened.objects.toLocaleString("en")} objects read`;
-  });
-  hear("turnEnded", (happened) => {
-    if (isOfOne) announce(`${happened.customer}: ${happened.state ?? "the turn failed"}`);
-    // The fleet's view is a second old at the most.
-    soon(1200);
-  });
-  hear("treeRead", () => soon(1200));
-  hear("missed", () => soon(1200));
+  const heard = {
+    turnBegan: (happened) => {
+      if (isOfOne) announce(`${happened.customer}: syncing`);
+      soon(300);
+    },
+    turnReads: (happened) => {
+      const shown = document.querySelector(`[data-progress="${CSS.escape(happened.customer)}"]`);
+      if (!shown) return soon(1000);
+      shown.textContent = `Syncing: ${happened.objects.toLocaleString("en")} objects read`;
+    },
+    turnEnded: (happened) => {
+      if (isOfOne) announce(`${happened.customer}: ${happened.state ?? "the turn failed"}`);
+      // The fleet's view is a second old at the most.
+      soon(1200);
+    },
+    treeRead: () => soon(1200),
+    missed: () => soon(1200),
+  };
+
+  // A page that nobody sees listens to nothing: a browser has few connections to one server, and every page
+  // of it that listens takes one.
+  let source = null;
+  const listen = () => {
+    if (source) return;
+    source = new EventSource(stream);
+    source.addEventListener("open", () => {
+      tell(true, "Live.");
+      // What happened between the page and its stream was told to nobody.
+      soon(1200);
+    });
+    source.addEventListener("error", () => {
+      const isOver = source.readyState === EventSource.CLOSED;
+      tell(false, isOver ? "Not live: load the page anew to see what changed." : "Not live: trying again.");
+      // Whoever is signed out is sent to sign in.
+      if (isOver) soon(0);
+    });
+    for (const [name, hear] of Object.entries(heard)) {
+      source.addEventListener(name, (event) => hear(JSON.parse(event.data)));
+    }
+  };
+  const rest = () => {
+    source?.close();
+    source = null;
+  };
+  document.addEventListener("visibilitychange", () => (document.hidden ? rest() : listen()));
+  if (!document.hidden) listen();
 })();

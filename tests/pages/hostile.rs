@@ -31,6 +31,7 @@ async fn hostile_names_are_shown_and_do_nothing() {
         browser.goto(&format!("{}/customers/hostile/accounts", served.url())).await;
         assert_eq!(browser.title().await, "Accounts of hostile · Intake");
         assert_eq!(browser.sideways().await, Vec::<String>::new());
+        browser.picture(&format!("hostile-accounts-light-{width}")).await;
         let high = browser
             .evaluate(
                 "Math.max(...[...document.querySelectorAll('tbody tr')].map((row) => row.offsetHeight))",
@@ -44,13 +45,17 @@ async fn hostile_names_are_shown_and_do_nothing() {
             browser.goto(&format!("{}{}", served.url(), address.as_str().expect("an address"))).await;
             assert_eq!(browser.sideways().await, Vec::<String>::new());
             assert!(browser.title().await.ends_with("· Intake"));
+            // The last one is the long one.
+            browser.picture(&format!("hostile-account-light-{width}")).await;
+            assert_eq!(browser.barriers().await, Vec::<String>::new());
+            let high = browser.evaluate("document.documentElement.scrollHeight").await;
+            assert!(high.as_f64().expect("a number") < 6_000.0, "{address}: {high} high");
             assert_eq!(
                 browser.evaluate("document.querySelectorAll('main script, main img').length").await,
                 0
             );
         }
     }
-    browser.evaluate("0").await;
     drop(browser);
     served.end();
 }

@@ -159,7 +159,7 @@ impl Seen {
             self.faults.extend(browser.barriers().await);
             self.faults.extend(browser.sideways().await);
         }
-        for width in [768, 3_840] {
+        for width in [560, 768, 860, 1_100, 3_840] {
             browser.look_like(width, false).await;
             self.faults.extend(browser.sideways().await);
         }

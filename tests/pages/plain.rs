@@ -115,6 +115,32 @@ fn reports_are_pages_and_files() {
     served.end();
 }
 
+#[test]
+fn what_pages_are_dressed_in_is_kept_for_ever_under_an_address_of_its_own() {
+    let here = without_tokens();
+    let served = started(&here, &[("contoso", &[1])]);
+    let reader = Reader::of(&served);
+    let page = reader.page("/");
+    let addresses = page.split('"').filter(|text| text.starts_with("/assets/"));
+    let addresses: std::collections::BTreeSet<&str> = addresses.collect();
+    assert_eq!(addresses.len(), 3, "{addresses:?}");
+    for address in addresses {
+        let asset = reader.get(address);
+        assert_eq!(asset.status, 200, "{address}");
+        assert_eq!(asset.headers["cache-control"], "public, max-age=31536000, immutable", "{address}");
+        assert_eq!(asset.headers["x-content-type-options"], "nosniff");
+        let (folder, name) = address.rsplit_once('/').expect("a folder");
+        assert_eq!(
+            reader.get(&format!("{}0/{name}", &folder[..folder.len() - 1])).status,
+            404,
+            "another version"
+        );
+    }
+    // Nothing comes from elsewhere.
+    assert!(!page.contains("http://") && !page.contains("https://"), "{page}");
+    served.end();
+}
+
 fn started_with(here: &crate::support::intake::Installation) -> crate::support::asking::Served {
     here.default_policy("selection: {securityGroups: [Intake Users]}");
     let served = crate::support::asking::Served::start(here);

@@ -240,6 +240,14 @@ impl Browser {
         }
     }
 
+    /// Expects that the page came without a stall, also from a program that was built for tests.
+    pub async fn expect_quick(&self, what: &str) {
+        let expression = "(() => { const one = performance.getEntriesByType('navigation')[0]; \
+                          return one.responseEnd - one.requestStart; })()";
+        let took = self.evaluate(expression).await.as_f64().expect("milliseconds");
+        assert!(took < 2_000.0, "{what} took {took} ms");
+    }
+
     /// Returns what of the page keeps somebody out, as far as axe-core can tell.
     pub async fn barriers(&self) -> Vec<String> {
         if self.evaluate("typeof axe").await == "undefined" {

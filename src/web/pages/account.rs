@@ -64,6 +64,8 @@ struct Registered {
 /// An explanation in one role.
 struct Explained {
     answer: Prose,
+    /// Whether somebody's name makes it long.
+    is_long: bool,
     about: String,
     verdict: Option<(&'static str, &'static str)>,
     steps: Vec<StepView>,
@@ -302,6 +304,7 @@ impl Explained {
         about.extend(explanation.policy.as_ref().map(|policy| format!("policy {}", inert(policy))));
         Self {
             answer: Prose::of(&explanation.answer),
+            is_long: explanation.answer.len() > 300,
             about: about.join(" · "),
             verdict: explanation.verdict.map(|verdict| (verdict.code(), word::verdict(verdict))),
             steps: explanation.steps.iter().map(StepView::of).collect(),

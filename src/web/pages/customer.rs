@@ -183,7 +183,12 @@ pub async fn show(
         address: of_customer(&name, ""),
         badge: Badge::from(standing),
         syncing: under_way.get(name.as_str()).map(|turn| progress(*turn)),
-        cause: cause(customer, kept.as_ref()),
+        // Who suspended it stands there already.
+        cause: if standing == Standing::Suspended && customer.suspension.is_some() {
+            Prose::default()
+        } else {
+            cause(customer, kept.as_ref())
+        },
         advice: Prose::of(standing.advice()),
         suspension: customer.suspension.as_ref().map(|suspension| {
             let by = inert(&suspension.by).into_owned();

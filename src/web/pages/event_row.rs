@@ -12,6 +12,8 @@ use crate::web::pages::word::{shown, verdict};
 
 /// How many characters of an event's details are shown; what is longer is in `history`.
 const LONGEST: usize = 20_000;
+/// How many characters of one value are shown beside it.
+const SHORT: usize = 500;
 
 /// An event on a page.
 pub struct EventRow {
@@ -117,7 +119,7 @@ fn facts(details: &Value) -> Vec<String> {
     if let Some(reason) = text("reason") {
         facts.push(match Verdict::from_code(reason) {
             Some(known) => format!("{reason}: {}", verdict(known)),
-            None => inert(reason).into_owned(),
+            None => short(reason),
         });
     }
     let after = |field: &str| details.get("after")?.get(field)?.as_str();
@@ -130,7 +132,7 @@ fn facts(details: &Value) -> Vec<String> {
         ("pin:", text("pin")),
     ] {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
-            facts.push(format!("{words} {}", inert(value)).trim_start().to_owned());
+            facts.push(format!("{words} {}", short(value)).trim_start().to_owned());
         }
     }
     if let Some(approval) = text("approval") {
@@ -144,9 +146,7 @@ fn facts(details: &Value) -> Vec<String> {
         let name = |removal: &Value| {
             let account = removal.get("account").unwrap_or(removal);
             let names = ["userPrincipalName", "samAccountName", "displayName"];
-            names
-                .into_iter()
-                .find_map(|name| account.get(name)?.as_str().map(|name| inert(name).into_owned()))
+            names.into_iter().find_map(|name| account.get(name)?.as_str().map(short))
         };
         let mut names: Vec<String> = removals.iter().filter_map(name).take(5).collect();
         if removals.len() > names.len() {
@@ -157,10 +157,19 @@ fn facts(details: &Value) -> Vec<String> {
     facts
 }
 
+/// Returns what somebody may have made as long as they like, short: all of it is in the details.
+fn short(text: &str) -> String {
+    let shown = inert(text);
+    match shown.char_indices().nth(SHORT) {
+        Some((end, _)) => format!("{}…", &shown[..end]),
+        None => shown.into_owned(),
+    }
+}
+
 fn changes(details: &Value) -> Vec<(String, String, String)> {
     let changes = details.get("changes").and_then(Value::as_array);
     let text = |change: &Value, field: &str| match change.get(field).and_then(Value::as_str) {
-        Some(text) => inert(text).into_owned(),
+        Some(text) => short(text),
         None => "(none)".to_owned(),
     };
     let change = |change: &Value| (text(change, "field"), text(change, "before"), text(change, "after"));
@@ -209,6 +218,7 @@ mod tests {
             "cause": ""}});
         assert_eq!(facts(&contact), ["in glue", "contact 72", "by address"]);
         assert_eq!(changes(&told), [("displayName".to_owned(), "A".to_owned(), "(none)".to_owned())]);
+        assert_eq!(short(&"ä".repeat(600)).chars().count(), 501);
         let hostile = details(&json!({"reason": "a\u{202e}b"}));
         assert!(hostile.contains("a\\u{202e}b"), "{hostile}");
         assert!(details(&json!({"x": "y".repeat(30_000)})).ends_with("`intake history`"));
