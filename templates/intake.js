@@ -46,33 +46,45 @@
     word.classList.toggle("is-off", !is);
   };
 
-  // Takes what changed from the page as it is now. What somebody is about to use stays as it is.
+  // Whoever is on a link or a button stays on it, though another one takes its place.
+  const replace = (shown, next) => {
+    const active = shown.contains(document.activeElement) ? document.activeElement : null;
+    const place = document.importNode(next, true);
+    for (const open of shown.querySelectorAll("details[open][id]")) {
+      const same = place.querySelector(`#${CSS.escape(open.id)}`);
+      if (same) same.open = true;
+    }
+    shown.replaceWith(place);
+    offer(place);
+    if (active && active !== document.body) {
+      const href = active.getAttribute("href");
+      const same = active.id ? `#${CSS.escape(active.id)}` : href && `a[href="${CSS.escape(href)}"]`;
+      if (same) place.querySelector(same)?.focus({ preventScroll: true });
+    }
+  };
+
+  // Takes what changed from the page as it is now. What somebody fills in stays as it is.
   const take = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
-    for (const shown of document.querySelectorAll("[data-live]")) {
-      const next = fresh.querySelector(`[data-live="${CSS.escape(shown.dataset.live)}"]`);
-      if (!next || shown.outerHTML === next.outerHTML || shown.contains(document.activeElement)) continue;
-      const place = document.importNode(next, true);
-      for (const open of shown.querySelectorAll("details[open][id]")) {
-        const same = place.querySelector(`#${CSS.escape(open.id)}`);
-        if (same) same.open = true;
-      }
-      shown.replaceWith(place);
-      offer(place);
+    const parts = (root) => [...root.querySelectorAll("[data-live]")];
+    const names = (root) => parts(root).map((part) => part.dataset.live).join("\n");
+    if (names(document) !== names(fresh)) {
+      // Something appeared, went away or moved, as a hold does, or a customer who is held.
+      const isFilledIn = document.querySelector("main :is(input, select):focus, main details[open] input");
+      if (!isFilledIn) replace(document.getElementById("main"), fresh.getElementById("main"));
+      return;
     }
-    // Something that appeared or went away, as a hold does, is not taken in piece by piece.
-    const names = (root) => [...root.querySelectorAll("section[data-live]")].map((part) => part.dataset.live).join();
-    const isBusy = document.querySelector("input:focus, select:focus, details[open] input");
-    if (names(document) !== names(fresh) && !isBusy) {
-      document.getElementById("main").replaceWith(document.importNode(fresh.getElementById("main"), true));
-      offer(document);
-    }
-    document.body.dataset.refreshed = String(Number(document.body.dataset.refreshed || 0) + 1);
+    const next = parts(fresh);
+    parts(document).forEach((shown, place) => {
+      if (shown.outerHTML !== next[place].outerHTML) replace(shown, next[place]);
+    });
   };
 
   let due = null;
+  let last = 0;
   const refresh = async () => {
     due = null;
+    last = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { "Intake-Refresh": "1" }, cache: "no-store" });
       if (answer.status === 401) location.reload();
@@ -81,7 +93,9 @@
       tell(false, "Not live: the controller does not answer.");
     }
   };
-  const soon = (wait) => { due ??= setTimeout(refresh, wait); };
+  // Of a large fleet something happens all the time.
+  const pause = stream.includes("customer=") ? 300 : 2000;
+  const soon = (wait) => { due ??= setTimeout(refresh, Math.max(wait, last + pause - Date.now())); };
 
   const isOfOne = stream.includes("customer=");
   const heard = {

@@ -244,3 +244,28 @@ fn a_hundred_pages_may_be_open_and_a_stream_ends_with_the_program() {
     });
     served.end();
 }
+
+#[test]
+fn beyond_this_machine_a_session_needs_tls() {
+    let here = with_tokens("");
+    let operator = fs::read_to_string(here.folder().join("operator.yaml")).expect("a file");
+    let lines = operator.split_once("listen: 127.0.0.1:0\n").expect("where it listens").1;
+    here.operator(&format!("listen: 0.0.0.0:0\n{lines}"));
+    let served = started(&here, &[("contoso", &[1])]);
+    let reader = Reader::of(&served);
+    let named = |scheme: &str| {
+        let origin = format!("{scheme}://intake.example");
+        let headers = [("Host", "intake.example"), ("Origin", origin.as_str())];
+        reader.post_with("/login", &[("token", VIEWER)], &headers)
+    };
+    let refused = named("http");
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.body.contains("without TLS") && !refused.headers.contains_key("set-cookie"),
+        "{refused:?}"
+    );
+    let signed_in = named("https");
+    assert_eq!(signed_in.status, 303);
+    assert!(signed_in.headers["set-cookie"].contains("; Secure"), "{signed_in:?}");
+    served.end();
+}

@@ -40,6 +40,15 @@ async fn the_fleet_shows_whoever_needs_somebody_first() {
     assert_eq!(browser.text("tbody tr .tally").await.replace('\n', " "), "6 End users");
     assert!(browser.has("tbody svg.spark[role=img][aria-label*='account']").await);
 
+    // Somebody else is held now: they come first, and whoever was on a link stays on it.
+    browser.evaluate("document.querySelectorAll('tbody th a')[3].focus()").await;
+    here.people("adventure", &[]);
+    browser.until("document.querySelectorAll('tbody th a')[1]?.textContent === 'contoso'").await;
+    assert_eq!(browser.texts("tbody th a").await, ["adventure", "contoso", "fabrikam", "zenith"]);
+    assert_eq!(browser.evaluate("document.activeElement.textContent").await, "zenith");
+
+    here.people("adventure", &[1]);
+    browser.until("document.querySelectorAll('tbody th a')[1]?.textContent === 'fabrikam'").await;
     browser.click(".chip[href*=held]").await;
     browser.until("document.querySelectorAll('tbody tr').length === 1").await;
     assert_eq!(browser.texts("tbody th a").await, ["contoso"]);

@@ -252,7 +252,8 @@ fn without_approval(message: &str, plan: &CustomerPlan) -> String {
     }
 }
 
-fn unseen(name: &str) -> CustomerView {
+/// Shows a customer of which nothing is known but that it is there.
+pub(super) fn unseen(name: &str) -> CustomerView {
     CustomerView {
         name: Text::from(name),
         state: None,

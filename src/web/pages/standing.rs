@@ -146,3 +146,34 @@ impl From<Standing> for Badge {
         Self { kind: standing.code(), word: standing.word() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::fleet::SuspensionView;
+    use crate::web::pages::customer::unseen;
+
+    #[test]
+    fn whoever_was_suspended_since_their_last_turn_is_suspended() {
+        let stands = |state: Option<&str>, by: Option<&str>, in_tree: bool| {
+            Standing::of(&CustomerView {
+                state: state.map(Into::into),
+                suspension: by.map(|by| SuspensionView {
+                    since: jiff::Timestamp::UNIX_EPOCH,
+                    by: by.into(),
+                    reason: "moving".to_owned(),
+                }),
+                suspended_in_tree: in_tree,
+                ..unseen("contoso")
+            })
+        };
+        assert_eq!(stands(None, None, false), Standing::New);
+        assert_eq!(stands(Some("ready"), None, false), Standing::Ready);
+        assert_eq!(stands(Some("held"), Some("jane"), false), Standing::Suspended);
+        assert_eq!(stands(Some("ready"), None, true), Standing::Suspended);
+        // What keeps it from being read is told all the same.
+        assert_eq!(stands(Some("unreadable"), Some("jane"), false), Standing::Unreadable);
+        assert_eq!(stands(Some("invalid"), None, true), Standing::Invalid);
+        assert!(Standing::ALL.is_sorted(), "whoever needs somebody first is first");
+    }
+}
