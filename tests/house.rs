@@ -21,8 +21,16 @@ const ROOMS: [(&str, &[&str]); 10] = [
 const SHARED_ADAPTERS: [&str; 4] = ["http", "directory_object", "tenant_object", "tenant_group_object"];
 
 /// Outside crates that live in one place for each purpose, so that replacing one is one place's work.
-const CRATES: [(&str, &[&str]); 23] = [
-    ("aws_lc_rs", &["src/adapters/graph_certificate", "src/adapters/oidc", "src/adapters/webhook_signature"]),
+const CRATES: [(&str, &[&str]); 24] = [
+    (
+        "aws_lc_rs",
+        &[
+            "src/adapters/graph_certificate",
+            "src/adapters/oidc",
+            "src/adapters/webhook_signature",
+            "src/cli/wiring",
+        ],
+    ),
     ("jsonwebtoken", &["src/adapters/oidc_token"]),
     ("opentelemetry_otlp", &["src/adapters/otlp"]),
     ("opentelemetry_http", &["src/adapters/otlp"]),
@@ -37,6 +45,7 @@ const CRATES: [(&str, &[&str]); 23] = [
     ("sqlx", &["src/adapters/store"]),
     ("notify", &["src/adapters/folder_watch"]),
     ("prometheus_client", &["src/adapters/prometheus"]),
+    ("askama", &["src/web"]),
     ("axum", &["src/web"]),
     ("hyper", &["src/web"]),
     ("hyper_util", &["src/web"]),

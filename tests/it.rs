@@ -13,6 +13,7 @@ mod git;
 mod house;
 mod laws;
 mod metrics;
+mod pages;
 mod policies;
 mod quickstart;
 mod register;

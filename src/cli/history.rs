@@ -45,7 +45,7 @@ pub async fn run(session: &mut Session, arguments: &HistoryArguments) -> Result<
         Format::Json => {
             let mut forms: Vec<ListedEvent> = Vec::new();
             each_page(&*register, &wanted.listing(), |events| {
-                forms.extend(wanted.kept(events).iter().map(|event| ListedEvent::of(event)));
+                forms.extend(wanted.kept(events).iter().map(ListedEvent::of));
                 Ok(())
             })
             .await?;

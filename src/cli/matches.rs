@@ -8,10 +8,9 @@ use crate::cli::arguments::MatchesArguments;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::selection::registered;
 use crate::cli::session::Session;
-use crate::model::account::Account;
 use crate::model::contact_match::{DocumentationStatus, MatchCandidate, MatchStatus};
-use crate::model::text::{Text, inert, is_plain};
-use crate::policy::yaml::written;
+use crate::model::text::{Text, inert};
+use crate::policy::choice_line::{choice, name_of};
 use crate::reconcile::contact_list::{ContactList, ListedContact, contact_list};
 
 /// Runs the command.
@@ -170,25 +169,4 @@ fn described(candidate: &MatchCandidate) -> String {
         text.push_str(", archived");
     }
     text
-}
-
-/// Returns the line that chooses a contact, as it stands below `matches`; `None` for an id that no line holds.
-fn choice(account: &Account, connection: &str, candidate: &MatchCandidate) -> Option<String> {
-    let name = name_of(account);
-    // Whoever has a name that cannot be typed is named by the id.
-    let account = if !name.is_empty() && name.chars().all(is_plain) {
-        written(name)
-    } else {
-        account.key.id.to_string()
-    };
-    let id = candidate.id.as_str();
-    let holds = !id.is_empty() && id.chars().all(is_plain);
-    holds.then(|| {
-        format!("- {{account: {account}, system: {}, id: {}}}", written(connection), Value::from(id))
-    })
-}
-
-fn name_of(account: &Account) -> &str {
-    let profile = &account.profile;
-    profile.user_principal_name.as_ref().unwrap_or(&profile.sam_account_name)
 }

@@ -37,10 +37,13 @@ use crate::reconcile::deliver::Courier;
 use crate::reconcile::documentation::Documenter;
 use crate::reconcile::judge::{Job, Judge, TurnFault};
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
+use crate::web::access::Gate;
 use crate::web::fleet::{FleetBoard, Sources};
+use crate::web::pages::dashboard::Dashboard;
 use crate::web::plans::Plans;
 use crate::web::routes::{Site, routes};
 use crate::web::server::Entrance;
+use crate::web::sessions::Sessions;
 use crate::web::stream::Watchers;
 
 /// Runs the command.
@@ -190,7 +193,7 @@ async fn reconcile(
             feed: desk.clone(),
             clock: clock.clone(),
         }),
-        inquiry: Arc::new(ControllerInquiry::new(desk.clone(), kept)),
+        inquiry: Arc::new(ControllerInquiry::new(desk.clone(), kept, store.browse.clone())),
         watchers: Watchers::new(desk.clone(), stop.clone()),
         feed: desk.clone(),
         control: Arc::new(ControllerControl {
@@ -199,8 +202,13 @@ async fn reconcile(
             clock: clock.clone(),
             new_run: wiring::new_run,
         }),
-        tokens: serving.tokens,
-        sign_in: serving.sign_in,
+        dashboard: Arc::new(Dashboard::new(
+            Gate { tokens: serving.tokens, attempts: Arc::default(), clock: clock.clone() },
+            Sessions::new(wiring::unguessable),
+            serving.sign_in,
+            serving.entrance.as_ref().is_some_and(|entrance| entrance.address().ip().is_loopback()),
+            stop.clone(),
+        )),
         readout: meters.readout(store, desk.clone(), clock.clone()),
         readiness: Arc::new(ControllerReadiness::new(desk.clone(), store.register.clone(), clock)),
     };

@@ -58,6 +58,10 @@ impl TokenBook for OperatorTokens {
         self.entries.is_empty() && !self.has_sign_in
     }
 
+    fn has_tokens(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
     fn tokens(&self) -> Vec<Token> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tokens = Vec::with_capacity(self.entries.len());

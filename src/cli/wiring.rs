@@ -481,3 +481,10 @@ pub fn new_run() -> Text {
 pub fn random() -> f64 {
     fastrand::f64()
 }
+
+/// Returns bytes that nobody can guess, from the machine's source of randomness.
+pub fn unguessable() -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(bytes)
+}

@@ -7,12 +7,17 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use crate::daemon::desk::Desk;
+use crate::model::account::Account;
+use crate::model::contact_match::ContactMatch;
 use crate::model::text::Text;
 use crate::plan::explanation::Explanation;
 use crate::plan::seek::Unfound;
+use crate::policy::fleet::Customer;
+use crate::ports::browse::Browse;
 use crate::ports::inquiry::{Inquiry, KeptPlan, Unanswered};
 use crate::reconcile::candidate::{FromKept, Unexplained};
 use crate::reconcile::choose::nearest;
+use crate::reconcile::contact_list::contacts_of;
 use crate::reconcile::judge::Job;
 
 /// Answers for a controller.
@@ -21,6 +26,8 @@ pub struct ControllerInquiry {
     pub desk: Arc<Desk>,
     /// What plans and explains.
     pub kept: Arc<FromKept>,
+    /// Who looks around in the register.
+    pub browse: Arc<dyn Browse>,
     /// How many questions are answered at once: each has the readings of a customer in memory.
     places: Arc<Semaphore>,
 }
@@ -62,12 +69,23 @@ impl Inquiry for ControllerInquiry {
             Unexplained::Failed(fault) => failed(fault),
         })
     }
+
+    fn document(&self, customer: &str) -> Result<Option<Arc<Customer>>, Unanswered> {
+        match self.job(customer)?.0 {
+            Job::Listed(customer) => Ok(Some(customer)),
+            Job::Absent { .. } => Ok(None),
+        }
+    }
+
+    async fn contacts(&self, customer: &str, accounts: &[Account]) -> Result<Vec<ContactMatch>, Unanswered> {
+        contacts_of(&*self.kept.register, &*self.browse, customer, accounts).await.map_err(failed)
+    }
 }
 
 impl ControllerInquiry {
     /// Makes one.
-    pub fn new(desk: Arc<Desk>, kept: Arc<FromKept>) -> Self {
-        Self { desk, kept, places: Arc::new(Semaphore::new(AT_ONCE)) }
+    pub fn new(desk: Arc<Desk>, kept: Arc<FromKept>, browse: Arc<dyn Browse>) -> Self {
+        Self { desk, kept, browse, places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     /// Answers when there is a place, and gives it back when the answer is there: also when nobody waits for it.

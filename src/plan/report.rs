@@ -432,7 +432,7 @@ pub(super) fn held_in_words(plan: &CustomerPlan) -> String {
 }
 
 /// Leaves out the sentence that names a digest: what to do with it stands below in lines to copy.
-pub(super) fn without_sentence(message: &str, digest: &str) -> String {
+pub fn without_sentence(message: &str, digest: &str) -> String {
     let sentences: Vec<&str> = message.split(". ").filter(|sentence| !sentence.contains(digest)).collect();
     if sentences.is_empty() { message.to_owned() } else { sentences.join(". ") }
 }

@@ -6,6 +6,7 @@ pub mod check_customer;
 pub mod check_import;
 pub mod check_selection;
 pub mod check_sharing;
+pub mod choice_line;
 pub mod customer_drafts;
 pub mod document;
 pub mod document_customer;

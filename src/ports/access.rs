@@ -29,6 +29,8 @@ pub trait TokenBook: Send + Sync {
     /// Whether nobody can say who they are: then whoever reaches the interface may look, and nobody may do
     /// more.
     fn is_empty(&self) -> bool;
+    /// Whether there is any token.
+    fn has_tokens(&self) -> bool;
     /// Returns the tokens as they are now: one that was replaced is worth nothing from then on. One that
     /// cannot be read lets nobody in, and is left out.
     fn tokens(&self) -> Vec<Token>;

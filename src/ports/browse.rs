@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use crate::model::account::Account;
+use crate::model::account::{Account, AccountKey};
+use crate::model::contact_match::ContactMatch;
 use crate::model::guid::Guid;
 use crate::model::listing::{AccountPage, AccountQuery, EventFilter, FoundEvents};
 use crate::model::register::Suspension;
@@ -19,6 +20,12 @@ pub trait Browse: Send + Sync {
     async fn account_page(&self, query: &AccountQuery) -> Result<AccountPage, RegisterFault>;
     /// Returns the accounts of one customer that have an id: several where a person is managed in both roles.
     async fn accounts_of(&self, customer: &str, id: Guid) -> Result<Vec<Account>, RegisterFault>;
+    /// Returns what is known of the contacts of some accounts of one customer: by account, then connection.
+    async fn contacts_of(
+        &self,
+        customer: &str,
+        accounts: &[AccountKey],
+    ) -> Result<Vec<ContactMatch>, RegisterFault>;
     /// Returns a page of the audit record.
     async fn found_events(&self, filter: &EventFilter) -> Result<FoundEvents, RegisterFault>;
     /// Returns how many accounts of each customer were imported at the end of each of so many days before

@@ -1,12 +1,17 @@
 //! What becomes of a customer of the tree in force, and why: told from the latest complete readings that were
 //! kept, so that no source is asked.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::model::account::Account;
+use crate::model::contact_match::ContactMatch;
 use crate::model::text::Text;
 use crate::plan::explanation::Explanation;
 use crate::plan::outcome::CustomerPlan;
+use crate::policy::fleet::Customer;
 
 /// Plans and explains customers of the tree in force. Nothing that it is made of can write.
 #[async_trait]
@@ -22,6 +27,18 @@ pub trait Inquiry: Send + Sync {
     /// # Errors
     /// [`Unanswered`].
     async fn explain(&self, customer: &str, account: &str) -> Result<Explanation, Unanswered>;
+
+    /// Returns the document of a customer, as it applies; `None` for one that left the tree.
+    ///
+    /// # Errors
+    /// [`Unanswered::UnknownCustomer`], and [`Unanswered::NotYet`].
+    fn document(&self, customer: &str) -> Result<Option<Arc<Customer>>, Unanswered>;
+
+    /// Returns how some accounts of a customer stand in documentation systems: by account, then connection.
+    ///
+    /// # Errors
+    /// [`Unanswered::Failed`].
+    async fn contacts(&self, customer: &str, accounts: &[Account]) -> Result<Vec<ContactMatch>, Unanswered>;
 }
 
 /// A plan, and what it was computed from.

@@ -7,6 +7,7 @@ use crate::model::account::{Account, AccountKey, AccountState};
 use crate::model::contact_match::{ContactMatch, DocumentationStatus, MatchStatus};
 use crate::model::register::LateDelivery;
 use crate::model::text::Text;
+use crate::ports::browse::Browse;
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::reconcile::make_contact::{PREFIX, key_of};
 
@@ -67,15 +68,7 @@ pub async fn contact_list(
     for system in &systems {
         for account in accounts.get(&system.customer).into_iter().flatten() {
             let key = (system.customer.clone(), system.connection.clone(), account.key);
-            let found = match known.get(&key) {
-                Some(found) => with_delivery(found, &system.customer, &late),
-                None if matches!(account.state, AccountState::Orphaned { .. }) => continue,
-                None => match &system.fault {
-                    Some(fault) => never_found(account, system, fault),
-                    // Not looked for yet, or accounts of this type are not matched.
-                    None => continue,
-                },
-            };
+            let Some(found) = standing(account, system, known.get(&key), &late) else { continue };
             contacts.push(ListedContact {
                 customer: system.customer.clone(),
                 account: account.clone(),
@@ -84,6 +77,57 @@ pub async fn contact_list(
         }
     }
     Ok(ContactList { contacts, systems })
+}
+
+/// Lists how some accounts of one customer stand: by account, then connection.
+///
+/// # Errors
+/// The register's.
+pub async fn contacts_of(
+    register: &dyn RegisterReader,
+    browse: &dyn Browse,
+    customer: &str,
+    accounts: &[Account],
+) -> Result<Vec<ContactMatch>, RegisterFault> {
+    let systems = register.documentation().await?;
+    let systems: Vec<_> = systems.into_iter().filter(|system| system.customer == customer).collect();
+    let imported: Vec<&Account> = accounts.iter().filter(|account| account.state.is_imported()).collect();
+    if systems.is_empty() || imported.is_empty() {
+        return Ok(Vec::new());
+    }
+    let late = register.late_deliveries(PREFIX).await?;
+    let late: BTreeMap<&str, &LateDelivery> =
+        late.iter().map(|delivery| (delivery.key.as_str(), delivery)).collect();
+    let keys: Vec<_> = imported.iter().map(|account| account.key).collect();
+    let known: BTreeMap<_, ContactMatch> = browse
+        .contacts_of(customer, &keys)
+        .await?
+        .into_iter()
+        .map(|found| ((found.account, found.connection.clone()), found))
+        .collect();
+    let mut contacts = Vec::new();
+    for account in imported {
+        for system in &systems {
+            let found = known.get(&(account.key, system.connection.clone()));
+            contacts.extend(standing(account, system, found, &late));
+        }
+    }
+    Ok(contacts)
+}
+
+/// Returns how an account stands in a system by what was recorded of it; nothing where it is not looked for.
+fn standing(
+    account: &Account,
+    system: &DocumentationStatus,
+    known: Option<&ContactMatch>,
+    late: &BTreeMap<&str, &LateDelivery>,
+) -> Option<ContactMatch> {
+    match known {
+        Some(found) => Some(with_delivery(found, &system.customer, late)),
+        None if matches!(account.state, AccountState::Orphaned { .. }) => None,
+        // Without a fault it was not looked for yet, or accounts of this type are not matched.
+        None => system.fault.as_ref().map(|fault| never_found(account, system, fault)),
+    }
 }
 
 /// An account whose contact or password entry could not be made says so.

@@ -1,7 +1,8 @@
 //! Who asks, and what they may: bearer tokens, compared in a time that tells nothing.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST};
@@ -14,12 +15,26 @@ use subtle::ConstantTimeEq as _;
 use crate::model::digest::Digest;
 use crate::model::text::Text;
 use crate::ports::access::{Role, Token, TokenBook};
+use crate::ports::clock::Clock;
 use crate::web::answer::Problem;
+use crate::web::attempts::Attempts;
+use crate::web::server::Peer;
 
 /// What is asked of somebody who said nothing.
 const CHALLENGE: &str = "Bearer realm=\"intake\"";
 /// What is asked of somebody whose token is none.
 const WRONG: &str = "Bearer realm=\"intake\", error=\"invalid_token\"";
+
+/// What whoever asks is judged by.
+#[derive(Clone)]
+pub struct Gate {
+    /// The tokens.
+    pub tokens: Arc<dyn TokenBook>,
+    /// Who failed lately.
+    pub attempts: Arc<Attempts>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
 
 /// Whoever asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +68,8 @@ impl Caller {
 }
 
 /// Lets in who may look, and notes who it is.
-pub async fn check(State(tokens): State<Arc<dyn TokenBook>>, mut request: Request, next: Next) -> Response {
-    match caller(tokens, request.headers()).await {
+pub async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    match caller(&gate, peer_of(&request), request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -63,8 +78,13 @@ pub async fn check(State(tokens): State<Arc<dyn TokenBook>>, mut request: Reques
     }
 }
 
-async fn caller(book: Arc<dyn TokenBook>, headers: &HeaderMap) -> Result<Caller, Problem> {
-    if book.is_empty() {
+/// Returns from where a request came. One that came over no connection is of this machine.
+pub fn peer_of(request: &Request) -> IpAddr {
+    request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0)
+}
+
+async fn caller(gate: &Gate, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, Problem> {
+    if gate.tokens.is_empty() {
         return match names_this_machine(headers) {
             true => Ok(Caller { name: None, role: Role::Viewer }),
             false => Err(Problem::new(
@@ -74,19 +94,65 @@ async fn caller(book: Arc<dyn TokenBook>, headers: &HeaderMap) -> Result<Caller,
             .hint("ask 127.0.0.1 or localhost; for a name, add `auth: {tokens: …}` to the operator's file")),
         };
     }
-    let presented = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes())).map(Digest::of);
+    let presented = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
     let Some(presented) = presented else {
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "this needs a token").challenge(CHALLENGE).hint(
             "send `Authorization: Bearer TOKEN`, with a token that the operator's file of the controller names",
         ));
     };
-    // Tokens lie in files, and a disk may be slow.
-    let tokens = tokio::task::spawn_blocking(move || book.tokens()).await.unwrap_or_default();
-    let known = find(&tokens, presented);
-    known.ok_or_else(|| {
-        tracing::warn!("somebody sent a token that is none");
-        Problem::new(StatusCode::UNAUTHORIZED, "the token is not known").challenge(WRONG)
-    })
+    match gate.try_token(presented, peer).await {
+        Ok((caller, _)) => Ok(caller),
+        Err(Unproved::Wait(wait)) => Err(too_many(wait)),
+        Err(Unproved::Unknown) => {
+            Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is not known").challenge(WRONG))
+        }
+    }
+}
+
+fn too_many(wait: Duration) -> Problem {
+    let detail = "there were too many tokens from this address that are none";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(wait).hint("wait, and send a right one")
+}
+
+/// Why a token proved nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unproved {
+    /// There is none like it.
+    Unknown,
+    /// Too many were none: no other one is looked at before this time has passed.
+    Wait(Duration),
+}
+
+impl Gate {
+    /// Returns whose token somebody presented, and its digest. Whoever presents none that is right too often
+    /// has to wait.
+    ///
+    /// # Errors
+    /// [`Unproved`].
+    pub async fn try_token(&self, presented: &[u8], peer: IpAddr) -> Result<(Caller, Digest), Unproved> {
+        if let Some(wait) = self.attempts.wait(peer, self.clock.now()) {
+            return Err(Unproved::Wait(wait));
+        }
+        let presented = Digest::of(presented);
+        let found = find(&self.tokens().await, presented);
+        found.map(|caller| (caller, presented)).ok_or_else(|| {
+            tracing::warn!(%peer, "somebody sent a token that is none");
+            self.attempts.fail(peer, self.clock.now());
+            Unproved::Unknown
+        })
+    }
+
+    /// Whether a token is still one, and still somebody's with their name and role.
+    pub async fn is_still(&self, digest: Digest, name: &Text, role: Role) -> bool {
+        let found = find(&self.tokens().await, digest);
+        found.is_some_and(|caller| caller.name.as_ref() == Some(name) && caller.role == role)
+    }
+
+    async fn tokens(&self) -> Vec<Token> {
+        // Tokens lie in files, and a disk may be slow.
+        let book = self.tokens.clone();
+        tokio::task::spawn_blocking(move || book.tokens()).await.unwrap_or_default()
+    }
 }
 
 /// Returns whose token was presented. All are compared, whichever fits: the time tells nothing. Digests
@@ -110,7 +176,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 /// Whether a request is meant for this machine by its own word. A page of somebody else's may have a name
 /// lead here and ask under it (DNS rebinding): it cannot choose what its browser writes as `Host`.
-fn names_this_machine(headers: &HeaderMap) -> bool {
+pub fn names_this_machine(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
     let without_port = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,

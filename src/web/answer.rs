@@ -47,6 +47,12 @@ impl Problem {
         }
     }
 
+    /// Returns its status, what happened, and what to try.
+    pub fn parts(&self) -> (StatusCode, &str, Option<&str>) {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, &self.detail, self.hint.as_deref())
+    }
+
     /// Adds what to try.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {

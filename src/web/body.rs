@@ -20,13 +20,31 @@ const WHOLE: Duration = Duration::from_secs(120);
 /// # Errors
 /// What whoever sent something else is told.
 pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
     // It also keeps pages of others from asking: for this type a browser asks for permission first.
-    if !media_type.eq_ignore_ascii_case("application/json") {
+    if !is_of(headers, "application/json") {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this address takes JSON")
             .hint("send `Content-Type: application/json`"));
     }
+    read_whole(headers, body, limit).await
+}
+
+/// Reads a form as browsers send it, `limit` bytes at the most.
+///
+/// # Errors
+/// What whoever sent something else is told.
+pub async fn read_form(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    if !is_of(headers, "application/x-www-form-urlencoded") {
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this address takes a form"));
+    }
+    read_whole(headers, body, limit).await
+}
+
+fn is_of(headers: &HeaderMap, media_type: &str) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
+}
+
+async fn read_whole(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     let too_large = || {
         let detail = format!("the body is larger than {} MiB", limit >> 20);
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)

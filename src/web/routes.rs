@@ -6,21 +6,19 @@ use axum::extract::{FromRef, MatchedPath, Request};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use tracing::Instrument as _;
 
-use crate::ports::access::TokenBook;
 use crate::ports::browse::Browse;
 use crate::ports::control::Control;
 use crate::ports::feed::Feed;
 use crate::ports::inquiry::Inquiry;
 use crate::ports::meter::Readout;
 use crate::ports::readiness::Readiness;
-use crate::ports::sign_in::SignIn;
 use crate::web::access;
 use crate::web::answer::{Problem, wrong_method};
 use crate::web::endpoints::endpoints;
@@ -29,16 +27,14 @@ use crate::web::fleet::FleetBoard;
 use crate::web::health::{liveness, readiness};
 use crate::web::metrics::metrics;
 use crate::web::openapi::{Document, Endpoint, document};
+use crate::web::pages::dashboard::Dashboard;
+use crate::web::pages::{addresses, fault};
 use crate::web::plans::Plans;
 use crate::web::stream::Watchers;
 
 /// What everything here is answered from.
 #[derive(Clone)]
 pub struct Site {
-    /// Who may ask.
-    pub tokens: Arc<dyn TokenBook>,
-    /// Who signs people in, if anybody does.
-    pub sign_in: Option<Arc<dyn SignIn>>,
     /// Whether the program can do its work.
     pub readiness: Arc<dyn Readiness>,
     /// Plans candidates.
@@ -57,6 +53,8 @@ pub struct Site {
     pub feed: Arc<dyn Feed>,
     /// Who is told.
     pub watchers: Watchers,
+    /// What the dashboard needs besides.
+    pub dashboard: Arc<Dashboard>,
 }
 
 /// Lets an answer ask for the one part of the site that it is made from.
@@ -94,7 +92,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 
 /// Returns what answers.
 pub fn routes(site: Site) -> Router {
-    let for_viewers = from_fn_with_state(site.tokens.clone(), access::check);
+    let for_viewers = from_fn_with_state(site.dashboard.gate.clone(), access::check);
     let mut api = Router::new();
     for Endpoint { path, operation, route } in endpoints() {
         let route = match operation.method {
@@ -113,7 +111,8 @@ pub fn routes(site: Site) -> Router {
         .route("/readyz", get(readiness).fallback(only_get))
         .route("/metrics", get(metrics).fallback(only_get).layer(for_viewers))
         .nest("/api/v1", api)
-        .fallback(nothing_there)
+        .merge(addresses::pages(&site))
+        .fallback(nowhere)
         .with_state(site)
         .layer(from_fn(with_headers))
         .layer(from_fn(traced))
@@ -121,6 +120,10 @@ pub fn routes(site: Site) -> Router {
 
 async fn nothing_there() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+}
+
+async fn nowhere(headers: HeaderMap) -> Response {
+    if fault::is_for_browser(&headers) { fault::nowhere() } else { nothing_there().await.into_response() }
 }
 
 async fn only_get() -> Response {
@@ -151,7 +154,8 @@ async fn traced(request: Request, next: Next) -> Response {
 async fn with_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        // A page says for itself what it takes to be shown.
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }

@@ -1,12 +1,14 @@
 //! The server: listens, takes no more than it can bear, and ends when it is told to.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +28,10 @@ const LIFETIME: Duration = Duration::from_secs(20 * 60);
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How long to wait after a connection could not be taken: mostly there are too many files open.
 const BREATH: Duration = Duration::from_millis(200);
+
+/// From where a request came: whoever opened the connection, which may be a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
 
 /// A place to listen at, which nobody answers at yet.
 #[derive(Debug)]
@@ -61,10 +67,10 @@ impl Entrance {
                 taken = next(&self.listener, &places) => taken,
             };
             match taken {
-                Ok((stream, place)) => {
+                Ok((stream, peer, place)) => {
                     let (routes, stop) = (routes.clone(), stop.clone());
                     connections.spawn(async move {
-                        answer(stream, routes, stop).await;
+                        answer(stream, peer, routes, stop).await;
                         drop(place);
                     });
                 }
@@ -85,20 +91,25 @@ impl Entrance {
 async fn next(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, Peer(peer.ip()), place))
 }
 
-async fn answer(stream: TcpStream, routes: Router, stop: CancellationToken) {
+async fn answer(stream: TcpStream, peer: Peer, routes: Router, stop: CancellationToken) {
     // An answer is sent when it is there, and not when there is more of it.
     let _ = stream.set_nodelay(true);
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        routes.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_SIZE)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::time::timeout(LIFETIME, async {
         tokio::select! {

@@ -3,6 +3,7 @@
 
 pub mod application_key;
 pub mod asking;
+pub mod browser;
 pub mod certificates;
 pub mod contoso;
 pub mod git_server;

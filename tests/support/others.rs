@@ -106,6 +106,11 @@ impl Others {
             .current_dir(folder));
     }
 
+    /// What finds barriers in pages: axe-core, as a script for a browser.
+    pub fn axe(&self) -> String {
+        std::fs::read_to_string(self.folder.join("node_modules/axe-core/axe.min.js")).expect("axe-core")
+    }
+
     /// Node itself.
     pub fn node(&self) -> PathBuf {
         self.node.join("bin/node")

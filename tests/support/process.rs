@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Starts the server, tells its process id and waits for the end of the standard input: the guard is
 /// dropped, or the test program is gone, however it went. Then the server is killed and its folder
-/// removed. A server that ended by itself stays a zombie until then, so that its id is nobody else's.
+/// removed, and so is whatever it started, if it leads a session of its own. A server that ended by itself
+/// stays a zombie until then, so that its id is nobody else's.
 const GUARD: &str = r#"
 exec 3<&0
 "$@" </dev/null >>"$LOG" 2>&1 3<&- &
@@ -16,6 +17,7 @@ server=$!
 echo $server
 cat <&3 >/dev/null
 kill -9 $server 2>/dev/null
+kill -9 $(sed -n "s/^\([0-9]*\) (.*) . [0-9]* [0-9]* $server .*/\1/p" /proc/[0-9]*/stat 2>/dev/null) 2>/dev/null
 wait $server
 rm -rf "$FOLDER"
 "#;

@@ -12,8 +12,9 @@ use tokio::sync::Semaphore;
 use crate::adapters::store::accounts::strange;
 use crate::adapters::store::connection::{Store, StoreReader, Work};
 use crate::adapters::store::fault::Mishap;
-use crate::adapters::store::{accounts, audit, suspensions};
-use crate::model::account::Account;
+use crate::adapters::store::{accounts, audit, contacts, suspensions};
+use crate::model::account::{Account, AccountKey};
+use crate::model::contact_match::ContactMatch;
 use crate::model::guid::Guid;
 use crate::model::listing::{AccountPage, AccountQuery, EventFilter, FoundEvents};
 use crate::model::register::Suspension;
@@ -88,6 +89,18 @@ impl Browse for StoreBrowse {
         let customer = customer.to_owned();
         self.ask(Vec::new(), move |connection| {
             Box::pin(async move { accounts::with_id(connection, &customer, id).await })
+        })
+        .await
+    }
+
+    async fn contacts_of(
+        &self,
+        customer: &str,
+        keys: &[AccountKey],
+    ) -> Result<Vec<ContactMatch>, RegisterFault> {
+        let (customer, keys) = (customer.to_owned(), keys.to_vec());
+        self.ask(Vec::new(), move |connection| {
+            Box::pin(async move { contacts::of_accounts(connection, &customer, &keys).await })
         })
         .await
     }

@@ -52,6 +52,8 @@ const OF_ALL: &str = select!("");
 /// Said which index, as SQLite would go over all rows of the customer, candidates included.
 const UNFOLLOWED: &str =
     select!("INDEXED BY contact_matches_unfollowed WHERE customer = $1 AND unfollowed <> '[]'");
+const OF_ACCOUNT: &str =
+    select!("WHERE customer = $1 AND connection = $2 AND account_type = $3 AND source = $4 AND id = $5");
 
 const CONNECTIONS: &str = "SELECT connection FROM documentation_statuses WHERE customer = $1";
 const STATUSES: &str = "
@@ -152,6 +154,32 @@ pub(super) async fn listed(
             right.account,
         ))
     });
+    Ok(all)
+}
+
+/// Returns how some accounts of one customer stand: by account, then connection.
+pub(super) async fn of_accounts(
+    connection: &mut SqliteConnection,
+    customer: &str,
+    accounts: &[AccountKey],
+) -> Result<Vec<ContactMatch>, Mishap> {
+    let systems = connections(connection, customer).await?;
+    let mut all = Vec::new();
+    for account in accounts {
+        for system in &systems {
+            let row = sqlx::query(OF_ACCOUNT)
+                .bind(customer)
+                .bind(system.as_str())
+                .bind(account.account_type.code())
+                .bind(account.source.code())
+                .bind(account.id.to_string())
+                .fetch_optional(&mut *connection)
+                .await?;
+            if let Some(row) = row {
+                all.push(contact_match(&row)?);
+            }
+        }
+    }
     Ok(all)
 }
 
