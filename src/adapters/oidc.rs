@@ -214,6 +214,10 @@ impl SignIn for Oidc {
         &self.provider.label
     }
 
+    fn is_over_tls(&self) -> bool {
+        self.provider.redirect.starts_with("https://")
+    }
+
     async fn begin(&self) -> Result<Departure, NotSignedIn> {
         let metadata = self.metadata().await?;
         let kept = Kept { state: random()?, nonce: random()?, verifier: random()? };

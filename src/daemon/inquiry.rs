@@ -77,8 +77,8 @@ impl Inquiry for ControllerInquiry {
         }
     }
 
-    async fn contacts(&self, customer: &str, accounts: &[Account]) -> Result<Vec<ContactMatch>, Unanswered> {
-        contacts_of(&*self.kept.register, &*self.browse, customer, accounts).await.map_err(failed)
+    async fn contacts(&self, accounts: &[(Text, Account)]) -> Result<Vec<(Text, ContactMatch)>, Unanswered> {
+        contacts_of(&*self.kept.register, &*self.browse, accounts).await.map_err(failed)
     }
 }
 

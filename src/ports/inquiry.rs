@@ -34,11 +34,12 @@ pub trait Inquiry: Send + Sync {
     /// [`Unanswered::UnknownCustomer`], and [`Unanswered::NotYet`].
     fn document(&self, customer: &str) -> Result<Option<Arc<Customer>>, Unanswered>;
 
-    /// Returns how some accounts of a customer stand in documentation systems: by account, then connection.
+    /// Returns how some accounts stand in documentation systems, each with its customer's name: by customer, account,
+    /// then connection.
     ///
     /// # Errors
     /// [`Unanswered::Failed`].
-    async fn contacts(&self, customer: &str, accounts: &[Account]) -> Result<Vec<ContactMatch>, Unanswered>;
+    async fn contacts(&self, accounts: &[(Text, Account)]) -> Result<Vec<(Text, ContactMatch)>, Unanswered>;
 }
 
 /// A plan, and what it was computed from.

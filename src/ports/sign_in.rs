@@ -12,6 +12,9 @@ pub trait SignIn: Send + Sync {
     /// Returns what the provider is called, for people.
     fn provider(&self) -> &str;
 
+    /// Whether browsers come back over TLS: then cookies travel no other way.
+    fn is_over_tls(&self) -> bool;
+
     /// Begins: returns where the browser is sent, and what has to be kept until it comes back.
     ///
     /// # Errors

@@ -79,37 +79,49 @@ pub async fn contact_list(
     Ok(ContactList { contacts, systems })
 }
 
-/// Lists how some accounts of one customer stand: by account, then connection.
+/// Lists how some accounts stand, each with its customer's name: by customer, account, then connection.
 ///
 /// # Errors
 /// The register's.
 pub async fn contacts_of(
     register: &dyn RegisterReader,
     browse: &dyn Browse,
-    customer: &str,
-    accounts: &[Account],
-) -> Result<Vec<ContactMatch>, RegisterFault> {
-    let systems = register.documentation().await?;
-    let systems: Vec<_> = systems.into_iter().filter(|system| system.customer == customer).collect();
-    let imported: Vec<&Account> = accounts.iter().filter(|account| account.state.is_imported()).collect();
-    if systems.is_empty() || imported.is_empty() {
+    accounts: &[(Text, Account)],
+) -> Result<Vec<(Text, ContactMatch)>, RegisterFault> {
+    let mut imported: BTreeMap<&Text, Vec<&Account>> = BTreeMap::new();
+    for (customer, account) in accounts.iter().filter(|(_, account)| account.state.is_imported()) {
+        imported.entry(customer).or_default().push(account);
+    }
+    let mut systems: BTreeMap<Text, Vec<DocumentationStatus>> = BTreeMap::new();
+    if !imported.is_empty() {
+        for system in register.documentation().await? {
+            if imported.contains_key(&system.customer) {
+                systems.entry(system.customer.clone()).or_default().push(system);
+            }
+        }
+    }
+    if systems.is_empty() {
         return Ok(Vec::new());
     }
     let late = register.late_deliveries(PREFIX).await?;
     let late: BTreeMap<&str, &LateDelivery> =
         late.iter().map(|delivery| (delivery.key.as_str(), delivery)).collect();
-    let keys: Vec<_> = imported.iter().map(|account| account.key).collect();
-    let known: BTreeMap<_, ContactMatch> = browse
-        .contacts_of(customer, &keys)
-        .await?
-        .into_iter()
-        .map(|found| ((found.account, found.connection.clone()), found))
-        .collect();
     let mut contacts = Vec::new();
-    for account in imported {
-        for system in &systems {
-            let found = known.get(&(account.key, system.connection.clone()));
-            contacts.extend(standing(account, system, found, &late));
+    for (customer, systems) in &systems {
+        let accounts = imported.get(customer).into_iter().flatten();
+        let keys: Vec<AccountKey> = accounts.clone().map(|account| account.key).collect();
+        let known: BTreeMap<_, ContactMatch> = browse
+            .contacts_of(customer, &keys)
+            .await?
+            .into_iter()
+            .map(|found| ((found.account, found.connection.clone()), found))
+            .collect();
+        for account in accounts {
+            for system in systems {
+                let found = known.get(&(account.key, system.connection.clone()));
+                contacts
+                    .extend(standing(account, system, found, &late).map(|found| (customer.clone(), found)));
+            }
         }
     }
     Ok(contacts)

@@ -130,16 +130,18 @@ impl Gate {
     /// # Errors
     /// [`Unproved`].
     pub async fn try_token(&self, presented: &[u8], peer: IpAddr) -> Result<(Caller, Digest), Unproved> {
-        if let Some(wait) = self.attempts.wait(peer, self.clock.now()) {
-            return Err(Unproved::Wait(wait));
-        }
         let presented = Digest::of(presented);
-        let found = find(&self.tokens().await, presented);
-        found.map(|caller| (caller, presented)).ok_or_else(|| {
-            tracing::warn!(%peer, "somebody sent a token that is none");
-            self.attempts.fail(peer, self.clock.now());
-            Unproved::Unknown
-        })
+        self.attempts.begin(peer, presented, self.clock.now()).map_err(Unproved::Wait)?;
+        match find(&self.tokens().await, presented) {
+            Some(caller) => {
+                self.attempts.succeeded(peer, presented);
+                Ok((caller, presented))
+            }
+            None => {
+                tracing::warn!(%peer, "somebody sent a token that is none");
+                Err(Unproved::Unknown)
+            }
+        }
     }
 
     /// Whether a token is still one, and still somebody's with their name and role.

@@ -1,51 +1,52 @@
 //! Who failed to prove who they are, and how often lately: guessing is slow, whoever guesses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// How often an address may fail within a window.
-const FAILURES: u32 = 10;
-/// How long a window is; it begins with the first failure.
+use crate::model::digest::Digest;
+
+/// How many wrong guesses may come from an address within a window.
+const GUESSES: usize = 10;
+/// How long a window is; it begins with the first guess.
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 /// How many addresses are remembered. Of more than these, the one whose window ends first is forgotten.
 const ADDRESSES: usize = 10_000;
 
-/// Counts failures by the address that they came from.
+/// Counts wrong guesses by the address that they came from.
 #[derive(Debug, Default)]
 pub struct Attempts {
     windows: Mutex<HashMap<IpAddr, Window>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Window {
     began: Timestamp,
-    failures: u32,
+    /// What was tried and was not right, or is being tried: the same twice is no second guess.
+    tried: BTreeSet<Digest>,
 }
 
 impl Window {
-    fn ends(self) -> Timestamp {
+    fn new(began: Timestamp) -> Self {
+        Self { began, tried: BTreeSet::new() }
+    }
+
+    fn ends(&self) -> Timestamp {
         self.began.saturating_add(WINDOW).unwrap_or(Timestamp::MAX)
     }
 }
 
 impl Attempts {
-    /// Returns how long somebody at an address has to wait; nothing if they may try. A right token waits as
-    /// well: otherwise the answer would tell whoever guesses that this was it.
-    pub fn wait(&self, peer: IpAddr, now: Timestamp) -> Option<Duration> {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let window = windows.get(&network(peer))?;
-        if window.failures < FAILURES || window.ends() <= now {
-            return None;
-        }
-        Duration::try_from(window.ends().duration_since(now)).ok()
-    }
-
-    /// Notes that somebody at an address failed.
-    pub fn fail(&self, peer: IpAddr, now: Timestamp) {
+    /// Notes that somebody at an address tries something, before it is known whether it is right: of many who try at
+    /// once no more are looked at than may be wrong.
+    ///
+    /// # Errors
+    /// How long they have to wait. A right one waits as well: otherwise the answer would tell whoever guesses that
+    /// this was it.
+    pub fn begin(&self, peer: IpAddr, tried: Digest, now: Timestamp) -> Result<(), Duration> {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let peer = network(peer);
         if !windows.contains_key(&peer) && windows.len() >= ADDRESSES {
@@ -57,11 +58,27 @@ impl Attempts {
                 windows.remove(&oldest);
             }
         }
-        let window = windows.entry(peer).or_insert(Window { began: now, failures: 0 });
+        let window = windows.entry(peer).or_insert_with(|| Window::new(now));
         if window.ends() <= now {
-            *window = Window { began: now, failures: 0 };
+            *window = Window::new(now);
         }
-        window.failures = window.failures.saturating_add(1);
+        if window.tried.len() >= GUESSES {
+            return Err(Duration::try_from(window.ends().duration_since(now)).unwrap_or_default());
+        }
+        window.tried.insert(tried);
+        Ok(())
+    }
+
+    /// Notes that what somebody tried was right.
+    pub fn succeeded(&self, peer: IpAddr, tried: Digest) {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let peer = network(peer);
+        if let Some(window) = windows.get_mut(&peer) {
+            window.tried.remove(&tried);
+            if window.tried.is_empty() {
+                windows.remove(&peer);
+            }
+        }
     }
 }
 
@@ -86,29 +103,51 @@ mod tests {
         text.parse().expect("an address")
     }
 
+    fn guess(number: u32) -> Digest {
+        Digest::of(&number.to_be_bytes())
+    }
+
     #[test]
-    fn ten_failures_within_a_minute_are_the_last_until_it_is_over() {
+    fn ten_wrong_guesses_within_a_minute_are_the_last_until_it_is_over() {
         let attempts = Attempts::default();
         let (guesser, other) = (peer("192.0.2.1"), peer("192.0.2.2"));
-        for second in 0..10 {
-            assert_eq!(attempts.wait(guesser, at(second)), None);
-            attempts.fail(guesser, at(second));
+        for number in 0..10 {
+            assert_eq!(attempts.begin(guesser, guess(number), at(number.into())), Ok(()));
         }
-        assert_eq!(attempts.wait(guesser, at(10)), Some(Duration::from_secs(50)));
-        assert_eq!(attempts.wait(other, at(10)), None);
-        assert_eq!(attempts.wait(guesser, at(60)), None);
-        attempts.fail(guesser, at(60));
-        assert_eq!(attempts.wait(guesser, at(61)), None, "a new window began");
+        assert_eq!(attempts.begin(guesser, guess(10), at(10)), Err(Duration::from_secs(50)));
+        assert_eq!(
+            attempts.begin(guesser, guess(3), at(10)),
+            Err(Duration::from_secs(50)),
+            "also a known one"
+        );
+        assert_eq!(attempts.begin(other, guess(10), at(10)), Ok(()));
+        assert_eq!(attempts.begin(guesser, guess(11), at(60)), Ok(()), "a new window began");
+        assert_eq!(attempts.begin(guesser, guess(12), at(61)), Ok(()));
+    }
+
+    #[test]
+    fn the_same_twice_is_no_second_guess_and_a_right_one_is_none() {
+        let attempts = Attempts::default();
+        let peer = peer("192.0.2.1");
+        for second in 0..50 {
+            assert_eq!(attempts.begin(peer, guess(1), at(second)), Ok(()), "a program with an old token");
+            assert_eq!(attempts.begin(peer, guess(2), at(second)), Ok(()));
+            attempts.succeeded(peer, guess(2));
+        }
+        (3..12).for_each(|number| assert_eq!(attempts.begin(peer, guess(number), at(51)), Ok(())));
+        assert!(attempts.begin(peer, guess(2), at(52)).is_err());
     }
 
     #[test]
     fn a_network_of_a_provider_is_one_guesser() {
         let attempts = Attempts::default();
-        (0..10).for_each(|number| attempts.fail(peer(&format!("2001:db8::{number}")), at(0)));
-        assert!(attempts.wait(peer("2001:db8::ffff"), at(1)).is_some());
-        assert!(attempts.wait(peer("2001:db8:0:1::1"), at(1)).is_none());
-        (0..10).for_each(|_| attempts.fail(peer("::ffff:192.0.2.7"), at(0)));
-        assert!(attempts.wait(peer("192.0.2.7"), at(1)).is_some());
+        for number in 0..10 {
+            assert_eq!(attempts.begin(peer(&format!("2001:db8::{number}")), guess(number), at(0)), Ok(()));
+            assert_eq!(attempts.begin(peer("::ffff:192.0.2.7"), guess(number), at(0)), Ok(()));
+        }
+        assert!(attempts.begin(peer("2001:db8::ffff"), guess(99), at(1)).is_err());
+        assert!(attempts.begin(peer("2001:db8:0:1::1"), guess(99), at(1)).is_ok());
+        assert!(attempts.begin(peer("192.0.2.7"), guess(99), at(1)).is_err());
     }
 
     #[test]
@@ -116,7 +155,9 @@ mod tests {
         let attempts = Attempts::default();
         let most = u32::try_from(ADDRESSES).expect("a number") + 100;
         for number in 0..most {
-            attempts.fail(IpAddr::V4(number.into()), at(i64::from(number) / 1_000));
+            let peer = IpAddr::V4(number.into());
+            let now = Timestamp::from_millisecond(1_000_000_000 + i64::from(number)).expect("a time");
+            assert_eq!(attempts.begin(peer, guess(number), now), Ok(()));
         }
         let windows = attempts.windows.lock().expect("a lock");
         assert!(windows.len() <= ADDRESSES);

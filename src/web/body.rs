@@ -46,7 +46,10 @@ fn is_of(headers: &HeaderMap, media_type: &str) -> bool {
 
 async fn read_whole(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     let too_large = || {
-        let detail = format!("the body is larger than {} MiB", limit >> 20);
+        let detail = match limit >> 20 {
+            0 => format!("the body is larger than {} KiB", limit >> 10),
+            large => format!("the body is larger than {large} MiB"),
+        };
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     };
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());

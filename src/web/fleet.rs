@@ -2,13 +2,13 @@
 //! more than one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::model::account::AccountType;
 use crate::model::register::{CustomerStatus, Suspension};
@@ -25,6 +25,8 @@ use crate::web::answer::fault_text;
 
 /// For how long a view is good.
 const FRESH: Duration = Duration::from_secs(1);
+/// For how long it is good enough while a newer one is made: nobody waits for the store once a second.
+const GOOD_ENOUGH: Duration = Duration::from_secs(5);
 /// For how long a failure is: whoever fails is not asked by everybody in turn.
 const FAILED: Duration = Duration::from_millis(200);
 /// How long whoever asks waits for the store.
@@ -42,9 +44,10 @@ pub struct FleetBoard(Arc<Board>);
 
 struct Board {
     sources: Sources,
-    /// The last view, and what had happened before it: when more happened since, it is an old one.
+    /// Never twice at a time, and anew each time.
     view: SharedQuestion<Found<FleetView>>,
-    seen: AtomicU64,
+    /// The last view, and when it was made.
+    last: Mutex<Option<(Instant, Arc<FleetView>)>>,
     past: SharedQuestion<Found<Past>>,
 }
 
@@ -85,6 +88,8 @@ pub struct StoreAway;
 pub struct FleetView {
     /// When it was looked at.
     pub at: Timestamp,
+    /// How much had happened before.
+    pub seen: u64,
     /// Which tree is in force.
     pub tree: Option<TreeStatus>,
     /// Every customer of the tree in force or of the register, by name.
@@ -192,26 +197,64 @@ impl AccountCounts {
 impl FleetBoard {
     /// Makes a board that has shown nothing yet.
     pub fn new(sources: Sources) -> Self {
-        let view = SharedQuestion::new(|found: &Found<_>| found.as_ref().map_or(FAILED, |_| FRESH), PATIENCE);
+        let view = SharedQuestion::new(
+            |found: &Found<_>| found.as_ref().map_or(FAILED, |_| Duration::ZERO),
+            PATIENCE,
+        );
         // What is over does not change; that the day is another one is looked at apart.
         let past = SharedQuestion::new(
             |found: &Found<_>| found.as_ref().map_or(FAILED, |_| Duration::from_secs(86_400)),
             PATIENCE,
         );
-        Self(Arc::new(Board { sources, view, seen: AtomicU64::new(0), past }))
+        Self(Arc::new(Board { sources, view, last: Mutex::default(), past }))
     }
 
-    /// Returns how the fleet stands: at most a second ago, and after the last turn that ended.
+    /// Returns how the fleet stood a second ago, or some seconds ago where the store is slow.
     ///
     /// # Errors
     /// If the store does not answer.
     pub async fn view(&self) -> Result<Arc<FleetView>, StoreAway> {
-        let happened = self.0.sources.feed.ended();
-        if self.0.seen.swap(happened, Ordering::SeqCst) != happened {
-            self.0.view.forget();
+        let Some((at, view)) = self.last() else { return self.ask().await };
+        if at.elapsed() >= FRESH {
+            if at.elapsed() >= GOOD_ENOUGH {
+                return self.ask().await;
+            }
+            let board = self.clone();
+            tokio::spawn(async move { board.ask().await });
         }
-        let sources = self.0.sources.clone();
-        let ask = || async move { told(sources.look().await.map(Arc::new)) };
+        Ok(view)
+    }
+
+    /// Returns how the fleet stands after everything that has happened until now.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn view_now(&self) -> Result<Arc<FleetView>, StoreAway> {
+        let happened = self.0.sources.feed.ended();
+        let is_new = |view: &FleetView| view.seen >= happened;
+        if let Some((at, view)) = self.last()
+            && at.elapsed() < FRESH
+            && is_new(&view)
+        {
+            return Ok(view);
+        }
+        // What is under way may have begun too early.
+        let view = self.ask().await?;
+        if is_new(&view) { Ok(view) } else { self.ask().await }
+    }
+
+    fn last(&self) -> Option<(Instant, Arc<FleetView>)> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn ask(&self) -> Result<Arc<FleetView>, StoreAway> {
+        let board = self.clone();
+        let ask = || async move {
+            let view = told(board.0.sources.clone().look().await.map(Arc::new))?;
+            *board.0.last.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((Instant::now(), view.clone()));
+            Some(view)
+        };
         self.0.view.ask(ask).await.unwrap_or_else(not_told).ok_or(StoreAway)
     }
 
@@ -262,16 +305,20 @@ fn not_told<T>(none: NoAnswer) -> Option<T> {
 
 impl Sources {
     async fn look(self) -> Result<FleetView, RegisterFault> {
-        let at = self.clock.now();
+        let (at, seen) = (self.clock.now(), self.feed.ended());
         let statuses = self.register.statuses().await?;
         let tree = self.register.tree().await?;
         let suspensions = self.browse.suspensions().await?;
         let counts = self.census.count().await?;
         let in_force = self.in_force.in_force();
         let listed = in_force.as_ref().map(|tree| &tree.customers);
-        let mut names: BTreeSet<&Text> = statuses.iter().map(|status| &status.customer).collect();
+        let known = self.register.customers().await?;
+        let mut names: BTreeSet<&Text> = known.iter().collect();
         names.extend(listed.into_iter().flat_map(BTreeMap::keys));
-        names.extend(counts.accounts.keys().map(|(name, _)| name));
+        // A customer that left the tree before anything was written of it is nobody's any more.
+        if in_force.is_none() {
+            names.extend(statuses.iter().map(|status| &status.customer));
+        }
         let statuses: BTreeMap<&Text, &CustomerStatus> =
             statuses.iter().map(|status| (&status.customer, status)).collect();
         let customer = |name: &Text| {
@@ -306,7 +353,7 @@ impl Sources {
             }
         };
         let customers = names.iter().map(|name| ((*name).clone(), customer(name))).collect();
-        Ok(FleetView { at, tree, customers, outbox: counts.outbox })
+        Ok(FleetView { at, seen, tree, customers, outbox: counts.outbox })
     }
 }
 

@@ -194,12 +194,13 @@ fn whoever_guesses_has_to_wait() {
     let reader = Reader::signed_in(&served, VIEWER);
     for number in 0..10 {
         // At both doors together.
-        let status = if number % 2 == 0 {
-            reader.post("/login", &[("token", "wrong")]).status
-        } else {
-            served.ask("GET", "/metrics", &[("Authorization", "Bearer wrong")], b"").status
-        };
+        let guess = format!("wrong-{number}");
+        let bearer = format!("Bearer {guess}");
+        let ask = || served.ask("GET", "/metrics", &[("Authorization", &bearer)], b"").status;
+        let status = if number % 2 == 0 { reader.post("/login", &[("token", &guess)]).status } else { ask() };
         assert_eq!(status, 401, "{number}");
+        // A program that has an old token says it again and again, and guesses nothing.
+        assert_eq!(if number < 9 { ask() } else { 401 }, 401);
     }
     let refused = reader.post("/login", &[("token", OPERATOR)]);
     assert_eq!(refused.status, 429);

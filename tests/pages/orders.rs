@@ -42,10 +42,10 @@ async fn held_removals_are_approved_by_committing_the_lines_that_are_shown() {
     assert!(browser.text("[data-live=findings]").await.contains("removal-limit"));
 
     // The lines, as they are shown, into the document.
-    let lines = browser.text("#approval-lines").await;
-    let below_spec = lines.strip_prefix("spec:\n").expect("lines below spec");
+    let line = browser.evaluate("document.querySelector('#approval-lines').textContent").await;
+    let line = line.as_str().expect("a text");
     let document = fs::read_to_string(here.tree().join("contoso.yaml")).expect("a file");
-    here.write("contoso.yaml", &document.replace("spec:\n", &format!("spec:\n{below_spec}\n")));
+    here.write("contoso.yaml", &document.replace("spec:\n", &format!("spec:\n{line}\n")));
     browser.until("document.querySelector('.status .badge')?.textContent === 'Ready'").await;
     browser.until("!document.querySelector('#approval-lines')").await;
     tokio::task::block_in_place(|| assert_eq!(here.names("contoso", "active"), persons(&[1, 2, 3, 4])));

@@ -105,7 +105,9 @@ fn reports_are_pages_and_files() {
     );
     let file = reader.get("/customers/contoso/reports/licensed-outside-scope.csv").body;
     assert!(
-        file.starts_with("displayName,userPrincipalName,tenantUserId,licenses\r\n\"'+outside\",person77@"),
+        file.starts_with(
+            "\u{feff}displayName,userPrincipalName,tenantUserId,licenses\r\n\"'+outside\",person77@"
+        ),
         "{file}"
     );
     let fleet = reader.page("/reports");

@@ -114,11 +114,12 @@ impl Browse for StoreBrowse {
     }
 
     async fn past_days(&self, today: i64, days: i64) -> Result<BTreeMap<Text, Vec<u64>>, RegisterFault> {
-        self.ask(BTreeMap::new(), move |connection| Box::pin(past(connection, today, days))).await
+        // Whoever asks asks once for all.
+        self.reader.ask(BTreeMap::new(), move |connection| Box::pin(past(connection, today, days))).await
     }
 
     async fn suspensions(&self) -> Result<BTreeMap<Text, Suspension>, RegisterFault> {
-        self.ask(BTreeMap::new(), |connection| Box::pin(suspensions::all(connection))).await
+        self.reader.ask(BTreeMap::new(), |connection| Box::pin(suspensions::all(connection))).await
     }
 }
 

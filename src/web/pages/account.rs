@@ -116,11 +116,10 @@ pub async fn show(
     }
     let now = site.dashboard.gate.clock.now();
     let explained = explain(&site, &customer, wanted).await?;
-    // By a name it is the person whom the explanation found.
-    let id = wanted.parse::<Guid>().ok().or_else(|| {
-        let account = &explained.as_ref().ok()?.account;
-        account.directory_id.or(account.tenant_user_id)
-    });
+    // It is the person whom the explanation found: the id that was asked for may be the tenant user's.
+    let found =
+        explained.as_ref().ok().and_then(|found| found.account.directory_id.or(found.account.tenant_user_id));
+    let id = found.or_else(|| wanted.parse::<Guid>().ok());
     let accounts = match id {
         Some(id) => site.browse.accounts_of(&customer, id).await.map_err(failed)?,
         None => Vec::new(),
@@ -138,7 +137,9 @@ pub async fn show(
     if let (Err(Unexplained::Unknown(fault)), true) = (&explained, accounts.is_empty() && events.is_empty()) {
         return Err(fault.clone());
     }
-    let contacts = site.inquiry.contacts(&customer, &accounts).await?;
+    let named: Vec<(Text, Account)> =
+        accounts.iter().map(|account| (Text::from(customer.as_str()), account.clone())).collect();
+    let contacts = site.inquiry.contacts(&named).await?;
     let name =
         name(&accounts, explained.as_ref().ok(), events.first().map(|event| event.subject.as_str()), wanted);
     let frame = Frame::new(name.clone(), Section::Accounts, visitor, now)
@@ -162,8 +163,10 @@ pub async fn show(
         }
         Err(Unexplained::Several(found)) => {
             let address = |person: &String| {
-                let name = person.split_whitespace().next().unwrap_or_default();
-                (inert(person).into_owned(), of_account(&customer, name))
+                // Some have no id to be asked for by.
+                let id = person.split(':').next().and_then(|id| id.parse::<Guid>().ok());
+                let address = id.map_or_else(String::new, |id| of_account(&customer, &id.to_string()));
+                (inert(person).into_owned(), address)
             };
             people = found.iter().map(address).collect();
         }
@@ -174,7 +177,7 @@ pub async fn show(
         registered: accounts.iter().map(|account| Registered::of(account, now)).collect(),
         contacts: contacts
             .iter()
-            .filter_map(|found| {
+            .filter_map(|(_, found)| {
                 let account = accounts.iter().find(|account| account.key == found.account)?;
                 Some(ContactView::of(account, found, now))
             })

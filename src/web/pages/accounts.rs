@@ -188,15 +188,9 @@ async fn show(
 type Contacts = BTreeMap<(Text, AccountKey), Vec<ContactMatch>>;
 
 async fn contacts(site: &Site, accounts: &[(Text, Account)]) -> Result<Contacts, Fault> {
-    let mut by_customer: BTreeMap<&Text, Vec<Account>> = BTreeMap::new();
-    for (customer, account) in accounts {
-        by_customer.entry(customer).or_default().push(account.clone());
-    }
     let mut contacts = Contacts::new();
-    for (customer, accounts) in by_customer {
-        for found in site.inquiry.contacts(customer, &accounts).await? {
-            contacts.entry((customer.clone(), found.account)).or_default().push(found);
-        }
+    for (customer, found) in site.inquiry.contacts(accounts).await? {
+        contacts.entry((customer, found.account)).or_default().push(found);
     }
     Ok(contacts)
 }

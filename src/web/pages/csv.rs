@@ -14,7 +14,8 @@ pub struct Csv(String);
 impl Csv {
     /// Begins with the names of the columns.
     pub fn of(columns: &[&str]) -> Self {
-        let mut csv = Self(String::new());
+        // Without the mark spreadsheets take it for a text of some other encoding.
+        let mut csv = Self("\u{feff}".to_owned());
         csv.row(columns.iter().copied());
         csv
     }
@@ -51,13 +52,29 @@ fn cell(text: &str) -> String {
     let is_formula = text
         .trim_start_matches([' ', '\u{a0}', '\u{3000}'])
         .starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
-    let text = inert(text);
-    let text = if is_formula { format!("'{text}") } else { text.into_owned() };
+    let text = parted(&inert(text));
+    let text = if is_formula { format!("'{text}") } else { text };
     if text.contains([',', '"', '\r', '\n', '\'', ' ', ';', '\t']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
         text
     }
+}
+
+/// Marks what would be a formula where a spreadsheet takes a semicolon for the end of a cell, as it does in many
+/// countries.
+fn parted(text: &str) -> String {
+    let mut parts = text.split(';');
+    let mut marked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let mark = if part.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
+            "'"
+        } else {
+            ""
+        };
+        marked.push_str(&format!(";{mark}{part}"));
+    }
+    marked
 }
 
 #[cfg(test)]
@@ -69,6 +86,7 @@ mod tests {
         for (text, expected) in [
             ("jane", "jane"),
             ("Doe, Jane", "\"Doe, Jane\""),
+            ("x;=cmd|' /C calc'!A0;y; -1", "\"x;'=cmd|' /C calc'!A0;y;' -1\""),
             ("say \"hi\"", "\"say \"\"hi\"\"\""),
             ("=cmd|' /C calc'!A0", "\"'=cmd|' /C calc'!A0\""),
             ("+1 555", "\"'+1 555\""),
@@ -85,6 +103,6 @@ mod tests {
         }
         let mut csv = Csv::of(&["a", "b"]);
         csv.row(["1", ""]);
-        assert_eq!(csv.0, "a,b\r\n1,\r\n");
+        assert_eq!(csv.0, "\u{feff}a,b\r\n1,\r\n");
     }
 }

@@ -7,13 +7,14 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::model::account::AccountType;
 use crate::model::listing::{EventFilter, StateName};
 use crate::model::register::{Pins, ScopeKind};
 use crate::model::text::{Text, fold, inert};
-use crate::plan::outcome::{Action, CustomerPlan, Finding, Operation, Severity};
+use crate::plan::guard::APPROVAL_LIFETIME;
+use crate::plan::outcome::{Action, CustomerPlan, Finding, FindingCode, Operation, Severity};
 use crate::plan::report::without_sentence;
 use crate::policy::fleet::{
     Customer, DirectoryLocation, Excluded, Import, Imports, Scope, Selection, TenantSource,
@@ -38,8 +39,6 @@ use crate::web::routes::Site;
 const EVENTS: usize = 10;
 /// How many findings are shown, and how many held removals.
 const MOST: usize = 200;
-/// For how long a hold may be approved after it was recorded.
-const APPROVABLE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 #[derive(Template)]
 #[template(path = "customer.html")]
@@ -99,9 +98,13 @@ struct Outlook {
 /// What a guard keeps back, and how to let it go.
 struct HoldView {
     words: String,
-    lines: String,
+    /// What lets go of what an approval can let go of, as it stands below `spec`.
+    line: Option<String>,
     recorded: Option<(Moment, Moment)>,
-    is_written: bool,
+    /// Whether the document has the line already: then it is worth nothing any more.
+    is_spent: bool,
+    /// Whether the fleet's limit holds some, which no approval lifts.
+    has_fleets: bool,
     removals: Vec<HeldView>,
     more: Option<String>,
 }
@@ -148,8 +151,9 @@ pub async fn show(
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
     let failed = |fault: StoreAway| Fault::inside("a customer cannot be shown", &fault);
-    let view = site.fleet.view().await.map_err(failed)?;
-    let past = site.fleet.past().await.map_err(failed)?;
+    let view = site.fleet.view_now().await.map_err(failed)?;
+    // The line of thirty days is worth no page that says what to do.
+    let past = site.fleet.past().await.ok();
     let now = site.dashboard.gate.clock.now();
     let known = view.customers.get(name.as_str());
     let document = match (site.inquiry.document(&name), known) {
@@ -184,7 +188,10 @@ pub async fn show(
         badge: Badge::from(standing),
         syncing: under_way.get(name.as_str()).map(|turn| progress(*turn)),
         // Who suspended it stands there already.
-        cause: if standing == Standing::Suspended && customer.suspension.is_some() {
+        // What the last turn said of a suspension is said apart, or over.
+        cause: if standing == Standing::Resumed
+            || (standing == Standing::Suspended && customer.suspension.is_some())
+        {
             Prose::default()
         } else {
             cause(customer, kept.as_ref())
@@ -216,7 +223,7 @@ pub async fn show(
         more_findings,
         imports: imports(document.as_ref(), kept.as_ref().map(|kept| &kept.plan.consequences.pins)),
         sources: document.as_ref().map(|document| sources(document)).unwrap_or_default(),
-        plot: Plot::of(&past.series(&customer.name, imported), now),
+        plot: Plot::of(&past.map(|past| past.series(&customer.name, imported)).unwrap_or_default(), now),
         events: events.events.iter().map(|event| EventRow::of(event, now)).collect(),
         longest_reason: LONGEST_REASON,
         frame,
@@ -351,22 +358,31 @@ impl Outlook {
 
 impl HoldView {
     fn of(plan: &CustomerPlan, document: Option<&Customer>, now: Timestamp) -> Option<Self> {
-        let approval = plan.approval?;
         let held: Vec<&Operation> =
             plan.operations.iter().filter(|operation| operation.action == Action::Hold).collect();
-        let recorded = plan.consequences.holds.iter().find(|hold| hold.approval == approval);
+        if held.is_empty() && plan.approval.is_none() {
+            return None;
+        }
+        let is_of_fleet = |operation: &&Operation| operation.held_by == Some(FindingCode::FleetRemovalLimit);
+        let recorded = plan
+            .approval
+            .and_then(|approval| plan.consequences.holds.iter().find(|hold| hold.approval == approval));
         Some(Self {
             words: if held.is_empty() {
                 "Nothing is written for this customer".to_owned()
             } else {
                 format!("{} held back", counted(held.len() as u64, "removal is", "removals are"))
             },
-            lines: format!("spec:\n  approve: [\"{approval}\"]"),
+            line: plan.approval.map(|approval| format!("  approve: [\"{approval}\"]")),
             recorded: recorded.map(|hold| {
-                let until = hold.recorded_at.saturating_add(APPROVABLE).unwrap_or(Timestamp::MAX);
+                let until = APPROVAL_LIFETIME.after(hold.recorded_at);
                 (Moment::of(hold.recorded_at, now), Moment::of(until, now))
             }),
-            is_written: document.is_some_and(|document| document.approve.contains(&approval)),
+            // One that works lets them go, and then there is nothing to approve.
+            is_spent: document
+                .zip(plan.approval)
+                .is_some_and(|(document, approval)| document.approve.contains(&approval)),
+            has_fleets: held.iter().any(is_of_fleet),
             more: held.len().checked_sub(MOST).filter(|more| *more > 0).map(|more| number(more as u64)),
             removals: held
                 .into_iter()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use jiff::Timestamp;
 
@@ -22,7 +22,7 @@ use crate::web::pages::plot::Spark;
 use crate::web::pages::prose::Prose;
 use crate::web::pages::query::Query;
 use crate::web::pages::standing::{Badge, Standing};
-use crate::web::pages::visitor::Visitor;
+use crate::web::pages::visitor::{REFRESH, Visitor};
 use crate::web::pages::word::{counted, number};
 use crate::web::routes::Site;
 
@@ -181,6 +181,7 @@ pub fn progress(turn: UnderWay) -> String {
 pub async fn show(
     State(site): State<Site>,
     Extension(visitor): Extension<Visitor>,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Fault> {
     let query = Query::of(&uri);
@@ -189,8 +190,11 @@ pub async fn show(
     let state = query.one_of("state", words.chain([(SYNCING, None)]))?;
     let number_of_page = query.page()?;
     let failed = |fault: StoreAway| Fault::inside("the fleet cannot be shown", &fault);
-    let view = site.fleet.view().await.map_err(failed)?;
-    let past = site.fleet.past().await.map_err(failed)?;
+    // A page that looks by itself was told that something happened, and wants to see it.
+    let is_told = headers.contains_key(REFRESH);
+    let view = if is_told { site.fleet.view_now().await } else { site.fleet.view().await };
+    let view = view.map_err(failed)?;
+    let past = site.fleet.past().await.ok();
     let under_way = site.feed.under_way();
     let now = site.dashboard.gate.clock.now();
 
@@ -239,7 +243,9 @@ pub async fn show(
             message: Prose::of(&message(customer, *standing)),
             success: customer.last_success.map(|at| Moment::of(at, now)),
             types: types(customer),
-            spark: Spark::of(&past.series(&customer.name, imported)),
+            spark: Spark::of(
+                &past.as_ref().map(|past| past.series(&customer.name, imported)).unwrap_or_default(),
+            ),
         }
     });
     let rows = rows.collect();
@@ -310,6 +316,8 @@ pub fn message(customer: &CustomerView, standing: Standing) -> String {
             "its document says `suspend: true`".to_owned()
         }
         // What approves stands on the customer's page, as lines.
+        // What the last turn said of its suspension is over.
+        (_, Standing::Resumed) => String::new(),
         (_, Standing::Held) => without_sentence(&customer.message, "sha256:"),
         _ => customer.message.clone(),
     }

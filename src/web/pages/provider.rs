@@ -1,6 +1,9 @@
 //! `/login/provider` and `/login/done`: signing in by somebody who knows people, there and back.
 
+use std::net::Ipv4Addr;
+
 use askama::Template;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
@@ -9,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::model::digest::Digest;
 use crate::ports::access::Role;
 use crate::ports::sign_in::{Kept, NotSignedIn, Return, SIGNED_IN};
 use crate::web::pages::fault::Fault;
@@ -17,6 +21,7 @@ use crate::web::pages::query::Query;
 use crate::web::pages::sign_in::{is_secure, own_address, set_cookie, show};
 use crate::web::pages::visitor::{COOKIE_NAME, Visitor, cookie, redirect, signed_in};
 use crate::web::routes::Site;
+use crate::web::server::Peer;
 use crate::web::sessions::{LIFETIME, Proof};
 
 /// What a browser keeps while it is away: what its return has to fit. It is for that browser alone to know, and it
@@ -36,10 +41,11 @@ struct SignedInPage {
 pub async fn depart(State(site): State<Site>, headers: HeaderMap, uri: Uri) -> Response {
     let Some(sign_in) = &site.dashboard.sign_in else { return Fault::nothing_there().into_response() };
     let next = own_address(Query::of(&uri).get("next").unwrap_or_default());
-    let is_secure = match is_secure(&site, &headers) {
-        Ok(is_secure) => is_secure,
-        Err(fault) => return fault.into_response(),
-    };
+    if let Err(fault) = is_secure(&site, &headers) {
+        return fault.into_response();
+    }
+    // People come by the address that the provider sends them back to.
+    let is_secure = sign_in.is_over_tls();
     match sign_in.begin().await {
         Ok(departure) => {
             let mut response = redirect(&departure.url);
@@ -51,9 +57,15 @@ pub async fn depart(State(site): State<Site>, headers: HeaderMap, uri: Uri) -> R
 }
 
 /// Takes a browser back, and begins a session of whoever the provider says that it is.
-pub async fn come_back(State(site): State<Site>, headers: HeaderMap, uri: Uri) -> Response {
+pub async fn come_back(
+    State(site): State<Site>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
     let Some(sign_in) = &site.dashboard.sign_in else { return Fault::nothing_there().into_response() };
-    let Some((kept, next)) = cookie(&headers, AWAY_NAME).and_then(read) else {
+    let away = cookie(&headers, AWAY_NAME);
+    let Some((kept, next)) = away.and_then(read) else {
         let wrong = "This sign-in took too long, or began in another browser. Begin anew.";
         return show(&site, StatusCode::BAD_REQUEST, "/".to_owned(), wrong);
     };
@@ -65,9 +77,19 @@ pub async fn come_back(State(site): State<Site>, headers: HeaderMap, uri: Uri) -
         issuer: said("iss"),
         error: said("error"),
     };
-    let is_secure = is_secure(&site, &headers).unwrap_or(true);
+    // The provider is asked for each: not for whoever makes returns up.
+    let peer = peer.map_or(Ipv4Addr::LOCALHOST.into(), |Extension(peer)| peer.0);
+    let tried = Digest::of(away.unwrap_or_default().as_bytes());
+    let attempts = &site.dashboard.gate.attempts;
+    if let Err(wait) = attempts.begin(peer, tried, site.dashboard.gate.clock.now()) {
+        let wrong =
+            format!("Too many sign-ins from your address failed. Wait {} seconds.", wait.as_secs().max(1));
+        return show(&site, StatusCode::TOO_MANY_REQUESTS, next, wrong);
+    }
+    let is_secure = sign_in.is_over_tls();
     let mut response = match sign_in.finish(&kept, &back).await {
         Ok(signed_in_as) => {
+            attempts.succeeded(peer, tried);
             // Whoever was signed in before is not any more.
             if let Some((handle, _)) = signed_in(&site.dashboard, &headers, true).await {
                 site.dashboard.sessions.end(handle);

@@ -17,6 +17,8 @@ pub enum Standing {
     NotReady,
     /// Writing is paused.
     Suspended,
+    /// It is not any more, and no turn has written since.
+    Resumed,
     /// Everything was read and nothing is held.
     Ready,
     /// It had no turn yet.
@@ -25,12 +27,13 @@ pub enum Standing {
 
 impl Standing {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Held,
         Self::Unreadable,
         Self::Invalid,
         Self::NotReady,
         Self::Suspended,
+        Self::Resumed,
         Self::Ready,
         Self::New,
     ];
@@ -49,6 +52,7 @@ impl Standing {
         let is_suspended = customer.suspension.is_some() || customer.suspended_in_tree;
         match told {
             Self::Held | Self::Ready | Self::New if is_suspended => Self::Suspended,
+            Self::Suspended if !is_suspended => Self::Resumed,
             told => told,
         }
     }
@@ -61,6 +65,7 @@ impl Standing {
             Self::Invalid => "invalid",
             Self::NotReady => "notReady",
             Self::Suspended => "suspended",
+            Self::Resumed => "resumed",
             Self::Ready => "ready",
             Self::New => "new",
         }
@@ -74,6 +79,7 @@ impl Standing {
             Self::Invalid => "Invalid",
             Self::NotReady => "Not ready",
             Self::Suspended => "Suspended",
+            Self::Resumed => "Resumed",
             Self::Ready => "Ready",
             Self::New => "No turn yet",
         }
@@ -83,8 +89,9 @@ impl Standing {
     pub fn advice(self) -> &'static str {
         match self {
             Self::Held => {
-                "A guard keeps removals back. Look at who would go: if that is right, commit the approval below; \
-                 if not, correct the policy or the directory, and the next turn lets go of it."
+                "Something keeps removals back; the findings say what. Look at who would go: if that is right, and a \
+                 line to commit is shown below, commit it; if not, correct the policy or the directory, and the next \
+                 turn lets go of it."
             }
             Self::Unreadable => {
                 "A source could not be read whole, so nothing was changed. The cause says which one: \
@@ -101,6 +108,7 @@ impl Standing {
             Self::Suspended => {
                 "The customer is read and planned, and nothing is written until it is resumed."
             }
+            Self::Resumed => "It was resumed, and its next turn writes again.",
             Self::Ready => "Everything was read and nothing is held back.",
             Self::New => "The controller has not finished a turn of this customer yet.",
         }
@@ -171,6 +179,8 @@ mod tests {
         assert_eq!(stands(Some("ready"), None, false), Standing::Ready);
         assert_eq!(stands(Some("held"), Some("jane"), false), Standing::Suspended);
         assert_eq!(stands(Some("ready"), None, true), Standing::Suspended);
+        assert_eq!(stands(Some("suspended"), Some("jane"), false), Standing::Suspended);
+        assert_eq!(stands(Some("suspended"), None, false), Standing::Resumed);
         // What keeps it from being read is told all the same.
         assert_eq!(stands(Some("unreadable"), Some("jane"), false), Standing::Unreadable);
         assert_eq!(stands(Some("invalid"), None, true), Standing::Invalid);

@@ -19,7 +19,7 @@ use crate::web::sessions::{Handle, Notice, Proof, Session};
 /// The name of the cookie that holds a session's id.
 pub const COOKIE_NAME: &str = "intake-session";
 /// Said by a page that looks by itself, without a person.
-const REFRESH: HeaderName = HeaderName::from_static("intake-refresh");
+pub const REFRESH: HeaderName = HeaderName::from_static("intake-refresh");
 
 /// Whoever looks.
 #[derive(Debug, Clone)]
