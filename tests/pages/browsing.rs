@@ -49,6 +49,19 @@ async fn the_fleet_shows_whoever_needs_somebody_first() {
 
     here.people("adventure", &[1]);
     browser.until("document.querySelectorAll('tbody th a')[1]?.textContent === 'fabrikam'").await;
+    // Whoever types keeps what they typed, though the order changes; it is taken over when they are done.
+    browser.fill("input[name=q]", "zen").await;
+    browser.press("Tab").await;
+    here.people("adventure", &[]);
+    browser.until("document.querySelector('.chip[href*=held]')?.textContent.trim().startsWith('2')").await;
+    assert_eq!(browser.evaluate("document.querySelector('input[name=q]').value").await, "zen");
+    browser
+        .evaluate("document.querySelector('input[name=q]').value = '', document.activeElement.blur()")
+        .await;
+    browser.until("document.querySelectorAll('tbody th a')[0]?.textContent === 'adventure'").await;
+    here.people("adventure", &[1]);
+    browser.until("document.querySelectorAll('tbody th a')[1]?.textContent === 'fabrikam'").await;
+
     browser.click(".chip[href*=held]").await;
     browser.until("document.querySelectorAll('tbody tr').length === 1").await;
     assert_eq!(browser.texts("tbody th a").await, ["contoso"]);
