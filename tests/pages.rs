@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::asking::{Answer, Served, ask};
 use crate::support::contoso;
-use crate::support::intake::{Installation, dn, until};
+use crate::support::intake::{Installation, dn};
 use crate::support::ldif_text::{LdifText, guid};
+use crate::web::{started, without_tokens};
 
 mod access;
 mod browsing;
@@ -42,23 +43,6 @@ fn token_file(here: &Installation, name: &str) -> std::path::PathBuf {
 /// Who has the token of a role.
 fn name_of(role: &str) -> &'static str {
     if role == "operator" { "jane" } else { "john" }
-}
-
-fn without_tokens() -> Installation {
-    let here = Installation::new();
-    here.operator("listen: 127.0.0.1:0\n");
-    here
-}
-
-/// Starts the controller over customers of files, and waits until each had its first turn.
-fn started(here: &Installation, people: &[(&str, &[u32])]) -> Served {
-    here.default_policy("selection: {securityGroups: [Intake Users]}");
-    people.iter().for_each(|(name, people)| here.customer_of_files(name, people));
-    let served = Served::start(here);
-    for (name, _) in people {
-        until("its first turn is over", || here.status(name) != Value::Null);
-    }
-    served
 }
 
 /// Writes a customer whose people have these display names, in the order of their numbers, from 1.

@@ -37,7 +37,7 @@ auth:
 }
 
 /// Makes an installation whose controller listens without tokens.
-fn without_tokens() -> Installation {
+pub(crate) fn without_tokens() -> Installation {
     let here = Installation::new();
     here.operator("listen: 127.0.0.1:0\n");
     here
@@ -45,7 +45,7 @@ fn without_tokens() -> Installation {
 
 /// Starts the controller over customers of files, and waits until each had its first turn. The next one is
 /// hours later.
-fn started(here: &Installation, people: &[(&str, &[u32])]) -> Served {
+pub(crate) fn started(here: &Installation, people: &[(&str, &[u32])]) -> Served {
     here.default_policy("selection: {securityGroups: [Intake Users]}");
     people.iter().for_each(|(name, people)| here.customer_of_files(name, people));
     let served = Served::start(here);

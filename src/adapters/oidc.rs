@@ -19,6 +19,7 @@ use url::form_urlencoded::byte_serialize;
 use crate::adapters::http::{Answer, HttpClient, Request};
 use crate::adapters::http_secret::ReadSecret;
 use crate::adapters::oidc_token::{Expected, Keys, Unfit, read_token};
+use crate::config::operator_document::is_loopback;
 use crate::model::digest::Digest;
 use crate::model::text::{Text, inert};
 use crate::ports::access::Role;
@@ -320,13 +321,7 @@ async fn send(client: &HttpClient, request: &Request) -> Result<Answer, String> 
 
 /// Whether what is sent there is seen by nobody else: over https, or to this machine.
 fn is_safe(url: &Url) -> bool {
-    let is_loopback = match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        None => false,
-    };
-    url.scheme() == "https" || (url.scheme() == "http" && is_loopback)
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
 /// Returns 256 bits that nobody can guess, in 43 characters of an address.

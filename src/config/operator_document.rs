@@ -431,7 +431,8 @@ impl Value for OutsideUrl {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether an address is one of this machine: what is sent there is seen by nobody else.
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),

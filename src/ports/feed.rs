@@ -82,6 +82,14 @@ impl Happening {
         }
     }
 
+    /// Whether somebody wants to know who watches one customer, or all.
+    pub fn concerns(&self, watched: Option<&Text>) -> bool {
+        match (watched, self.customer()) {
+            (Some(watched), Some(customer)) => watched == customer,
+            _ => true,
+        }
+    }
+
     /// Returns whom it is about; `None` for everybody.
     pub fn customer(&self) -> Option<&Text> {
         match self {

@@ -57,10 +57,7 @@ impl Watchers {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{WATCHERS} watch already"))
                 .retry_after(COME_BACK)
         })?;
-        let is_told = move |happening: &Happening| match (&customer, happening.customer()) {
-            (Some(customer), Some(about)) => customer == about,
-            _ => true,
-        };
+        let is_told = move |happening: &Happening| happening.concerns(customer.as_ref());
         let told = self.feed.watch().filter(move |happening| std::future::ready(is_told(happening)));
         let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -98,7 +95,8 @@ async fn next(mut watching: Watching) -> Option<(Result<Bytes, Infallible>, Watc
     Some((Ok(Bytes::from(words)), watching))
 }
 
-fn written(happening: &Happening) -> String {
+/// Returns something that happened as an event of a stream.
+pub fn written(happening: &Happening) -> String {
     let data = json_line(happening).unwrap_or_default();
     format!("event: {}\ndata: {}\n\n", happening.code(), data.trim_end())
 }

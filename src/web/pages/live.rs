@@ -15,12 +15,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::model::text::Text;
-use crate::plan::inert_json::json_line;
 use crate::ports::feed::Happening;
 use crate::web::answer::Problem;
 use crate::web::pages::query::Query;
 use crate::web::pages::visitor::{Visitor, signed_in};
 use crate::web::routes::Site;
+use crate::web::stream::written;
 
 /// How long nothing is said at the most: proxies end what is silent for longer.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -89,19 +89,11 @@ impl Watching {
                     return may_look.then(|| Bytes::from_static(b": still here\n\n"));
                 }
                 Some(None) => return None,
-                Some(Some(happening)) if self.concerns(&happening) => {
-                    let (code, data) = (happening.code(), json_line(&happening).ok()?);
-                    return Some(Bytes::from(format!("event: {code}\ndata: {}\n\n", data.trim_end())));
+                Some(Some(happening)) if happening.concerns(self.customer.as_ref()) => {
+                    return Some(Bytes::from(written(&happening)));
                 }
                 Some(Some(_)) => {}
             }
-        }
-    }
-
-    fn concerns(&self, happening: &Happening) -> bool {
-        match (&self.customer, happening.customer()) {
-            (Some(watched), Some(customer)) => watched == customer,
-            _ => true,
         }
     }
 }
