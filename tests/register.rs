@@ -7,4 +7,5 @@ mod contract;
 mod damage;
 mod faults;
 pub(crate) mod sample;
+mod server;
 mod sharing;

@@ -62,7 +62,7 @@ impl Session {
         if let Some(state) =
             self.common.state.as_ref().filter(|state| of_environment.as_ref() != Some(*state))
         {
-            words.extend(["--state".to_owned(), state.clone()]);
+            words.extend(["--state".to_owned(), wiring::without_password(state)]);
         }
         let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
         words.join(" ")

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
+use url::Url;
 
 use crate::adapters::controller_api::ControllerApi;
 use crate::adapters::folder::read_tree;
@@ -345,11 +346,23 @@ pub async fn open_reading(url: &str) -> Result<Arc<dyn RegisterReader>, Failure>
     Ok(Arc::new(connection::Store::open_reading(url).await?))
 }
 
+/// Returns the address of a store as others may see it: with the word PASSWORD in
+/// place of one.
+pub fn without_password(url: &str) -> String {
+    match url.parse::<Url>() {
+        Ok(mut shown) if shown.password().is_some() => {
+            let _ = shown.set_password(Some("PASSWORD"));
+            shown.to_string()
+        }
+        _ => url.to_owned(),
+    }
+}
+
 /// Whether there is a store at all: one that nobody made yet reads as an empty one.
 pub fn store_is_there(url: &str) -> bool {
     match Address::parse(url) {
         Ok(Address::File(path)) => path.exists(),
-        Ok(Address::Memory) | Err(_) => true,
+        Ok(Address::Memory | Address::Server(_)) | Err(_) => true,
     }
 }
 

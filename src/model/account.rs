@@ -258,6 +258,9 @@ impl AccountState {
     }
 }
 
+/// By how many characters of a name an account is listed.
+const LISTED: usize = 256;
+
 impl Account {
     /// Returns which directories the account counts in, in the words of the contract.
     pub fn sources(&self) -> Vec<&'static str> {
@@ -272,16 +275,19 @@ impl Account {
             .then_with(|| self.key.cmp(&other.key))
     }
 
-    /// Returns the name by which an account is listed, folded: the first that it has.
+    /// Returns the name by which an account is listed, folded: the first that it has. Of one that is longer than any
+    /// that a directory allows only the beginning: a database sorts by what fits into a page of its index.
     pub fn listed_name(&self) -> Cow<'_, str> {
         let profile = &self.profile;
-        fold(if !profile.sam_account_name.is_empty() {
+        let name: &str = if !profile.sam_account_name.is_empty() {
             &profile.sam_account_name
         } else if let Some(name) = &profile.user_principal_name {
             name
         } else {
             &profile.display_name
-        })
+        };
+        let end = name.char_indices().nth(LISTED).map_or(name.len(), |(end, _)| end);
+        fold(name.get(..end).unwrap_or(name))
     }
 }
 

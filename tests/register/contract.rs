@@ -28,6 +28,8 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 
+use crate::support::postgres::Postgres;
+
 use super::sample::{
     Folder, account, at, commit, contact, days, delivery, event, hold, readings, small, whole,
 };
@@ -48,6 +50,14 @@ macro_rules! laws {
                 let folder = super::Folder::new();
                 let store = folder.open().await;
                 super::$law(&store, &store).await;
+            })*
+        }
+        mod on_a_server {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $law() {
+                let store = super::Store::open(&super::Postgres::shared().database().await.url()).await.unwrap();
+                super::$law(&store, &store).await;
+                store.close().await;
             })*
         }
     };
@@ -1064,19 +1074,23 @@ proptest! {
         let accounts: Vec<Account> = accounts.into_values().collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let store = Store::open("sqlite::memory:").await.unwrap();
-            let written = Commit {
-                accounts: accounts.clone(),
-                events: vec![event(&subject)],
-                deliveries: vec![delivery(&subject, &customer)],
-                ..commit(&customer, 0)
-            };
-            store.commit(written).await.unwrap();
-            assert_eq!(store.load(&customer).await.unwrap().accounts, accounts);
-            assert_eq!(store.customers().await.unwrap(), std::slice::from_ref(&customer));
-            assert_eq!(store.events(Some(&customer)).await.unwrap()[0].subject, subject);
-            assert_eq!(whole(&store.verify(&customer).await.unwrap()), Some(1));
-            assert_eq!(store.due(at(10), 1).await.unwrap()[0].key, customer);
+            let database = Postgres::shared().database().await;
+            for url in ["sqlite::memory:", &database.url()] {
+                let store = Store::open(url).await.unwrap();
+                let written = Commit {
+                    accounts: accounts.clone(),
+                    events: vec![event(&subject)],
+                    deliveries: vec![delivery(&subject, &customer)],
+                    ..commit(&customer, 0)
+                };
+                store.commit(written).await.unwrap();
+                assert_eq!(store.load(&customer).await.unwrap().accounts, accounts);
+                assert_eq!(store.customers().await.unwrap(), std::slice::from_ref(&customer));
+                assert_eq!(store.events(Some(&customer)).await.unwrap()[0].subject, subject);
+                assert_eq!(whole(&store.verify(&customer).await.unwrap()), Some(1));
+                assert_eq!(store.due(at(10), 1).await.unwrap()[0].key, customer);
+                store.close().await;
+            }
         });
     }
 }

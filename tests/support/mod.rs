@@ -18,6 +18,7 @@ pub mod ldap_proxy;
 pub mod ldif_text;
 pub mod measure;
 pub mod others;
+pub mod postgres;
 pub mod process;
 pub mod receiver;
 pub mod samba;

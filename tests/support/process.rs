@@ -16,7 +16,7 @@ exec 3<&0
 server=$!
 echo $server
 cat <&3 >/dev/null
-kill -9 $server 2>/dev/null
+kill -$SIGNAL $server 2>/dev/null
 kill -9 $(sed -n "s/^\([0-9]*\) (.*) . [0-9]* [0-9]* $server .*/\1/p" /proc/[0-9]*/stat 2>/dev/null) 2>/dev/null
 wait $server
 rm -rf "$FOLDER"
@@ -32,10 +32,16 @@ impl Process {
     /// Starts a server that stays in the foreground. What it prints goes to `log` in `folder`, which
     /// is removed when the server ends.
     pub fn start(program: &str, arguments: &[&str], folder: &Path) -> Self {
+        Self::start_ended_by("KILL", program, arguments, folder)
+    }
+
+    /// The same, for a server that is to be ended by a signal that lets it clean up.
+    pub fn start_ended_by(signal: &str, program: &str, arguments: &[&str], folder: &Path) -> Self {
         let mut shell = Command::new("sh")
             .args(["-c", GUARD, "guard", program])
             .args(arguments)
             .env("LOG", folder.join("log"))
+            .env("SIGNAL", signal)
             .env("FOLDER", folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use futures_util::TryStreamExt as _;
 use hashbrown::HashSet;
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql::{self, Connection, Row, Statement, either};
 use crate::model::account::{
     Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
 };
@@ -62,13 +61,15 @@ const OF_CUSTOMER: &str = select!("WHERE customer = $1");
 const OF_ALL: &str = select!("");
 
 /// Who is on a page: found by the index `accounts_listed` alone, which holds all that is asked for. A place or
-/// word that is empty lets everybody through.
+/// word that is empty lets everybody through. SQLite is told which index, as it does not know how rarely a search
+/// finds anybody.
 macro_rules! page {
-    ($which:literal, $after:literal, $order:literal) => {
+    ($hint:literal, $which:literal, $after:literal, $order:literal) => {
         concat!(
             "WITH found AS (
-                SELECT customer, listed_as, id, account_type, source FROM accounts INDEXED BY accounts_listed
-                WHERE ",
+                SELECT customer, listed_as, id, account_type, source FROM accounts ",
+            $hint,
+            " WHERE ",
             $which,
             $after,
             "   AND ($7 = '' OR account_type = $7) AND ($8 = '' OR state = $8) AND ($9 = '' OR reason = $9)
@@ -86,16 +87,30 @@ macro_rules! page {
     };
 }
 
-const PAGE_OF_CUSTOMER: &str = page!(
-    "customer = $2 AND ",
-    "(listed_as, id, account_type, source) > ($3, $4, $5, $6)",
-    "listed_as, id, account_type, source"
-);
-const PAGE_OF_ALL: &str = page!(
-    "",
-    "(customer, listed_as, id, account_type, source) > ($2, $3, $4, $5, $6)",
-    "customer, listed_as, id, account_type, source"
-);
+macro_rules! page_of_customer {
+    ($hint:literal) => {
+        page!(
+            $hint,
+            "customer = $2 AND ",
+            "(listed_as, id, account_type, source) > ($3, $4, $5, $6)",
+            "listed_as, id, account_type, source"
+        )
+    };
+}
+macro_rules! page_of_all {
+    ($hint:literal) => {
+        page!(
+            $hint,
+            "",
+            "(customer, listed_as, id, account_type, source) > ($2, $3, $4, $5, $6)",
+            "customer, listed_as, id, account_type, source"
+        )
+    };
+}
+
+const PAGE_OF_CUSTOMER: Statement =
+    either(page_of_customer!("INDEXED BY accounts_listed"), page_of_customer!(""));
+const PAGE_OF_ALL: Statement = either(page_of_all!("INDEXED BY accounts_listed"), page_of_all!(""));
 
 const WITH_ID: &str = select!("WHERE customer = $1 AND id = $2");
 
@@ -123,7 +138,7 @@ const FORGET: &str = "DELETE FROM accounts WHERE customer = $1 AND state = 'remo
 
 /// Writes accounts whole, by their key.
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     accounts: &[Account],
 ) -> Result<(), Mishap> {
@@ -139,7 +154,7 @@ pub(super) async fn write(
             }
         };
         let profile = &account.profile;
-        sqlx::query(WRITE)
+        sql::query(WRITE)
             .bind(customer)
             .bind(account.key.account_type.code())
             .bind(account.key.source.code())
@@ -164,7 +179,7 @@ pub(super) async fn write(
             .bind(account.removal_began_at.map(|at| at.as_microsecond()))
             .bind(account.listed_name().as_ref())
             .bind(searched(account))
-            .execute(&mut *connection)
+            .execute(connection)
             .await?;
     }
     Ok(())
@@ -172,10 +187,10 @@ pub(super) async fn write(
 
 /// Returns one customer's accounts in the order of their keys.
 pub(super) async fn of_customer(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
 ) -> Result<Vec<Account>, Mishap> {
-    let mut rows = sqlx::query(OF_CUSTOMER).bind(customer).fetch(connection);
+    let mut rows = sql::query(OF_CUSTOMER).bind(customer).fetch(connection);
     let (mut accounts, mut provenances) = (Vec::new(), Provenances::default());
     while let Some(row) = rows.try_next().await? {
         accounts.push(account(&row, &mut provenances)?);
@@ -186,17 +201,17 @@ pub(super) async fn of_customer(
 
 /// Returns the accounts of one customer or of all: by customer, then name, then id.
 pub(super) async fn listed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: Option<&str>,
 ) -> Result<Vec<(Text, Account)>, Mishap> {
     let query = match customer {
-        Some(customer) => sqlx::query(OF_CUSTOMER).bind(customer),
-        None => sqlx::query(OF_ALL),
+        Some(customer) => sql::query(OF_CUSTOMER).bind(customer),
+        None => sql::query(OF_ALL),
     };
     let mut rows = query.fetch(connection);
     let (mut accounts, mut provenances) = (Vec::new(), Provenances::default());
     while let Some(row) = rows.try_next().await? {
-        accounts.push((Text::from(row.try_get::<&str, _>(21)?), account(&row, &mut provenances)?));
+        accounts.push((Text::from(row.get::<&str>(21)?), account(&row, &mut provenances)?));
     }
     // Here and not by the database, whose idea of an order depends on its collation.
     accounts.sort_by(|(left_customer, left), (right_customer, right)| {
@@ -207,14 +222,14 @@ pub(super) async fn listed(
 
 /// Returns a page of accounts: by customer, then name.
 pub(super) async fn page(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     query: &AccountQuery,
 ) -> Result<AccountPage, Mishap> {
     let text = if query.customer.is_some() { PAGE_OF_CUSTOMER } else { PAGE_OF_ALL };
     let after = query.after.as_ref();
     // Of a page one more is asked for: whether there is another page.
     let limit = query.limit.clamp(1, MOST) + 1;
-    let mut asked = sqlx::query(text)
+    let mut asked = sql::query(text)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .bind(match (&query.customer, after) {
             (Some(customer), _) => customer.as_str(),
@@ -234,7 +249,7 @@ pub(super) async fn page(
     let mut rows = asked.fetch(connection);
     let (mut page, mut provenances) = (AccountPage::default(), Provenances::default());
     while let Some(row) = rows.try_next().await? {
-        page.accounts.push((Text::from(row.try_get::<&str, _>(21)?), account(&row, &mut provenances)?));
+        page.accounts.push((Text::from(row.get::<&str>(21)?), account(&row, &mut provenances)?));
     }
     if page.accounts.len() == limit {
         page.accounts.pop();
@@ -252,11 +267,11 @@ const MOST: usize = 1_000;
 
 /// Returns the accounts of one customer that have an id.
 pub(super) async fn with_id(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     id: Guid,
 ) -> Result<Vec<Account>, Mishap> {
-    let mut rows = sqlx::query(WITH_ID).bind(customer).bind(id.to_string()).fetch(connection);
+    let mut rows = sql::query(WITH_ID).bind(customer).bind(id.to_string()).fetch(connection);
     let (mut accounts, mut provenances) = (Vec::new(), Provenances::default());
     while let Some(row) = rows.try_next().await? {
         accounts.push(account(&row, &mut provenances)?);
@@ -267,35 +282,34 @@ pub(super) async fn with_id(
 
 /// Writes by which names the accounts of a store are listed and searched that was made before there were any. From
 /// the texts as they stand: a row that is damaged elsewhere is its customer's trouble, and nobody else's.
-pub(super) async fn write_names(connection: &mut SqliteConnection) -> Result<(), Mishap> {
-    sqlx::query(IN_LOWER_CASE).execute(&mut *connection).await?;
+pub(super) async fn write_names(connection: &mut Connection<'_>) -> Result<(), Mishap> {
+    sql::query(IN_LOWER_CASE).execute(connection).await?;
     let mut others = Vec::new();
     {
-        let mut rows = sqlx::query(NOT_ASCII).fetch(&mut *connection);
+        let mut rows = sql::query(NOT_ASCII).fetch(connection);
         while let Some(row) = rows.try_next().await? {
             let mut texts = Vec::new();
             for column in 0..6 {
-                texts.push(row.try_get::<String, _>(column).unwrap_or_default());
+                texts.push(row.get::<String>(column).unwrap_or_default());
             }
             others.push(texts);
         }
     }
     for texts in others {
         let [customer, account_type, source, id, listed_as, searched] = texts.as_slice() else { continue };
-        let set = sqlx::query(SET_NAMES).bind(customer).bind(account_type).bind(source).bind(id);
-        set.bind(fold(listed_as).as_ref()).bind(fold(searched).as_ref()).execute(&mut *connection).await?;
+        let set = sql::query(SET_NAMES).bind(customer).bind(account_type).bind(source).bind(id);
+        set.bind(fold(listed_as).as_ref()).bind(fold(searched).as_ref()).execute(connection).await?;
     }
     Ok(())
 }
 
 /// Forgets accounts that were removed before a moment; returns how many.
 pub(super) async fn forget_removed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     before: Timestamp,
 ) -> Result<u64, Mishap> {
-    let done = sqlx::query(FORGET).bind(customer).bind(before.as_microsecond()).execute(connection).await?;
-    Ok(done.rows_affected())
+    Ok(sql::query(FORGET).bind(customer).bind(before.as_microsecond()).execute(connection).await?)
 }
 
 /// Provenances read so far: thousands of accounts share one.
@@ -308,13 +322,13 @@ impl Provenances {
     }
 }
 
-fn account(row: &SqliteRow, provenances: &mut Provenances) -> Result<Account, Mishap> {
+fn account(row: &Row, provenances: &mut Provenances) -> Result<Account, Mishap> {
     let key = AccountKey {
-        account_type: account_type(row.try_get(0)?)?,
-        source: source(row.try_get(1)?)?,
-        id: guid(row.try_get(2)?)?,
+        account_type: account_type(row.get(0)?)?,
+        source: source(row.get(1)?)?,
+        id: guid(row.get(2)?)?,
     };
-    let code: &str = row.try_get(11)?;
+    let code: &str = row.get(11)?;
     let state = match (code, time(row, 12)?, time(row, 13)?, verdict(row, 14)?, boolean(row, 15)?) {
         ("active", None, None, None, None) => AccountState::Active,
         ("pendingRemoval", Some(since), Some(until), Some(reason), None) => {
@@ -329,22 +343,22 @@ fn account(row: &SqliteRow, provenances: &mut Provenances) -> Result<Account, Mi
     Ok(Account {
         key,
         profile: Profile {
-            sam_account_name: Text::from(row.try_get::<&str, _>(4)?),
+            sam_account_name: Text::from(row.get::<&str>(4)?),
             user_principal_name: text(row, 5)?,
-            display_name: Text::from(row.try_get::<&str, _>(6)?),
+            display_name: Text::from(row.get::<&str>(6)?),
             email: text(row, 7)?,
             mobile_phone: text(row, 8)?,
-            tenant_user_id: row.try_get::<Option<&str>, _>(9)?.map(guid).transpose()?,
+            tenant_user_id: row.get::<Option<&str>>(9)?.map(guid).transpose()?,
             password_sync: boolean(row, 10)?.unwrap_or(false),
         },
         state,
         provenance: provenances.shared(Provenance {
             directory: text(row, 3)?,
-            policy: Text::from(row.try_get::<&str, _>(16)?),
-            tree_revision: Text::from(row.try_get::<&str, _>(17)?),
-            run: Text::from(row.try_get::<&str, _>(18)?),
+            policy: Text::from(row.get::<&str>(16)?),
+            tree_revision: Text::from(row.get::<&str>(17)?),
+            run: Text::from(row.get::<&str>(18)?),
         }),
-        imported_at: moment(row.try_get(19)?)?,
+        imported_at: moment(row.get(19)?)?,
         removal_began_at: time(row, 20)?,
     })
 }
@@ -375,18 +389,18 @@ pub(super) fn moment(microseconds: i64) -> Result<Timestamp, Mishap> {
 }
 
 /// Returns a column with a time, where there is one.
-pub(super) fn time(row: &SqliteRow, column: usize) -> Result<Option<Timestamp>, Mishap> {
-    row.try_get::<Option<i64>, _>(column)?.map(moment).transpose()
+pub(super) fn time(row: &Row, column: usize) -> Result<Option<Timestamp>, Mishap> {
+    row.get::<Option<i64>>(column)?.map(moment).transpose()
 }
 
-fn verdict(row: &SqliteRow, column: usize) -> Result<Option<Verdict>, Mishap> {
-    row.try_get::<Option<&str>, _>(column)?
+fn verdict(row: &Row, column: usize) -> Result<Option<Verdict>, Mishap> {
+    row.get::<Option<&str>>(column)?
         .map(|code| Verdict::from_code(code).ok_or_else(|| strange("the reason", code)))
         .transpose()
 }
 
-fn boolean(row: &SqliteRow, column: usize) -> Result<Option<bool>, Mishap> {
-    row.try_get::<Option<i64>, _>(column)?
+fn boolean(row: &Row, column: usize) -> Result<Option<bool>, Mishap> {
+    row.get::<Option<i64>>(column)?
         .map(|number| match number {
             0 => Ok(false),
             1 => Ok(true),
@@ -395,8 +409,8 @@ fn boolean(row: &SqliteRow, column: usize) -> Result<Option<bool>, Mishap> {
         .transpose()
 }
 
-fn text(row: &SqliteRow, column: usize) -> Result<Option<Text>, Mishap> {
-    Ok(row.try_get::<Option<&str>, _>(column)?.map(Text::from))
+fn text(row: &Row, column: usize) -> Result<Option<Text>, Mishap> {
+    Ok(row.get::<Option<&str>>(column)?.map(Text::from))
 }
 
 /// Says which value is none that Intake writes.

@@ -6,11 +6,10 @@
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::accounts::{account_type, guid, moment, strange};
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql::{self, Connection, Row, Statement, either};
 use crate::model::digest::{Digest, Digester};
 use crate::model::event::{ChainHead, Event, EventPage, EventQuery, ReadingDigests};
 use crate::model::listing::{EventFilter, EventOrder, FoundEvents};
@@ -166,21 +165,21 @@ impl Link {
         digester.finish().to_string()
     }
 
-    fn read(row: &SqliteRow) -> Result<Self, Mishap> {
-        let account_type: Option<String> = row.try_get(6)?;
-        let account_id: Option<String> = row.try_get(7)?;
+    fn read(row: &Row) -> Result<Self, Mishap> {
+        let account_type: Option<String> = row.get(6)?;
+        let account_id: Option<String> = row.get(7)?;
         Ok(Self {
-            customer: row.try_get(0)?,
-            sequence: row.try_get(1)?,
-            at: row.try_get(2)?,
-            run: row.try_get(3)?,
-            tree_revision: row.try_get(4)?,
-            kind: row.try_get(5)?,
+            customer: row.get(0)?,
+            sequence: row.get(1)?,
+            at: row.get(2)?,
+            run: row.get(3)?,
+            tree_revision: row.get(4)?,
+            kind: row.get(5)?,
             account: account_type.zip(account_id),
-            subject: row.try_get(8)?,
-            details: row.try_get(9)?,
-            hash: row.try_get(10)?,
-            readings: row.try_get(11)?,
+            subject: row.get(8)?,
+            details: row.get(9)?,
+            hash: row.get(10)?,
+            readings: row.get(11)?,
         })
     }
 
@@ -251,20 +250,23 @@ const REMOVALS: &str = "
         OR (kind = 'account.removed' AND json_extract(details, '$.before.state') <> 'pendingRemoval'))";
 
 /// Counts the removals that began after a moment, over all customers.
-pub(super) async fn removals_since(
-    connection: &mut SqliteConnection,
-    since: Timestamp,
-) -> Result<u64, Mishap> {
-    let count: i64 =
-        sqlx::query(REMOVALS).bind(since.as_microsecond()).fetch_one(connection).await?.try_get(0)?;
+pub(super) async fn removals_since(connection: &mut Connection<'_>, since: Timestamp) -> Result<u64, Mishap> {
+    let count: i64 = sql::query(REMOVALS).bind(since.as_microsecond()).fetch_one(connection).await?.get(0)?;
     u64::try_from(count).map_err(|_| strange("a number of removals", &count.to_string()))
 }
 
+/// Of many who write at once one appends, until its transaction ends: so events become visible in the order of their
+/// numbers, and nobody who reads on from one misses another. In SQLite there is only one who writes.
+const IN_ORDER: Statement = either("SELECT 1", "SELECT pg_advisory_xact_lock(1229870156)");
+
 /// Appends chained events.
-pub(super) async fn append(connection: &mut SqliteConnection, links: Vec<Link>) -> Result<(), Mishap> {
+pub(super) async fn append(connection: &mut Connection<'_>, links: Vec<Link>) -> Result<(), Mishap> {
+    if !links.is_empty() {
+        sql::query(IN_ORDER).execute(connection).await?;
+    }
     for link in links {
         let (account_type, account_id) = link.account.unzip();
-        sqlx::query(APPEND)
+        sql::query(APPEND)
             .bind(link.customer)
             .bind(link.sequence)
             .bind(link.at)
@@ -277,7 +279,7 @@ pub(super) async fn append(connection: &mut SqliteConnection, links: Vec<Link>) 
             .bind(link.details)
             .bind(link.hash)
             .bind(link.readings)
-            .execute(&mut *connection)
+            .execute(connection)
             .await?;
     }
     Ok(())
@@ -285,12 +287,12 @@ pub(super) async fn append(connection: &mut SqliteConnection, links: Vec<Link>) 
 
 /// Returns a page of the record: of one customer by number, of all as they were written.
 pub(super) async fn page(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     query: &EventQuery,
     after: Option<i64>,
 ) -> Result<EventPage, Mishap> {
     let text = if query.customer.is_some() { PAGE_OF_CUSTOMER } else { PAGE_OF_ALL };
-    let mut asked = sqlx::query(text)
+    let mut asked = sql::query(text)
         .bind(after.unwrap_or(i64::MIN))
         .bind(query.since.as_microsecond())
         .bind(query.until.as_microsecond())
@@ -301,8 +303,8 @@ pub(super) async fn page(
     let mut rows = asked.fetch(connection);
     let mut page = EventPage::default();
     while let Some(row) = rows.try_next().await? {
-        page.events.push(Link::read(&row)?.event(row.try_get(13)?)?);
-        page.next = Some(row.try_get(12)?);
+        page.events.push(Link::read(&row)?.event(row.get(13)?)?);
+        page.next = Some(row.get(12)?);
     }
     if page.events.len() < PAGE {
         page.next = None;
@@ -313,25 +315,25 @@ pub(super) async fn page(
 /// Returns the places of the first and the last event of the period that somebody looks for; `None` if there is
 /// none.
 async fn ends(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: Option<&str>,
     filter: &EventFilter,
 ) -> Result<Option<(i64, i64)>, Mishap> {
     let (since, until) = (filter.since.as_microsecond(), filter.until.as_microsecond());
     let is_whole = filter.since == Timestamp::MIN && filter.until == Timestamp::MAX;
     let asked = match (customer, is_whole) {
-        (Some(customer), true) => sqlx::query(ENDS_OF_CUSTOMER).bind(customer),
-        (Some(customer), false) => sqlx::query(PERIOD_OF_CUSTOMER).bind(customer).bind(since).bind(until),
-        (None, true) => sqlx::query(ENDS),
-        (None, false) => sqlx::query(PERIOD).bind(since).bind(until),
+        (Some(customer), true) => sql::query(ENDS_OF_CUSTOMER).bind(customer),
+        (Some(customer), false) => sql::query(PERIOD_OF_CUSTOMER).bind(customer).bind(since).bind(until),
+        (None, true) => sql::query(ENDS),
+        (None, false) => sql::query(PERIOD).bind(since).bind(until),
     };
     let row = asked.fetch_one(connection).await?;
-    Ok(row.try_get::<Option<i64>, _>(0)?.zip(row.try_get::<Option<i64>, _>(1)?))
+    Ok(row.get::<Option<i64>>(0)?.zip(row.get::<Option<i64>>(1)?))
 }
 
 /// Returns a page of what somebody looks for in the record.
 pub(super) async fn found(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     filter: &EventFilter,
 ) -> Result<FoundEvents, Mishap> {
     let customer = filter.customer.as_ref().map(Text::as_str);
@@ -362,7 +364,7 @@ pub(super) async fn found(
         kinds => format!(",{kinds},"),
     };
     let limit = filter.limit.clamp(1, PAGE);
-    let mut asked = sqlx::query(text)
+    let mut asked = sql::query(text)
         .bind(low)
         .bind(high)
         .bind(filter.since.as_microsecond())
@@ -378,8 +380,8 @@ pub(super) async fn found(
     let mut rows = asked.fetch(connection);
     let (mut found, mut place) = (FoundEvents::default(), None);
     while let Some(row) = rows.try_next().await? {
-        found.events.push(Link::read(&row)?.event(row.try_get(13)?)?);
-        place = Some(row.try_get(12)?);
+        found.events.push(Link::read(&row)?.event(row.get(13)?)?);
+        place = Some(row.get(12)?);
     }
     found.next = match (found.events.len() == limit, is_newest) {
         (true, _) => place,
@@ -391,23 +393,23 @@ pub(super) async fn found(
 
 /// Returns the number of the event of one customer that has this hash.
 pub(super) async fn sequence_of(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     hash: Digest,
 ) -> Result<Option<u64>, Mishap> {
-    let query = sqlx::query(SEQUENCE_OF).bind(customer).bind(hash.to_string());
-    query.fetch_optional(connection).await?.map(|row| Ok(number(row.try_get(0)?))).transpose()
+    let query = sql::query(SEQUENCE_OF).bind(customer).bind(hash.to_string());
+    query.fetch_optional(connection).await?.map(|row| Ok(number(row.get(0)?))).transpose()
 }
 
 /// Checks one customer's chain against itself and against the head in the customer's row.
-pub(super) async fn verify(connection: &mut SqliteConnection, customer: &str) -> Result<ChainCheck, Mishap> {
-    let head = match sqlx::query(HEAD).bind(customer).fetch_optional(&mut *connection).await? {
-        Some(row) => Head { sequence: row.try_get(0)?, hash: row.try_get(1)? },
+pub(super) async fn verify(connection: &mut Connection<'_>, customer: &str) -> Result<ChainCheck, Mishap> {
+    let head = match sql::query(HEAD).bind(customer).fetch_optional(connection).await? {
+        Some(row) => Head { sequence: row.get(0)?, hash: row.get(1)? },
         None => Head::default(),
     };
     let mut last = Head::default();
     {
-        let mut rows = sqlx::query(OF_CUSTOMER).bind(customer).fetch(&mut *connection);
+        let mut rows = sql::query(OF_CUSTOMER).bind(customer).fetch(connection);
         while let Some(row) = rows.try_next().await? {
             let link = Link::read(&row)?;
             let expected = last.sequence.saturating_add(1);
@@ -436,12 +438,12 @@ pub(super) async fn verify(connection: &mut SqliteConnection, customer: &str) ->
 
 /// Tells whether the event that belongs to a number stands elsewhere, or was changed.
 async fn misplaced(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     sequence: i64,
     before: Option<&str>,
 ) -> Result<ChainCheck, Mishap> {
-    let mut rows = sqlx::query(AFTER).bind(customer).bind(sequence).fetch(connection);
+    let mut rows = sql::query(AFTER).bind(customer).bind(sequence).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let link = Link::read(&row)?;
         if link.hash == link.hash_after(sequence, before) {

@@ -1,10 +1,8 @@
 //! Bookkeeping: how turns went, and what readings were measured by. Apart from the revision.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
-
 use crate::adapters::store::accounts::{moment, strange, time};
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql::{self, Connection, Row};
 use crate::model::account::Source;
 use crate::model::guid::Guid;
 use crate::model::register::{CustomerStatus, Measures, Reports, Sighting};
@@ -38,21 +36,21 @@ const WRITE_SIGHTING: &str = "
         server = excluded.server, seen_out = excluded.seen_out";
 
 /// Returns how each customer's last turn went, sorted by name.
-pub(super) async fn statuses(connection: &mut SqliteConnection) -> Result<Vec<CustomerStatus>, Mishap> {
-    let rows = sqlx::query(STATUSES).fetch_all(connection).await?;
+pub(super) async fn statuses(connection: &mut Connection<'_>) -> Result<Vec<CustomerStatus>, Mishap> {
+    let rows = sql::query(STATUSES).fetch_all(connection).await?;
     let mut statuses = Vec::with_capacity(rows.len());
     for row in &rows {
-        let failures: i64 = row.try_get(4)?;
+        let failures: i64 = row.get(4)?;
         statuses.push(CustomerStatus {
-            customer: Text::from(row.try_get::<&str, _>(0)?),
-            state: Text::from(row.try_get::<&str, _>(1)?),
-            last_attempt: moment(row.try_get(2)?)?,
+            customer: Text::from(row.get::<&str>(0)?),
+            state: Text::from(row.get::<&str>(1)?),
+            last_attempt: moment(row.get(2)?)?,
             last_success: time(row, 3)?,
             failures: u32::try_from(failures)
                 .map_err(|_| strange("a number of failures", &failures.to_string()))?,
             next_attempt: time(row, 5)?,
-            tree_revision: Text::from(row.try_get::<&str, _>(6)?),
-            message: row.try_get(7)?,
+            tree_revision: Text::from(row.get::<&str>(6)?),
+            message: row.get(7)?,
             reports: count(row, 8)?.zip(count(row, 9)?).map(|(within, outside)| Reports {
                 in_scope_without_license: within,
                 licensed_outside_scope: outside,
@@ -63,8 +61,8 @@ pub(super) async fn statuses(connection: &mut SqliteConnection) -> Result<Vec<Cu
     Ok(statuses)
 }
 
-fn count(row: &SqliteRow, column: usize) -> Result<Option<u64>, Mishap> {
-    let stored: Option<i64> = row.try_get(column)?;
+fn count(row: &Row, column: usize) -> Result<Option<u64>, Mishap> {
+    let stored: Option<i64> = row.get(column)?;
     stored
         .map(|number| u64::try_from(number).map_err(|_| strange("a count", &number.to_string())))
         .transpose()
@@ -76,10 +74,10 @@ fn as_stored(count: u64) -> i64 {
 
 /// Writes how a turn went, in place of the turn before.
 pub(super) async fn write_status(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     status: &CustomerStatus,
 ) -> Result<(), Mishap> {
-    sqlx::query(WRITE_STATUS)
+    sql::query(WRITE_STATUS)
         .bind(status.customer.as_str())
         .bind(status.state.as_str())
         .bind(status.last_attempt.as_microsecond())
@@ -96,21 +94,21 @@ pub(super) async fn write_status(
 }
 
 /// Returns what is remembered of a customer's last complete readings.
-pub(super) async fn measures(connection: &mut SqliteConnection, customer: &str) -> Result<Measures, Mishap> {
+pub(super) async fn measures(connection: &mut Connection<'_>, customer: &str) -> Result<Measures, Mishap> {
     let mut measures = Measures::default();
-    for row in &sqlx::query(MEASURES).bind(customer).fetch_all(&mut *connection).await? {
-        let ids = read_ids(row.try_get(2)?)?;
-        let source: &str = row.try_get(0)?;
+    for row in &sql::query(MEASURES).bind(customer).fetch_all(connection).await? {
+        let ids = read_ids(row.get(2)?)?;
+        let source: &str = row.get(0)?;
         if source == Source::Tenant.code() {
             measures.tenant = Some(ids);
         } else {
-            measures.directories.insert(Text::from(row.try_get::<&str, _>(1)?), ids);
+            measures.directories.insert(Text::from(row.get::<&str>(1)?), ids);
         }
     }
-    for row in &sqlx::query(SIGHTINGS).bind(customer).fetch_all(connection).await? {
-        let server = Text::from(row.try_get::<&str, _>(1)?);
-        let sighting = Sighting { server, out: read_ids(row.try_get(2)?)? };
-        measures.sightings.insert(Text::from(row.try_get::<&str, _>(0)?), sighting);
+    for row in &sql::query(SIGHTINGS).bind(customer).fetch_all(connection).await? {
+        let server = Text::from(row.get::<&str>(1)?);
+        let sighting = Sighting { server, out: read_ids(row.get(2)?)? };
+        measures.sightings.insert(Text::from(row.get::<&str>(0)?), sighting);
     }
     Ok(measures)
 }
@@ -118,28 +116,28 @@ pub(super) async fn measures(connection: &mut SqliteConnection, customer: &str) 
 /// Writes measures. A source that is not among them keeps the measure it had: its reading was not
 /// complete this time, and forgetting what it held would let it shrink unseen.
 pub(super) async fn write_measures(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     measures: &Measures,
 ) -> Result<(), Mishap> {
     let directories = measures.directories.iter().map(|(name, ids)| (Source::Directory, name.as_str(), ids));
     let tenant = measures.tenant.iter().map(|ids| (Source::Tenant, "", ids));
     for (source, name, ids) in directories.chain(tenant) {
-        sqlx::query(WRITE_MEASURE)
+        sql::query(WRITE_MEASURE)
             .bind(customer)
             .bind(source.code())
             .bind(name)
             .bind(octets(ids))
-            .execute(&mut *connection)
+            .execute(connection)
             .await?;
     }
     for (directory, sighting) in &measures.sightings {
-        sqlx::query(WRITE_SIGHTING)
+        sql::query(WRITE_SIGHTING)
             .bind(customer)
             .bind(directory.as_str())
             .bind(sighting.server.as_str())
             .bind(octets(&sighting.out))
-            .execute(&mut *connection)
+            .execute(connection)
             .await?;
     }
     Ok(())

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use sqlx::{Row as _, SqliteConnection};
 use tokio::sync::Semaphore;
 
 use crate::adapters::store::accounts::strange;
 use crate::adapters::store::connection::{Store, StoreReader, Work};
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql::{self, Connection};
 use crate::adapters::store::{accounts, audit, contacts, suspensions};
 use crate::model::account::{Account, AccountKey};
 use crate::model::contact_match::ContactMatch;
@@ -58,7 +58,7 @@ impl StoreBrowse {
     async fn ask<T, W>(&self, nothing: T, work: W) -> Result<T, RegisterFault>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
+        W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T> + Send + 'static,
     {
         let place = tokio::time::timeout(PATIENCE, self.places.clone().acquire_owned()).await;
         let place = place.ok().and_then(Result::ok).ok_or(RegisterFault::Busy)?;
@@ -124,7 +124,7 @@ impl Browse for StoreBrowse {
 }
 
 async fn past(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     today: i64,
     days: i64,
 ) -> Result<BTreeMap<Text, Vec<u64>>, Mishap> {
@@ -132,16 +132,16 @@ async fn past(
     {
         // What changed on a day separates its end from that of the day before.
         let first = today.saturating_sub(days).saturating_add(1).saturating_mul(DAY);
-        let mut rows = sqlx::query(CHANGES).bind(first).fetch(&mut *connection);
+        let mut rows = sql::query(CHANGES).bind(first).fetch(connection);
         while let Some(row) = rows.try_next().await? {
-            let of_customer = changes.entry(Text::from(row.try_get::<&str, _>(0)?)).or_default();
-            of_customer.insert(row.try_get(1)?, row.try_get(2)?);
+            let of_customer = changes.entry(Text::from(row.get::<&str>(0)?)).or_default();
+            of_customer.insert(row.get(1)?, row.get(2)?);
         }
     }
     let mut imported: BTreeMap<Text, i64> = BTreeMap::new();
-    let mut rows = sqlx::query(IMPORTED).fetch(connection);
+    let mut rows = sql::query(IMPORTED).fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        imported.insert(Text::from(row.try_get::<&str, _>(0)?), row.try_get(1)?);
+        imported.insert(Text::from(row.get::<&str>(0)?), row.get(1)?);
     }
     let names: Vec<&Text> = imported.keys().chain(changes.keys()).collect();
     let mut past = BTreeMap::new();

@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Deserialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::accounts::{account_type, moment, strange, time};
 use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql::{self, Connection, Row};
 use crate::model::account::AccountType;
 use crate::model::contact_match::MatchStatus;
 use crate::model::text::Text;
@@ -121,25 +120,25 @@ impl Census for StoreCensus {
     }
 }
 
-async fn count(connection: &mut SqliteConnection, before: &Counted) -> Result<(Counts, Counted), Mishap> {
+async fn count(connection: &mut Connection<'_>, before: &Counted) -> Result<(Counts, Counted), Mishap> {
     let mut customers = BTreeMap::new();
     let mut attempts = BTreeMap::new();
-    for row in &sqlx::query(TURNS).fetch_all(&mut *connection).await? {
-        let name = Text::from(row.try_get::<&str, _>(0)?);
-        let state = Text::from(row.try_get::<&str, _>(1)?);
-        attempts.insert(name.clone(), row.try_get(3)?);
+    for row in &sql::query(TURNS).fetch_all(connection).await? {
+        let name = Text::from(row.get::<&str>(0)?);
+        let state = Text::from(row.get::<&str>(1)?);
+        attempts.insert(name.clone(), row.get(3)?);
         customers.insert(name, LastTurn { state, last_success: time(row, 2)? });
     }
     let mut looks: BTreeMap<Text, BTreeMap<Text, i64>> = BTreeMap::new();
-    for row in &sqlx::query(LOOKS).fetch_all(&mut *connection).await? {
-        let system = Text::from(row.try_get::<&str, _>(1)?);
-        looks.entry(Text::from(row.try_get::<&str, _>(0)?)).or_default().insert(system, row.try_get(2)?);
+    for row in &sql::query(LOOKS).fetch_all(connection).await? {
+        let system = Text::from(row.get::<&str>(1)?);
+        looks.entry(Text::from(row.get::<&str>(0)?)).or_default().insert(system, row.get(2)?);
     }
     let mut markers = BTreeMap::new();
-    for row in &sqlx::query(REVISIONS).fetch_all(&mut *connection).await? {
-        let name = Text::from(row.try_get::<&str, _>(0)?);
+    for row in &sql::query(REVISIONS).fetch_all(connection).await? {
+        let name = Text::from(row.get::<&str>(0)?);
         let marker = Marker {
-            revision: row.try_get(1)?,
+            revision: row.get(1)?,
             last_attempt: attempts.get(&name).copied(),
             looks: looks.remove(&name).unwrap_or_default(),
         };
@@ -157,7 +156,7 @@ async fn count(connection: &mut SqliteConnection, before: &Counted) -> Result<(C
 
 /// Counts what customers have whose marker is another one than before.
 async fn counted(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     markers: BTreeMap<Text, Marker>,
     before: &Counted,
 ) -> Result<Counted, Mishap> {
@@ -173,14 +172,14 @@ async fn counted(
         others.map(|(name, marker)| (name.clone(), nobody(marker))).collect();
     let others: Vec<Text> = fresh.keys().cloned().collect();
     for row in &rows(connection, &others, ACCOUNTS, ACCOUNTS_OF).await? {
-        if let Some(had) = fresh.get_mut(row.try_get::<&str, _>(0)?) {
-            had.accounts.insert(account_type(row.try_get(1)?)?, account_count(row)?);
+        if let Some(had) = fresh.get_mut(row.get::<&str>(0)?) {
+            had.accounts.insert(account_type(row.get(1)?)?, account_count(row)?);
         }
     }
     for row in &rows(connection, &others, CONTACTS, CONTACTS_OF).await? {
-        if let Some(had) = fresh.get_mut(row.try_get::<&str, _>(0)?) {
-            let system = had.contacts.entry(Text::from(row.try_get::<&str, _>(1)?)).or_default();
-            let status: &str = row.try_get(2)?;
+        if let Some(had) = fresh.get_mut(row.get::<&str>(0)?) {
+            let system = had.contacts.entry(Text::from(row.get::<&str>(1)?)).or_default();
+            let status: &str = row.get(2)?;
             let status = MatchStatus::from_code(status).ok_or_else(|| strange("a match's status", status))?;
             let count = match status {
                 MatchStatus::Matched => &mut system.matched,
@@ -188,7 +187,7 @@ async fn counted(
                 MatchStatus::Ambiguous => &mut system.ambiguous,
                 MatchStatus::Failed => &mut system.failed,
             };
-            *count = natural(row.try_get(3)?)?;
+            *count = natural(row.get(3)?)?;
         }
     }
     let known = |name: &Text| before.get(name).map(|(_, had)| had.clone()).unwrap_or_default();
@@ -203,36 +202,36 @@ async fn counted(
 
 /// Asks about some customers: about each, or about all at once where they are many.
 async fn rows(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customers: &[Text],
     of_all: &'static str,
     of_one: &'static str,
-) -> Result<Vec<SqliteRow>, Mishap> {
+) -> Result<Vec<Row>, Mishap> {
     if customers.len() > FEW {
-        return Ok(sqlx::query(of_all).fetch_all(connection).await?);
+        return Ok(sql::query(of_all).fetch_all(connection).await?);
     }
     let mut rows = Vec::new();
     for name in customers {
-        rows.extend(sqlx::query(of_one).bind(name.as_str()).fetch_all(&mut *connection).await?);
+        rows.extend(sql::query(of_one).bind(name.as_str()).fetch_all(connection).await?);
     }
     Ok(rows)
 }
 
-fn account_count(row: &SqliteRow) -> Result<AccountCount, Mishap> {
+fn account_count(row: &Row) -> Result<AccountCount, Mishap> {
     Ok(AccountCount {
-        active: natural(row.try_get(2)?)?,
-        pending_removal: natural(row.try_get(3)?)?,
-        orphaned: natural(row.try_get(4)?)?,
-        removed: natural(row.try_get(5)?)?,
+        active: natural(row.get(2)?)?,
+        pending_removal: natural(row.get(3)?)?,
+        orphaned: natural(row.get(4)?)?,
+        removed: natural(row.get(5)?)?,
     })
 }
 
-async fn outbox(connection: &mut SqliteConnection) -> Result<OutboxCount, Mishap> {
+async fn outbox(connection: &mut Connection<'_>) -> Result<OutboxCount, Mishap> {
     let waiting = number(connection, WAITING).await?;
     let delivered = number(connection, DELIVERED).await?;
     let all = number(connection, ALL).await?;
-    let oldest = match sqlx::query(OLDEST).fetch_optional(connection).await? {
-        Some(row) => Some(waits_since(row.try_get(0)?, row.try_get(1)?)?),
+    let oldest = match sql::query(OLDEST).fetch_optional(connection).await? {
+        Some(row) => Some(waits_since(row.get(0)?, row.get(1)?)?),
         None => None,
     };
     Ok(OutboxCount { waiting, given_up: all.saturating_sub(waiting).saturating_sub(delivered), oldest })
@@ -251,8 +250,8 @@ fn waits_since(body: &str, next_attempt: i64) -> Result<Timestamp, Mishap> {
     }
 }
 
-async fn number(connection: &mut SqliteConnection, question: &'static str) -> Result<u64, Mishap> {
-    natural(sqlx::query(question).fetch_one(connection).await?.try_get(0)?)
+async fn number(connection: &mut Connection<'_>, question: &'static str) -> Result<u64, Mishap> {
+    natural(sql::query(question).fetch_one(connection).await?.get(0)?)
 }
 
 fn natural(number: i64) -> Result<u64, Mishap> {

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::accounts::{moment, strange, time};
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql::{self, Connection, Row, Statement, either};
 use crate::model::account::{AccountKey, AccountType, Source};
 use crate::model::contact_match::{
     ContactChanges, ContactMatch, DocumentationStatus, MatchKey, MatchStatus, UnfollowedChoice,
@@ -49,9 +48,11 @@ macro_rules! select {
 
 const OF_CUSTOMER: &str = select!("WHERE customer = $1");
 const OF_ALL: &str = select!("");
-/// Said which index, as SQLite would go over all rows of the customer, candidates included.
-const UNFOLLOWED: &str =
-    select!("INDEXED BY contact_matches_unfollowed WHERE customer = $1 AND unfollowed <> '[]'");
+/// SQLite is told which index, as it would go over all rows of the customer, candidates included.
+const UNFOLLOWED: Statement = either(
+    select!("INDEXED BY contact_matches_unfollowed WHERE customer = $1 AND unfollowed <> '[]'"),
+    select!("WHERE customer = $1 AND unfollowed <> '[]'"),
+);
 const OF_ACCOUNT: &str =
     select!("WHERE customer = $1 AND connection = $2 AND account_type = $3 AND source = $4 AND id = $5");
 
@@ -72,7 +73,7 @@ const FORGET_STATUS: &str = "
 
 /// Writes what a commit does to contacts.
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     changes: &ContactChanges,
 ) -> Result<(), Mishap> {
@@ -81,7 +82,7 @@ pub(super) async fn write(
             .map_err(|error| Mishap::Strange(format!("candidates have no JSON form: {error}")))?;
         let unfollowed = serde_json::to_string(&found.unfollowed)
             .map_err(|error| Mishap::Strange(format!("choices have no JSON form: {error}")))?;
-        sqlx::query(WRITE)
+        sql::query(WRITE)
             .bind(customer)
             .bind(found.connection.as_str())
             .bind(found.account.account_type.code())
@@ -97,17 +98,17 @@ pub(super) async fn write(
             .bind(found.asked_at.map(|at| at.as_microsecond()))
             .bind(found.organization.as_str())
             .bind(unfollowed)
-            .execute(&mut *connection)
+            .execute(connection)
             .await?;
     }
     for (system, account) in &changes.forgotten {
-        sqlx::query(FORGET)
+        sql::query(FORGET)
             .bind(customer)
             .bind(system.as_str())
             .bind(account.account_type.code())
             .bind(account.source.code())
             .bind(account.id.to_string())
-            .execute(&mut *connection)
+            .execute(connection)
             .await?;
     }
     Ok(())
@@ -115,37 +116,37 @@ pub(super) async fn write(
 
 /// Forgets how looking for a customer into a system went, unless something of it is still known there.
 pub(super) async fn forget_status(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     system: &str,
 ) -> Result<(), Mishap> {
-    sqlx::query(FORGET_STATUS).bind(customer).bind(system).execute(connection).await?;
+    sql::query(FORGET_STATUS).bind(customer).bind(system).execute(connection).await?;
     Ok(())
 }
 
 /// Forgets the contacts of accounts that were removed before a moment.
 pub(super) async fn forget_removed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     before: Timestamp,
 ) -> Result<(), Mishap> {
-    sqlx::query(FORGET_REMOVED).bind(customer).bind(before.as_microsecond()).execute(connection).await?;
+    sql::query(FORGET_REMOVED).bind(customer).bind(before.as_microsecond()).execute(connection).await?;
     Ok(())
 }
 
 /// Returns how the accounts of one customer or of all stand: by customer, connection and account.
 pub(super) async fn listed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: Option<&str>,
 ) -> Result<Vec<(Text, ContactMatch)>, Mishap> {
     let query = match customer {
-        Some(customer) => sqlx::query(OF_CUSTOMER).bind(customer),
-        None => sqlx::query(OF_ALL),
+        Some(customer) => sql::query(OF_CUSTOMER).bind(customer),
+        None => sql::query(OF_ALL),
     };
     let rows = query.fetch_all(connection).await?;
     let mut all = Vec::with_capacity(rows.len());
     for row in &rows {
-        all.push((Text::from(row.try_get::<&str, _>(0)?), contact_match(row)?));
+        all.push((Text::from(row.get::<&str>(0)?), contact_match(row)?));
     }
     all.sort_by(|(left_customer, left), (right_customer, right)| {
         (left_customer, &left.connection, left.account).cmp(&(
@@ -159,7 +160,7 @@ pub(super) async fn listed(
 
 /// Returns how some accounts of one customer stand: by account, then connection.
 pub(super) async fn of_accounts(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     accounts: &[AccountKey],
 ) -> Result<Vec<ContactMatch>, Mishap> {
@@ -167,13 +168,13 @@ pub(super) async fn of_accounts(
     let mut all = Vec::new();
     for account in accounts {
         for system in &systems {
-            let row = sqlx::query(OF_ACCOUNT)
+            let row = sql::query(OF_ACCOUNT)
                 .bind(customer)
                 .bind(system.as_str())
                 .bind(account.account_type.code())
                 .bind(account.source.code())
                 .bind(account.id.to_string())
-                .fetch_optional(&mut *connection)
+                .fetch_optional(connection)
                 .await?;
             if let Some(row) = row {
                 all.push(contact_match(&row)?);
@@ -183,8 +184,8 @@ pub(super) async fn of_accounts(
     Ok(all)
 }
 
-fn contact_match(row: &SqliteRow) -> Result<ContactMatch, Mishap> {
-    let word = |column: usize| row.try_get::<&str, _>(column);
+fn contact_match(row: &Row) -> Result<ContactMatch, Mishap> {
+    let word = |column: usize| row.get::<&str>(column);
     let account_type = word(2)?;
     let account_type = AccountType::ALL
         .into_iter()
@@ -198,24 +199,24 @@ fn contact_match(row: &SqliteRow) -> Result<ContactMatch, Mishap> {
     let id = word(4)?.parse().map_err(|_| strange("an account's id", word(4).unwrap_or_default()))?;
     let status = MatchStatus::from_code(word(5)?)
         .ok_or_else(|| strange("a match's status", word(5).unwrap_or_default()))?;
-    let matched_by = match row.try_get::<Option<&str>, _>(7)? {
+    let matched_by = match row.get::<Option<&str>>(7)? {
         None => None,
         Some(key) => Some(MatchKey::from_code(key).ok_or_else(|| strange("a match's key", key))?),
     };
     let candidates = word(9)?;
-    let count: i64 = row.try_get(10)?;
+    let count: i64 = row.get(10)?;
     Ok(ContactMatch {
         account: AccountKey { account_type, source, id },
         connection: Text::from(word(1)?),
         organization: Text::from(word(13)?),
         status,
-        contact: row.try_get::<Option<&str>, _>(6)?.map(Text::from),
+        contact: row.get::<Option<&str>>(6)?.map(Text::from),
         matched_by,
-        cause: row.try_get(8)?,
+        cause: row.get(8)?,
         candidates: serde_json::from_str(candidates).map_err(|_| strange("candidates", candidates))?,
         candidate_count: u64::try_from(count)
             .map_err(|_| strange("a number of candidates", &count.to_string()))?,
-        since: moment(row.try_get(11)?)?,
+        since: moment(row.get(11)?)?,
         asked_at: time(row, 12)?,
         unfollowed: serde_json::from_str(word(14)?)
             .map_err(|_| strange("choices", word(14).unwrap_or_default()))?,
@@ -224,10 +225,10 @@ fn contact_match(row: &SqliteRow) -> Result<ContactMatch, Mishap> {
 
 /// Returns the choices of one customer that the last look could not follow: by connection, then account.
 pub(super) async fn unfollowed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
 ) -> Result<Vec<UnfollowedChoice>, Mishap> {
-    let rows = sqlx::query(UNFOLLOWED).bind(customer).fetch_all(connection).await?;
+    let rows = sql::query(UNFOLLOWED).bind(customer).fetch_all(connection).await?;
     let mut choices = Vec::with_capacity(rows.len());
     for row in &rows {
         choices.extend(contact_match(row)?.unfollowed_choice());
@@ -238,30 +239,30 @@ pub(super) async fn unfollowed(
 
 /// Returns the connections in which contacts of a customer were ever looked for.
 pub(super) async fn connections(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
 ) -> Result<BTreeSet<Text>, Mishap> {
-    let rows = sqlx::query(CONNECTIONS).bind(customer).fetch_all(connection).await?;
+    let rows = sql::query(CONNECTIONS).bind(customer).fetch_all(connection).await?;
     let mut names = BTreeSet::new();
     for row in &rows {
-        names.insert(Text::from(row.try_get::<&str, _>(0)?));
+        names.insert(Text::from(row.get::<&str>(0)?));
     }
     Ok(names)
 }
 
 /// Returns how looking into documentation systems last went, by customer and connection.
-pub(super) async fn statuses(connection: &mut SqliteConnection) -> Result<Vec<DocumentationStatus>, Mishap> {
-    let rows = sqlx::query(STATUSES).fetch_all(connection).await?;
+pub(super) async fn statuses(connection: &mut Connection<'_>) -> Result<Vec<DocumentationStatus>, Mishap> {
+    let rows = sql::query(STATUSES).fetch_all(connection).await?;
     let mut statuses = Vec::with_capacity(rows.len());
     for row in &rows {
         statuses.push(DocumentationStatus {
-            customer: Text::from(row.try_get::<&str, _>(0)?),
-            connection: Text::from(row.try_get::<&str, _>(1)?),
-            organization: Text::from(row.try_get::<&str, _>(6)?),
-            last_attempt: moment(row.try_get(2)?)?,
+            customer: Text::from(row.get::<&str>(0)?),
+            connection: Text::from(row.get::<&str>(1)?),
+            organization: Text::from(row.get::<&str>(6)?),
+            last_attempt: moment(row.get(2)?)?,
             last_success: time(row, 3)?,
-            fault: row.try_get(4)?,
-            saw_organization: row.try_get::<i64, _>(5)? != 0,
+            fault: row.get(4)?,
+            saw_organization: row.get::<i64>(5)? != 0,
         });
     }
     statuses
@@ -271,11 +272,11 @@ pub(super) async fn statuses(connection: &mut SqliteConnection) -> Result<Vec<Do
 
 /// Writes how looking into documentation systems went.
 pub(super) async fn write_statuses(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     statuses: &[DocumentationStatus],
 ) -> Result<(), Mishap> {
     for status in statuses {
-        sqlx::query(WRITE_STATUS)
+        sql::query(WRITE_STATUS)
             .bind(status.customer.as_str())
             .bind(status.connection.as_str())
             .bind(status.last_attempt.as_microsecond())
@@ -283,7 +284,7 @@ pub(super) async fn write_statuses(
             .bind(status.fault.as_deref())
             .bind(i64::from(status.saw_organization))
             .bind(status.organization.as_str())
-            .execute(&mut *connection)
+            .execute(connection)
             .await?;
     }
     Ok(())

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::accounts::{moment, strange, time};
 use crate::adapters::store::audit::Head;
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql::{self, Connection, Statement, either};
 use crate::model::account::AccountType;
 use crate::model::guid::Guid;
 use crate::model::register::{
@@ -17,6 +17,8 @@ use crate::model::text::Text;
 
 const NAMES: &str = "SELECT name FROM customers";
 const READ: &str = "SELECT revision, pins, events, last_hash FROM customers WHERE name = $1";
+const READ_TO_WRITE: Statement =
+    either(READ, "SELECT revision, pins, events, last_hash FROM customers WHERE name = $1 FOR UPDATE");
 
 /// The fence once more, in the statement that passes it: also a store that lets two transactions
 /// read at once lets only one of them through.
@@ -45,27 +47,43 @@ pub(super) struct CustomerRow {
 }
 
 /// Returns the names of all customers, sorted.
-pub(super) async fn names(connection: &mut SqliteConnection) -> Result<Vec<Text>, Mishap> {
-    let rows = sqlx::query(NAMES).fetch_all(connection).await?;
+pub(super) async fn names(connection: &mut Connection<'_>) -> Result<Vec<Text>, Mishap> {
+    let rows = sql::query(NAMES).fetch_all(connection).await?;
     let mut names = Vec::with_capacity(rows.len());
     for row in &rows {
-        names.push(Text::from(row.try_get::<&str, _>(0)?));
+        names.push(Text::from(row.get::<&str>(0)?));
     }
     names.sort_unstable();
     Ok(names)
 }
 
 /// Returns a customer's row; that of an unknown one is at revision 0.
-pub(super) async fn read(connection: &mut SqliteConnection, customer: &str) -> Result<CustomerRow, Mishap> {
-    let Some(row) = sqlx::query(READ).bind(customer).fetch_optional(connection).await? else {
+pub(super) async fn read(connection: &mut Connection<'_>, customer: &str) -> Result<CustomerRow, Mishap> {
+    row(connection, READ.into(), customer).await
+}
+
+/// As [`read`], for who writes by what it finds: nobody else does until the transaction ends.
+pub(super) async fn read_to_write(
+    connection: &mut Connection<'_>,
+    customer: &str,
+) -> Result<CustomerRow, Mishap> {
+    row(connection, READ_TO_WRITE, customer).await
+}
+
+async fn row(
+    connection: &mut Connection<'_>,
+    statement: Statement,
+    customer: &str,
+) -> Result<CustomerRow, Mishap> {
+    let Some(row) = sql::query(statement).bind(customer).fetch_optional(connection).await? else {
         return Ok(CustomerRow::default());
     };
-    let revision: i64 = row.try_get(0)?;
-    let pins: &str = row.try_get(1)?;
+    let revision: i64 = row.get(0)?;
+    let pins: &str = row.get(1)?;
     Ok(CustomerRow {
         revision: u64::try_from(revision).map_err(|_| strange("a revision", &revision.to_string()))?,
         pins: read_pins(pins)?,
-        head: Head { sequence: row.try_get(2)?, hash: row.try_get(3)? },
+        head: Head { sequence: row.get(2)?, hash: row.get(3)? },
     })
 }
 
@@ -74,7 +92,7 @@ pub(super) async fn read(connection: &mut SqliteConnection, customer: &str) -> R
 /// # Errors
 /// [`Mishap::Stale`] unless the revision is the expected one.
 pub(super) async fn pass(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     commit: &Commit,
     found: u64,
     head: &Head,
@@ -86,7 +104,7 @@ pub(super) async fn pass(
     }
     let expected = i64::try_from(found).map_err(|_| stale())?;
     let step = i64::from(!commit.is_beside);
-    let done = sqlx::query(PASS)
+    let rows = sql::query(PASS)
         .bind(commit.customer.as_str())
         .bind(expected)
         .bind(write_pins(&commit.pins)?)
@@ -95,20 +113,20 @@ pub(super) async fn pass(
         .bind(step)
         .execute(connection)
         .await?;
-    if done.rows_affected() == 1 { Ok(found.saturating_add(step.unsigned_abs())) } else { Err(stale()) }
+    if rows == 1 { Ok(found.saturating_add(step.unsigned_abs())) } else { Err(stale()) }
 }
 
 /// Returns a customer's holds in the order in which they were written.
-pub(super) async fn holds(connection: &mut SqliteConnection, customer: &str) -> Result<Vec<Hold>, Mishap> {
-    let rows = sqlx::query(HOLDS).bind(customer).fetch_all(connection).await?;
+pub(super) async fn holds(connection: &mut Connection<'_>, customer: &str) -> Result<Vec<Hold>, Mishap> {
+    let rows = sql::query(HOLDS).bind(customer).fetch_all(connection).await?;
     rows.iter()
         .map(|row| {
-            let approval: &str = row.try_get(0)?;
+            let approval: &str = row.get(0)?;
             Ok(Hold {
                 approval: approval.parse().map_err(|_| strange("an approval", approval))?,
-                recorded_at: moment(row.try_get(1)?)?,
+                recorded_at: moment(row.get(1)?)?,
                 used_at: time(row, 2)?,
-                bases: read_bases(row.try_get(3)?)?,
+                bases: read_bases(row.get(3)?)?,
             })
         })
         .collect()
@@ -116,20 +134,20 @@ pub(super) async fn holds(connection: &mut SqliteConnection, customer: &str) -> 
 
 /// Writes a customer's holds in place of those it had.
 pub(super) async fn write_holds(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     holds: &[Hold],
 ) -> Result<(), Mishap> {
-    sqlx::query(DROP_HOLDS).bind(customer).execute(&mut *connection).await?;
+    sql::query(DROP_HOLDS).bind(customer).execute(connection).await?;
     for (position, hold) in (0_i64..).zip(holds) {
-        sqlx::query(WRITE_HOLD)
+        sql::query(WRITE_HOLD)
             .bind(customer)
             .bind(hold.approval.to_string())
             .bind(position)
             .bind(hold.recorded_at.as_microsecond())
             .bind(hold.used_at.map(|at| at.as_microsecond()))
             .bind(write_bases(&hold.bases)?)
-            .execute(&mut *connection)
+            .execute(connection)
             .await?;
     }
     Ok(())

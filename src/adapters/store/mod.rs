@@ -1,4 +1,4 @@
-//! The register, its audit record and its outbox in SQLite; the one place that names `sqlx`.
+//! The register, its audit record and its outbox in a database, SQLite or PostgreSQL; the one place that names `sqlx`.
 
 pub mod accounts;
 pub mod address;
@@ -11,9 +11,14 @@ pub mod contacts;
 pub mod customers;
 pub mod fault;
 pub mod outbox;
+pub mod postgres;
+pub mod postgres_schema;
 pub mod readings;
 pub mod register;
-pub mod schema;
+pub mod sql;
+pub mod sqlite;
+pub mod sqlite_file;
+pub mod sqlite_schema;
 pub mod suspensions;
 pub mod sync_states;
 pub mod tree;

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::accounts::strange;
 use crate::adapters::store::connection::Store;
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql::{self, Connection};
 use crate::model::register::{Delivery, LateDelivery, NewDelivery};
 use crate::model::text::Text;
 use crate::ports::outbox::Outbox;
@@ -51,7 +51,8 @@ const FAILED: &str = "
     WHERE id = $1 AND delivered_at IS NULL";
 
 const LATE: &str = "
-    SELECT customer, destination, key, attempts, given_up_at IS NOT NULL, last_error FROM outbox
+    SELECT customer, destination, key, attempts, CAST(CASE WHEN given_up_at IS NULL THEN 0 ELSE 1 END AS BIGINT), last_error
+    FROM outbox
     WHERE delivered_at IS NULL AND last_error IS NOT NULL AND SUBSTR(destination, 1, LENGTH($1)) = $1
     ORDER BY id";
 
@@ -59,19 +60,19 @@ const KNOWN: &str = "SELECT 1 FROM outbox WHERE id = $1";
 
 /// Writes a commit's deliveries; one whose key its destination has already is the same delivery.
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     deliveries: &[NewDelivery],
     at: Timestamp,
 ) -> Result<(), Mishap> {
     for delivery in deliveries {
-        sqlx::query(WRITE)
+        sql::query(WRITE)
             .bind(customer)
             .bind(delivery.destination.as_str())
             .bind(delivery.key.as_str())
             .bind(delivery.body.to_string())
             .bind(at.as_microsecond())
-            .execute(&mut *connection)
+            .execute(connection)
             .await?;
     }
     Ok(())
@@ -86,9 +87,8 @@ impl Outbox for Store {
     async fn claim(&self, id: i64, now: Timestamp, until: Timestamp) -> Result<bool, RegisterFault> {
         self.write(move |connection| {
             Box::pin(async move {
-                let query = sqlx::query(CLAIM).bind(id).bind(now.as_microsecond());
-                let done = query.bind(until.as_microsecond()).execute(connection).await?;
-                Ok(done.rows_affected() == 1)
+                let query = sql::query(CLAIM).bind(id).bind(now.as_microsecond());
+                Ok(query.bind(until.as_microsecond()).execute(connection).await? == 1)
             })
         })
         .await
@@ -110,39 +110,36 @@ impl Outbox for Store {
     }
 }
 
-async fn due(connection: &mut SqliteConnection, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, Mishap> {
+async fn due(connection: &mut Connection<'_>, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, Mishap> {
     let rows =
-        sqlx::query(DUE).bind(now.as_microsecond()).bind(i64::from(limit)).fetch_all(connection).await?;
+        sql::query(DUE).bind(now.as_microsecond()).bind(i64::from(limit)).fetch_all(connection).await?;
     let mut deliveries = Vec::with_capacity(rows.len());
     for row in &rows {
-        let body: &str = row.try_get(4)?;
+        let body: &str = row.get(4)?;
         deliveries.push(Delivery {
-            id: row.try_get(0)?,
-            customer: Text::from(row.try_get::<&str, _>(1)?),
-            destination: Text::from(row.try_get::<&str, _>(2)?),
-            key: Text::from(row.try_get::<&str, _>(3)?),
+            id: row.get(0)?,
+            customer: Text::from(row.get::<&str>(1)?),
+            destination: Text::from(row.get::<&str>(2)?),
+            key: Text::from(row.get::<&str>(3)?),
             body: serde_json::from_str(body).map_err(|_| strange("a delivery's body", body))?,
-            attempts: attempts(row.try_get(5)?)?,
+            attempts: attempts(row.get(5)?)?,
         });
     }
     Ok(deliveries)
 }
 
 /// Returns deliveries that failed and were not made since, whose destination begins with `prefix`.
-pub(super) async fn late(
-    connection: &mut SqliteConnection,
-    prefix: &str,
-) -> Result<Vec<LateDelivery>, Mishap> {
-    let rows = sqlx::query(LATE).bind(prefix).fetch_all(connection).await?;
+pub(super) async fn late(connection: &mut Connection<'_>, prefix: &str) -> Result<Vec<LateDelivery>, Mishap> {
+    let rows = sql::query(LATE).bind(prefix).fetch_all(connection).await?;
     let mut late = Vec::with_capacity(rows.len());
     for row in &rows {
         late.push(LateDelivery {
-            customer: Text::from(row.try_get::<&str, _>(0)?),
-            destination: Text::from(row.try_get::<&str, _>(1)?),
-            key: Text::from(row.try_get::<&str, _>(2)?),
-            attempts: attempts(row.try_get(3)?)?,
-            is_given_up: row.try_get::<i64, _>(4)? != 0,
-            error: row.try_get(5)?,
+            customer: Text::from(row.get::<&str>(0)?),
+            destination: Text::from(row.get::<&str>(1)?),
+            key: Text::from(row.get::<&str>(2)?),
+            attempts: attempts(row.get(3)?)?,
+            is_given_up: row.get::<i64>(4)? != 0,
+            error: row.get(5)?,
         });
     }
     Ok(late)
@@ -152,32 +149,32 @@ fn attempts(written: i64) -> Result<u32, Mishap> {
     u32::try_from(written).map_err(|_| strange("a number of attempts", &written.to_string()))
 }
 
-async fn delivered(connection: &mut SqliteConnection, id: i64, at: Timestamp) -> Result<(), Mishap> {
-    let done = sqlx::query(DELIVERED).bind(id).bind(at.as_microsecond()).execute(&mut *connection).await?;
-    if done.rows_affected() == 0 {
+async fn delivered(connection: &mut Connection<'_>, id: i64, at: Timestamp) -> Result<(), Mishap> {
+    let rows = sql::query(DELIVERED).bind(id).bind(at.as_microsecond()).execute(connection).await?;
+    if rows == 0 {
         return Err(unknown(id));
     }
     let before = at.as_microsecond().saturating_sub(microseconds(KEPT));
-    sqlx::query(PRUNE).bind(before).execute(connection).await?;
+    sql::query(PRUNE).bind(before).execute(connection).await?;
     Ok(())
 }
 
 async fn failed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: i64,
     next_attempt: Option<Timestamp>,
     error: String,
 ) -> Result<(), Mishap> {
     let given_up_at = next_attempt.is_none().then(|| Timestamp::now().as_microsecond());
-    let done = sqlx::query(FAILED)
+    let rows = sql::query(FAILED)
         .bind(id)
         .bind(next_attempt.map(|at| at.as_microsecond()))
         .bind(given_up_at)
         .bind(error)
-        .execute(&mut *connection)
+        .execute(connection)
         .await?;
     // A failure that is told after the success of another attempt changes nothing.
-    if done.rows_affected() == 0 && sqlx::query(KNOWN).bind(id).fetch_optional(connection).await?.is_none() {
+    if rows == 0 && sql::query(KNOWN).bind(id).fetch_optional(connection).await?.is_none() {
         return Err(unknown(id));
     }
     Ok(())

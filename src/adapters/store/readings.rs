@@ -1,9 +1,8 @@
 //! The last complete readings of customers, as they were packed. Apart from the revision.
 
-use sqlx::{Row as _, SqliteConnection};
-
 use crate::adapters::store::accounts::{moment, strange};
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql::{self, Connection};
 use crate::model::digest::Digest;
 use crate::model::register::PackedReadings;
 
@@ -19,29 +18,29 @@ const CONFIRM: &str = "
 
 /// Returns what a customer's stored readings hold, as a digest.
 pub(super) async fn digest(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
 ) -> Result<Option<Digest>, Mishap> {
-    let row = sqlx::query(DIGEST).bind(customer).fetch_optional(connection).await?;
-    row.map(|row| read_digest(row.try_get(0)?)).transpose()
+    let row = sql::query(DIGEST).bind(customer).fetch_optional(connection).await?;
+    row.map(|row| read_digest(row.get(0)?)).transpose()
 }
 
 /// Returns a customer's stored readings.
 pub(super) async fn read(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
 ) -> Result<Option<PackedReadings>, Mishap> {
-    let Some(row) = sqlx::query(READ).bind(customer).fetch_optional(connection).await? else {
+    let Some(row) = sql::query(READ).bind(customer).fetch_optional(connection).await? else {
         return Ok(None);
     };
-    let content: Vec<u8> = row.try_get(2)?;
-    let read_from: Option<&str> = row.try_get(3)?;
+    let content: Vec<u8> = row.get(2)?;
+    let read_from: Option<&str> = row.get(3)?;
     let read_from = read_from
         .map(|text| serde_json::from_str(text).map_err(|_| strange("what readings were made of", text)))
         .transpose()?;
     Ok(Some(PackedReadings {
-        at: moment(row.try_get(0)?)?,
-        digest: read_digest(row.try_get(1)?)?,
+        at: moment(row.get(0)?)?,
+        digest: read_digest(row.get(1)?)?,
         read_from,
         content: Some(content),
     }))
@@ -50,7 +49,7 @@ pub(super) async fn read(
 /// Writes readings in place of those before. Those that hold the same change only their time, and of what
 /// they were made.
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     readings: PackedReadings,
 ) -> Result<(), Mishap> {
@@ -59,7 +58,7 @@ pub(super) async fn write(
         .map(|from| serde_json::to_string(&from))
         .transpose()
         .map_err(|error| Mishap::Strange(format!("what readings were made of has no JSON form: {error}")))?;
-    let query = sqlx::query(if content.is_some() { WRITE } else { CONFIRM });
+    let query = sql::query(if content.is_some() { WRITE } else { CONFIRM });
     let query = query.bind(customer).bind(at.as_microsecond()).bind(digest.to_string()).bind(read_from);
     match content {
         Some(content) => query.bind(content).execute(connection).await?,

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
 
 use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql::Connection;
 use crate::adapters::store::{
     accounts, audit, bookkeeping, contacts, customers, outbox, readings, suspensions, sync_states, tree,
 };
@@ -200,7 +200,7 @@ impl Register for Store {
         let (customer, measures) = (customer.to_owned(), measures.clone());
         self.write(move |connection| {
             Box::pin(async move {
-                if customers::read(connection, &customer).await?.revision != revision {
+                if customers::read_to_write(connection, &customer).await?.revision != revision {
                     return Ok(());
                 }
                 bookkeeping::write_measures(connection, &customer, &measures).await
@@ -261,7 +261,7 @@ impl Register for Store {
     }
 }
 
-async fn load(connection: &mut SqliteConnection, customer: &str) -> Result<RegisterState, Mishap> {
+async fn load(connection: &mut Connection<'_>, customer: &str) -> Result<RegisterState, Mishap> {
     let row = customers::read(connection, customer).await?;
     Ok(RegisterState {
         revision: row.revision,
@@ -276,8 +276,8 @@ async fn load(connection: &mut SqliteConnection, customer: &str) -> Result<Regis
     })
 }
 
-async fn write(connection: &mut SqliteConnection, commit: Commit) -> Result<Committed, Mishap> {
-    let row = customers::read(connection, &commit.customer).await?;
+async fn write(connection: &mut Connection<'_>, commit: Commit) -> Result<Committed, Mishap> {
+    let row = customers::read_to_write(connection, &commit.customer).await?;
     let (links, head) = audit::chain(row.head, &commit)?;
     let revision = customers::pass(connection, &commit, row.revision, &head).await?;
     accounts::write(connection, &commit.customer, &commit.accounts).await?;

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
-
 use crate::adapters::store::accounts::moment;
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql::{self, Connection, Row};
 use crate::model::register::{Suspension, SuspensionChange};
 use crate::model::text::Text;
 
@@ -20,39 +18,39 @@ const LIFT: &str = "DELETE FROM suspensions WHERE customer = $1";
 
 /// Returns who suspended a customer, if anybody did.
 pub(super) async fn read(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
 ) -> Result<Option<Suspension>, Mishap> {
-    let Some(row) = sqlx::query(READ).bind(customer).fetch_optional(connection).await? else {
+    let Some(row) = sql::query(READ).bind(customer).fetch_optional(connection).await? else {
         return Ok(None);
     };
     Ok(Some(suspension(&row)?))
 }
 
 /// Returns all who are suspended.
-pub(super) async fn all(connection: &mut SqliteConnection) -> Result<BTreeMap<Text, Suspension>, Mishap> {
-    let rows = sqlx::query(ALL).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((Text::from(row.try_get::<&str, _>(3)?), suspension(row)?))).collect()
+pub(super) async fn all(connection: &mut Connection<'_>) -> Result<BTreeMap<Text, Suspension>, Mishap> {
+    let rows = sql::query(ALL).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((Text::from(row.get::<&str>(3)?), suspension(row)?))).collect()
 }
 
-fn suspension(row: &SqliteRow) -> Result<Suspension, Mishap> {
-    let by = Text::from(row.try_get::<&str, _>(1)?);
-    Ok(Suspension { at: moment(row.try_get(0)?)?, by, reason: row.try_get(2)? })
+fn suspension(row: &Row) -> Result<Suspension, Mishap> {
+    let by = Text::from(row.get::<&str>(1)?);
+    Ok(Suspension { at: moment(row.get(0)?)?, by, reason: row.get(2)? })
 }
 
 /// Writes what a commit does to a suspension.
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     customer: &str,
     change: &SuspensionChange,
 ) -> Result<(), Mishap> {
     match change {
         SuspensionChange::None => return Ok(()),
         SuspensionChange::Suspend(Suspension { at, by, reason }) => {
-            let query = sqlx::query(WRITE).bind(customer).bind(at.as_microsecond());
+            let query = sql::query(WRITE).bind(customer).bind(at.as_microsecond());
             query.bind(by.as_str()).bind(reason).execute(connection).await?
         }
-        SuspensionChange::Lift => sqlx::query(LIFT).bind(customer).execute(connection).await?,
+        SuspensionChange::Lift => sql::query(LIFT).bind(customer).execute(connection).await?,
     };
     Ok(())
 }

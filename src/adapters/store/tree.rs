@@ -1,10 +1,10 @@
 //! Which policy tree is in force. Bookkeeping: apart from every customer.
 
 use jiff::Timestamp;
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::adapters::store::accounts::{moment, strange, time};
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql::{self, Connection};
 use crate::model::text::Text;
 use crate::model::tree_status::{TreeCommit, TreeStatus};
 
@@ -26,24 +26,24 @@ const FAIL: &str = "
         fault = $2";
 
 /// Returns which tree is in force, if a controller ever said.
-pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Option<TreeStatus>, Mishap> {
-    let Some(row) = sqlx::query(READ).fetch_optional(connection).await? else { return Ok(None) };
-    let text = |column| row.try_get::<Option<&str>, _>(column).map(|text| text.map(Text::from));
-    let problems: i64 = row.try_get(6)?;
+pub(super) async fn read(connection: &mut Connection<'_>) -> Result<Option<TreeStatus>, Mishap> {
+    let Some(row) = sql::query(READ).fetch_optional(connection).await? else { return Ok(None) };
+    let text = |column| row.get::<Option<&str>>(column).map(|text| text.map(Text::from));
+    let problems: i64 = row.get(6)?;
     Ok(Some(TreeStatus {
-        source: Text::from(row.try_get::<&str, _>(0)?),
-        revision: Text::from(row.try_get::<&str, _>(1)?),
+        source: Text::from(row.get::<&str>(0)?),
+        revision: Text::from(row.get::<&str>(1)?),
         commit: text(2)?.zip(text(3)?).map(|(authored, author)| TreeCommit { authored, author }),
-        since: moment(row.try_get(4)?)?,
-        looked_at: moment(row.try_get(5)?)?,
+        since: moment(row.get(4)?)?,
+        looked_at: moment(row.get(5)?)?,
         problems: u64::try_from(problems).map_err(|_| strange("a count", &problems.to_string()))?,
-        fault: row.try_get::<Option<String>, _>(7)?.zip(time(&row, 8)?),
+        fault: row.get::<Option<String>>(7)?.zip(time(&row, 8)?),
     }))
 }
 
 /// Writes which tree is in force. When it came, and since when a fault lasts, is kept from before.
-pub(super) async fn write(connection: &mut SqliteConnection, status: &TreeStatus) -> Result<(), Mishap> {
-    sqlx::query(WRITE)
+pub(super) async fn write(connection: &mut Connection<'_>, status: &TreeStatus) -> Result<(), Mishap> {
+    sql::query(WRITE)
         .bind(status.source.as_str())
         .bind(status.revision.as_str())
         .bind(status.commit.as_ref().map(|commit| commit.authored.as_str()))
@@ -57,11 +57,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, status: &TreeStatus
 }
 
 /// Writes that the source of the tree that is in force could not be read.
-pub(super) async fn fail(
-    connection: &mut SqliteConnection,
-    fault: &str,
-    at: Timestamp,
-) -> Result<(), Mishap> {
-    sqlx::query(FAIL).bind(at.as_microsecond()).bind(fault).execute(connection).await?;
+pub(super) async fn fail(connection: &mut Connection<'_>, fault: &str, at: Timestamp) -> Result<(), Mishap> {
+    sql::query(FAIL).bind(at.as_microsecond()).bind(fault).execute(connection).await?;
     Ok(())
 }

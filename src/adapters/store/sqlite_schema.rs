@@ -1,9 +1,11 @@
-//! The schema: whose file this is, of which version, and the steps that bring it up to date.
+//! The schema in SQLite: whose file this is, of which version, and the steps that bring it up to date.
 
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use crate::adapters::store::accounts;
+use crate::adapters::store::connection::Standing;
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::sql;
 
 /// "INTK", in the header of every store: another program's database is never touched.
 const APPLICATION: i64 = 0x494e_544b;
@@ -31,17 +33,6 @@ const STEPS: [&str; 15] = [
 
 /// The version from which on accounts have names for lists and for a search.
 const NAMED: usize = 14;
-
-/// What a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// Nothing yet.
-    Blank,
-    /// A store whose first so many steps were taken, and not all.
-    Older(usize),
-    /// A store of this version.
-    Current,
-}
 
 /// Finds out what the database of a fresh connection is, without changing it.
 ///
@@ -99,7 +90,7 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Mis
         sqlx::raw_sql(step).execute(&mut *transaction).await?;
         // Before there is an index of them, which would have to follow each.
         if number == NAMED {
-            accounts::write_names(&mut transaction).await?;
+            accounts::write_names(&mut sql::Connection::Sqlite(&mut transaction)).await?;
         }
     }
     if examine(&mut transaction).await? != Standing::Current {

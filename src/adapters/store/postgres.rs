@@ -1,0 +1,198 @@
+//! Writing to and reading from a store in PostgreSQL: by several connections, each transaction bounded in time.
+
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Postgres};
+
+use crate::adapters::store::address::ServerAddress;
+use crate::adapters::store::connection::{Outcome, Standing, Work};
+use crate::adapters::store::fault::{Mishap, Word};
+use crate::adapters::store::postgres_schema as schema;
+use crate::adapters::store::sql::Connection;
+use crate::ports::register::RegisterFault;
+
+/// How long somebody waits for a connection: until others are done, or the server is there again.
+const FOR_A_CONNECTION: Duration = Duration::from_secs(30);
+
+/// Connections are renewed, so that a server that moved is found.
+const LIFE: Duration = Duration::from_secs(30 * 60);
+
+/// Begins to write. The lock is shared by all who write and taken alone by who migrates, and it is taken before the
+/// schema is looked at: nobody writes by an old schema into a new one.
+const WRITE: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(1229870155)";
+
+/// Begins to read: all of it from one state.
+const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// A database of a server.
+pub(super) struct Server {
+    pool: PgPool,
+    name: String,
+    /// How long one transaction may take as seen from here. The server ends a statement earlier by itself; this is for
+    /// a server, or a network, that went silent.
+    patience: Duration,
+}
+
+impl std::fmt::Debug for Server {
+    /// Without the pool, whose options hold a password.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Server").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Makes one. Connections are opened when they are needed.
+    pub(super) fn new(address: ServerAddress) -> Self {
+        let ServerAddress { options, connections, statement_timeout, name } = address;
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(FOR_A_CONNECTION)
+            .max_lifetime(LIFE)
+            .connect_lazy_with(options);
+        Self { pool, name, patience: statement_timeout * 2 }
+    }
+
+    /// Finds out whether the server can be reached. The pool would try for as long as somebody waits, and not tell why
+    /// it fails.
+    pub(super) async fn reach(&self) -> Result<(), RegisterFault> {
+        let options = self.pool.connect_options();
+        let connected = tokio::time::timeout(FOR_A_CONNECTION, options.connect()).await;
+        let connection = self.told(connected.unwrap_or_else(|_| Err(timed_out())).map_err(Mishap::from))?;
+        // It was made to be closed.
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    /// Brings the schema up to date, and finds out that the database can be written.
+    pub(super) async fn migrate(&self) -> Result<(), RegisterFault> {
+        let mut connection = self.connect().await?;
+        let migrated = schema::migrate(&mut connection).await;
+        self.told(settle(connection, migrated.map_or_else(Outcome::Unclear, Outcome::Done)))
+    }
+
+    /// Waits until all connections are closed.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Runs work in one transaction: all of it is written, or nothing.
+    pub(super) async fn write<T, W>(&self, work: W) -> Result<T, RegisterFault>
+    where
+        W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
+    {
+        let mut connection = self.connect().await?;
+        let outcome = tokio::time::timeout(self.patience, transact(&mut connection, work)).await;
+        self.told(settle(connection, outcome.unwrap_or_else(|_| Outcome::Unclear(silent()))))
+    }
+
+    /// Answers a question from one state; `nothing` is the answer of a database without a table.
+    pub(super) async fn ask<T, W>(&self, nothing: T, work: W) -> Result<T, RegisterFault>
+    where
+        W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
+    {
+        let mut connection = self.connect().await?;
+        let answering = answer(&mut connection, nothing, work);
+        let outcome = tokio::time::timeout(self.patience, answering).await;
+        self.told(settle(connection, outcome.unwrap_or_else(|_| Outcome::Unclear(silent()))))
+    }
+
+    async fn connect(&self) -> Result<PoolConnection<Postgres>, RegisterFault> {
+        // The pool bounds the wait by itself; where it loses count of what it lent, this still ends.
+        let patience = FOR_A_CONNECTION + Duration::from_secs(5);
+        let connected = tokio::time::timeout(patience, self.pool.acquire()).await;
+        match connected.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            Ok(connection) => Ok(connection),
+            Err(sqlx::Error::PoolTimedOut) => {
+                self.reach().await?;
+                Err(Mishap::from(sqlx::Error::PoolTimedOut).at(&self.name))
+            }
+            Err(error) => Err(Mishap::from(error).at(&self.name)),
+        }
+    }
+
+    fn told<T>(&self, outcome: Result<T, Mishap>) -> Result<T, RegisterFault> {
+        outcome.map_err(|mishap| mishap.at(&self.name))
+    }
+}
+
+/// Gives a connection back, unless nobody knows in which state it is: then it is closed, and the server rolls back.
+fn settle<T>(connection: PoolConnection<Postgres>, outcome: Outcome<T>) -> Result<T, Mishap> {
+    match outcome {
+        Outcome::Done(value) => Ok(value),
+        Outcome::Undone(mishap) => Err(mishap),
+        Outcome::Unclear(mishap) => {
+            drop(connection.detach());
+            Err(mishap)
+        }
+    }
+}
+
+fn timed_out() -> sqlx::Error {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
+fn silent() -> Mishap {
+    Mishap::Said(Word::Silent)
+}
+
+async fn transact<T, W>(connection: &mut PgConnection, work: W) -> Outcome<T>
+where
+    W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
+{
+    let mut transaction = match connection.begin_with(WRITE).await {
+        Ok(transaction) => transaction,
+        Err(error) => return Outcome::Unclear(error.into()),
+    };
+    let worked = match schema::version(&mut transaction).await {
+        Ok(Some(Standing::Current)) => work(&mut Connection::Postgres(&mut transaction)).await,
+        Ok(Some(Standing::Older(_))) => Err(Mishap::Older),
+        Ok(_) => Err(Mishap::Strange("its tables are gone".into())),
+        Err(mishap) => Err(mishap),
+    };
+    match worked {
+        Ok(value) => match transaction.commit().await {
+            Ok(()) => Outcome::Done(value),
+            // The server answered, and says no; or nobody knows what became of it.
+            Err(error) if error.as_database_error().is_some() => Outcome::Unclear(error.into()),
+            Err(_) => Outcome::Unclear(Mishap::Said(Word::CommitUnanswered)),
+        },
+        Err(mishap) => match transaction.rollback().await {
+            Ok(()) => Outcome::Undone(mishap),
+            Err(_) => Outcome::Unclear(mishap),
+        },
+    }
+}
+
+async fn answer<T, W>(connection: &mut PgConnection, nothing: T, work: W) -> Outcome<T>
+where
+    W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
+{
+    let mut transaction = match connection.begin_with(READ).await {
+        Ok(transaction) => transaction,
+        Err(error) => return Outcome::Unclear(error.into()),
+    };
+    let answer = match schema::version(&mut transaction).await {
+        Ok(Some(Standing::Current)) => work(&mut Connection::Postgres(&mut transaction)).await,
+        Ok(Some(Standing::Older(_))) => Err(Mishap::Older),
+        Ok(Some(Standing::Blank)) => Ok(nothing),
+        Ok(None) => {
+            // The transaction cannot go on after a table that is not there.
+            if let Err(error) = transaction.rollback().await {
+                return Outcome::Unclear(error.into());
+            }
+            return match schema::look(connection).await {
+                Ok(_) => Outcome::Done(nothing),
+                Err(mishap) => Outcome::Unclear(mishap),
+            };
+        }
+        Err(mishap) => Err(mishap),
+    };
+    match (transaction.rollback().await, answer) {
+        (Ok(()), Ok(answer)) => Outcome::Done(answer),
+        (Ok(()), Err(mishap)) => Outcome::Undone(mishap),
+        (Err(error), Ok(_)) => Outcome::Unclear(error.into()),
+        (Err(_), Err(mishap)) => Outcome::Unclear(mishap),
+    }
+}

@@ -1,0 +1,396 @@
+//! What a store in PostgreSQL must bear besides the laws: wrong databases, weak roles, full disks, servers that die,
+//! stand still or are not who they say.
+
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use intake::adapters::store::connection::{Store, StoreReader};
+use intake::model::register::Commit;
+use intake::ports::register::{Register as _, RegisterFault, RegisterReader as _};
+use sqlx::{Connection as _, Row as _};
+
+use crate::support::postgres::{Postgres, PostgresOptions};
+
+use super::sample::{account, commit, event, small, whole};
+
+/// Both what was tried and why it failed.
+fn told(fault: &RegisterFault) -> String {
+    let cause = fault.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{fault}{cause}")
+}
+
+async fn refusal(url: &str) -> String {
+    told(&Store::open(url).await.map(|_| ()).expect_err("refused"))
+}
+
+async fn reading(url: &str) -> Result<StoreReader, RegisterFault> {
+    Store::open_reading(url).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_schema_is_made_once_however_many_replicas_start_at_once() {
+    let database = Postgres::shared().database().await;
+    let opening = (0..8).map(|_| {
+        let url = database.url();
+        tokio::spawn(async move { Store::open(&url).await.unwrap() })
+    });
+    for (revision, store) in (0..).zip(join_all(opening).await) {
+        let store = store.unwrap();
+        assert_eq!(store.commit(small("contoso", revision)).await.unwrap().revision, revision + 1);
+        store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_replicas_exactly_one_wins_each_revision() {
+    let url = Postgres::shared().database().await.url();
+    let (left, right) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
+    for revision in 0..30 {
+        let outcomes =
+            tokio::join!(left.commit(small("contoso", revision)), right.commit(small("contoso", revision)));
+        let lost = match outcomes {
+            (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => {
+                assert_eq!(won.revision, revision + 1);
+                lost
+            }
+            both => panic!("{both:?}"),
+        };
+        assert!(matches!(lost, RegisterFault::Stale { .. }), "{lost:?}");
+    }
+    assert_eq!(whole(&left.verify("contoso").await.unwrap()), Some(30));
+}
+
+/// A page that ends before an event that becomes visible later would lose it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_reads_the_record_of_all_customers_as_it_grows_misses_no_event() {
+    let database = Postgres::shared().database().await;
+    let stores = join_all((0..4).map(|_| async { Store::open(&database.url()).await.unwrap() })).await;
+    let reader = reading(&database.url()).await.unwrap();
+    let writing = stores.iter().cloned().enumerate().map(|(number, store)| {
+        tokio::spawn(async move {
+            for revision in 0..40 {
+                let customer = format!("customer-{number}");
+                let events = (0..3).map(|_| event("x")).collect();
+                store.commit(Commit { events, ..commit(&customer, revision) }).await.unwrap();
+            }
+        })
+    });
+    let writing: Vec<_> = writing.collect();
+    let (mut seen, mut last) = (0, i64::MIN);
+    let mut connection = database.raw().await;
+    while seen < 480 {
+        let rows = sqlx::query("SELECT id FROM events WHERE id > $1 ORDER BY id")
+            .bind(last)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        for row in rows {
+            last = row.get(0);
+            seen += 1;
+        }
+        assert!(
+            !writing.iter().all(tokio::task::JoinHandle::is_finished) || seen == 480 || {
+                let all: i64 = sqlx::query("SELECT COUNT(*) FROM events WHERE id > $1")
+                    .bind(last)
+                    .fetch_one(&mut connection)
+                    .await
+                    .unwrap()
+                    .get(0);
+                all > 0
+            },
+            "{seen} of 480 events were seen, and none is left"
+        );
+    }
+    for task in writing {
+        task.await.unwrap();
+    }
+    assert_eq!(reader.events(None).await.unwrap().len(), 480);
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_refused_and_left_as_it_is() {
+    let database = Postgres::shared().database().await;
+    database.tamper("CREATE TABLE customers (name TEXT); INSERT INTO customers VALUES ('theirs')").await;
+    let text = refusal(&database.url()).await;
+    assert!(text.contains("is no store of Intake: it holds tables of another program"), "{text}");
+    let text = told(&reading(&database.url()).await.unwrap_err());
+    assert!(text.contains("it holds tables of another program"), "{text}");
+    let mut connection = database.raw().await;
+    let names: Vec<String> = sqlx::query("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert_eq!(names, ["customers"]);
+    // In a schema of its own there is room beside the other program.
+    let url = format!("{}&options=-csearch_path%3Dintake", database.url());
+    let text = refusal(&url).await;
+    assert!(text.contains("the schema that its search path names does not exist"), "{text}");
+    database.tamper("CREATE SCHEMA intake").await;
+    let store = Store::open(&url).await.unwrap();
+    assert_eq!(store.commit(small("contoso", 0)).await.unwrap().revision, 1);
+    store.close().await;
+    let theirs: i64 =
+        sqlx::query("SELECT COUNT(*) FROM public.customers").fetch_one(&mut connection).await.unwrap().get(0);
+    assert_eq!(theirs, 1);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_also_by_who_runs_already() {
+    let database = Postgres::shared().database().await;
+    let store = Store::open(&database.url()).await.unwrap();
+    store.commit(small("contoso", 0)).await.unwrap();
+    database.tamper("UPDATE intake_schema SET version = version + 1").await;
+    assert!(matches!(store.commit(small("contoso", 1)).await, Err(RegisterFault::Newer)));
+    assert!(matches!(store.load("contoso").await, Err(RegisterFault::Newer)));
+    assert!(matches!(Store::open(&database.url()).await, Err(RegisterFault::Newer)));
+    assert!(matches!(reading(&database.url()).await, Err(RegisterFault::Newer)));
+    database.tamper("UPDATE intake_schema SET version = version - 1").await;
+    assert_eq!(store.load("contoso").await.unwrap().revision, 1, "nothing was written");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn tables_that_are_gone_are_not_made_anew_behind_anybodys_back() {
+    let database = Postgres::shared().database().await;
+    let store = Store::open(&database.url()).await.unwrap();
+    store.commit(small("contoso", 0)).await.unwrap();
+    database.tamper("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+    let fault = store.commit(small("contoso", 1)).await.unwrap_err();
+    assert!(told(&fault).contains("its tables are gone"), "{fault}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_record_is_append_only_for_everybody() {
+    let database = Postgres::shared().database().await;
+    let store = Store::open(&database.url()).await.unwrap();
+    store.commit(small("contoso", 0)).await.unwrap();
+    let mut connection = database.raw().await;
+    for sql in ["UPDATE events SET subject = 'x'", "DELETE FROM events", "TRUNCATE events"] {
+        let error = sqlx::raw_sql(sql).execute(&mut connection).await.expect_err(sql);
+        assert!(error.to_string().contains("the audit record is append-only"), "{error}");
+    }
+    assert_eq!(whole(&store.verify("contoso").await.unwrap()), Some(1));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_read_reads_and_is_told_when_it_would_write() {
+    let database = Postgres::shared().database().await;
+    let store = Store::open(&database.url()).await.unwrap();
+    store.commit(small("contoso", 0)).await.unwrap();
+    store.close().await;
+    let role = format!("reader_{}", database.name());
+    database
+        .tamper(&format!("CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"))
+        .await;
+    let url = database.url_as(&role);
+    let reader = reading(&url).await.unwrap();
+    assert_eq!(reader.load("contoso").await.unwrap().accounts.len(), 1);
+    let text = refusal(&url).await;
+    assert!(text.contains("the role has no permission in the store"), "{text}");
+
+    database.tamper(&format!("ALTER ROLE {role} SET default_transaction_read_only = on")).await;
+    database.tamper(&format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")).await;
+    let text = refusal(&url).await;
+    assert!(text.contains("is read-only: nothing was written"), "{text}");
+    database.tamper(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
+async fn an_empty_database_reads_as_an_empty_register_and_stays_empty() {
+    let database = Postgres::shared().database().await;
+    let reader = reading(&database.url()).await.unwrap();
+    assert!(reader.customers().await.unwrap().is_empty());
+    assert_eq!(reader.load("contoso").await.unwrap().revision, 0);
+    let mut connection = database.raw().await;
+    let tables: i64 = sqlx::query("SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(tables, 0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_address_is_told_without_its_password() {
+    let server = Postgres::start(&PostgresOptions { over_tcp: true, ..PostgresOptions::default() });
+    let database = server.database().await;
+    let right = database.url_by(server.port());
+    Store::open(&right).await.unwrap().close().await;
+    for (wrong, expected) in [
+        (right.replace("correct%20horse", "wrong%20horse"), "refused the role or its password"),
+        (right.replace(database.name(), "nowhere"), "does not exist; make the database first"),
+        (right.replace(&format!(":{}/", server.port()), ":1/"), "cannot be reached"),
+        (format!("{right}?sslmode=require"), "no encrypted connection to the store"),
+    ] {
+        let text = refusal(&wrong).await;
+        assert!(text.contains(expected), "{text}");
+        assert!(!text.contains("horse"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_encrypted_server_must_be_who_it_says() {
+    let server = Postgres::start(&PostgresOptions {
+        over_tcp: true,
+        certificate: vec!["db.contoso.test", "127.0.0.1"],
+        ..PostgresOptions::default()
+    });
+    let database = server.database().await;
+    let url = database.url_by(server.port());
+    let authority = server.authority().display();
+    let store = Store::open(&format!("{url}?sslmode=verify-full&sslrootcert={authority}")).await.unwrap();
+    assert_eq!(store.commit(small("contoso", 0)).await.unwrap().revision, 1);
+    let mut connection = database.raw().await;
+    let encrypted: i64 = sqlx::query(
+        "SELECT COUNT(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+         WHERE application_name = 'intake' AND ssl",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap()
+    .get(0);
+    assert!(encrypted > 0);
+    store.close().await;
+    // Nobody vouches for it, as far as is known everywhere.
+    let text = refusal(&format!("{url}?sslmode=verify-full")).await;
+    assert!(text.contains("no encrypted connection to the store"), "{text}");
+    // Its certificate is of another name.
+    let by_name = url.replace("127.0.0.1", "localhost");
+    let text = refusal(&format!("{by_name}?sslmode=verify-full&sslrootcert={authority}")).await;
+    assert!(text.contains("no encrypted connection to the store"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_dies_and_comes_back_is_found_again_and_nothing_is_half_written() {
+    let mut server = Postgres::start(&PostgresOptions::default());
+    let database = server.database().await;
+    let store = Store::open(&database.url()).await.unwrap();
+    let huge = |revision| Commit {
+        accounts: (0..20_000).map(account).collect(),
+        events: (0..20_000).map(|_| event("x")).collect(),
+        ..commit("contoso", revision)
+    };
+    assert_eq!(store.commit(small("contoso", 0)).await.unwrap().revision, 1);
+    let writing = tokio::spawn({
+        let store = store.clone();
+        let commit = huge(1);
+        async move { store.commit(commit).await }
+    });
+    // In the middle of it, as far as the server's own statistics tell.
+    let mut connection = database.raw().await;
+    loop {
+        let busy: i64 = sqlx::query(
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'intake' AND query LIKE '%INTO accounts%'",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+        .get(0);
+        if busy > 0 {
+            break;
+        }
+    }
+    drop(connection);
+    server.kill();
+    let fault = writing.await.unwrap().unwrap_err();
+    assert!(matches!(fault, RegisterFault::Unavailable { .. }), "{fault:?}");
+    let text = told(&store.load("contoso").await.unwrap_err());
+    assert!(text.contains("cannot be reached"), "{text}");
+    server.begin();
+    let state = store.load("contoso").await.unwrap();
+    assert_eq!((state.revision, state.accounts.len()), (1, 1));
+    assert_eq!(store.commit(small("contoso", 1)).await.unwrap().revision, 2);
+    assert_eq!(whole(&store.verify("contoso").await.unwrap()), Some(2));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stands_still_is_given_up_and_what_it_did_meanwhile_is_whole() {
+    let server = Postgres::start(&PostgresOptions::default());
+    let database = server.database().await;
+    let store =
+        Store::open(&format!("{}&statementTimeout=1s&maxConnections=1", database.url())).await.unwrap();
+    store.commit(small("contoso", 0)).await.unwrap();
+    let mut connection = database.raw().await;
+    let workers = sqlx::query("SELECT pid::bigint FROM pg_stat_activity WHERE application_name = 'intake'")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let worker: i64 = workers[0].get(0);
+    let send = |signal: &str| {
+        assert!(
+            std::process::Command::new("kill")
+                .args([signal, &worker.to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    send("-STOP");
+    let begun = Instant::now();
+    let text = told(&store.load("contoso").await.unwrap_err());
+    assert!(text.contains("did not answer in time") || text.contains("came free in time"), "{text}");
+    assert!(begun.elapsed() < Duration::from_secs(60));
+    send("-CONT");
+    assert_eq!(store.commit(small("contoso", 1)).await.unwrap().revision, 2);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_told_and_leaves_the_store_usable() {
+    let server = Postgres::start_with_small_disk("12m");
+    let database = server.small_database().await;
+    let store = Store::open(&database.url()).await.unwrap();
+    let huge = |revision| Commit {
+        accounts: (0..20_000).map(account).collect(),
+        events: (0..20_000).map(|_| event("x")).collect(),
+        ..commit("contoso", revision)
+    };
+    assert_eq!(store.commit(small("contoso", 0)).await.unwrap().revision, 1);
+    let text = told(&store.commit(huge(1)).await.unwrap_err());
+    assert!(text.contains("no space is left for the store"), "{text}");
+    assert!(text.contains("nothing was written"), "{text}");
+    let state = store.load("contoso").await.unwrap();
+    assert_eq!((state.revision, state.accounts.len()), (1, 1));
+    assert_eq!(whole(&store.verify("contoso").await.unwrap()), Some(1));
+    store.close().await;
+}
+
+/// Dropped in the middle of its beginning a transaction can be left open by the driver, and the next write on that
+/// connection be lost: nobody may be able to do so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_that_go_away_at_any_moment_cost_no_write() {
+    let database = Postgres::shared().database().await;
+    let store = Store::open(&format!("{}&maxConnections=2", database.url())).await.unwrap();
+    let mut revision = 0;
+    for round in 0..60_u64 {
+        let gone =
+            tokio::time::timeout(Duration::from_micros(50 * round), store.commit(small("contoso", revision)));
+        let _ = gone.await;
+        // What was begun ends by itself, written or not.
+        revision = loop {
+            let found = store.load("contoso").await.unwrap().revision;
+            match store.commit(small("contoso", found)).await {
+                Ok(written) => break written.revision,
+                Err(RegisterFault::Stale { .. }) => {}
+                Err(fault) => panic!("{fault}"),
+            }
+        };
+        let mut connection = database.raw().await;
+        let seen: i64 =
+            sqlx::query("SELECT revision FROM customers").fetch_one(&mut connection).await.unwrap().get(0);
+        assert!(u64::try_from(seen).unwrap() >= revision, "a commit that was told is not there");
+        connection.close().await.unwrap();
+    }
+    assert_eq!(
+        store.load("contoso").await.unwrap().revision,
+        whole(&store.verify("contoso").await.unwrap()).unwrap()
+    );
+    store.close().await;
+}
