@@ -1,5 +1,6 @@
 //! The controller over a real folder: who wakes up when files change.
 
+use futures_util::StreamExt as _;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -122,6 +123,7 @@ impl Running {
         }
         let turns = Arc::new(Counted::default());
         let controller = Controller {
+            notices: futures_util::stream::pending().boxed(),
             tree: Arc::new(Files(folder.path().to_owned())),
             watch: Box::new(FolderWatch::open(folder.path())),
             turns: turns.clone(),

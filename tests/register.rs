@@ -6,6 +6,7 @@ mod census;
 mod contract;
 mod damage;
 mod faults;
+mod leases;
 pub(crate) mod sample;
 mod server;
 mod sharing;

@@ -69,15 +69,14 @@ async fn apply(
     approve(&mut jobs, &arguments.approve, &person::name());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let judge = Judge::new(session.observer(&arguments.tree.tree, operator, register));
-    let reconciler = Reconciler::open(
+    let reconciler = Reconciler::new(
         judge,
         store.register.clone(),
         clock.clone(),
         operator.subscriptions.clone(),
         operator.fleet(),
         wiring::new_run,
-    )
-    .await?;
+    );
     let systems = operator.documentation(session.common.max_wait, Arc::new(Unmeasured));
     let documenter =
         Arc::new(Documenter::new(systems.clone(), store.register.clone(), clock.clone(), wiring::new_run));
@@ -135,7 +134,7 @@ async fn apply(
     })
     .await;
     let (destinations, meter) = (operator.destinations(&systems, &store.register), Arc::new(Unmeasured));
-    let courier = Courier { outbox: store.outbox.clone(), destinations, clock, meter };
+    let courier = Courier { outbox: store.outbox.clone(), destinations, clock, meter, is_shared: false };
     // Who is to be told of what was written does not wait for documentation systems.
     session.deliver(&courier, &stop).await;
     if session.look_for_contacts(&documenter, &stop).await {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -21,8 +21,9 @@ use crate::daemon::desk::Desk;
 use crate::daemon::documentation::{Gaps, look_for_contacts};
 use crate::daemon::inquiry::ControllerInquiry;
 use crate::daemon::readiness::ControllerReadiness;
+use crate::daemon::shared_turns::SharedTurns;
 use crate::daemon::signals::listen;
-use crate::daemon::turns::Turns as _;
+use crate::daemon::turns::Turns;
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::Summary;
 use crate::plan::report::of_these;
@@ -139,15 +140,17 @@ async fn reconcile(
     let meters = Meters::new();
     let meter = meters.meter();
     let observer = session.measured_observer(&root, &operator, store.register.clone(), meter.clone());
-    let reconciler = Reconciler::open(
+    // In one round nobody waits for others; what they write meanwhile the register's revision tells.
+    let shared = store.shared.as_ref().filter(|_| !arguments.once);
+    let register = shared.map_or_else(|| store.register.clone(), |shared| shared.register.clone());
+    let reconciler = Reconciler::new(
         Judge::new(observer).measured_by(meter.clone()),
-        store.register.clone(),
+        register,
         clock.clone(),
         operator.subscriptions.clone(),
         operator.fleet(),
         wiring::new_run,
-    )
-    .await?;
+    );
     let systems = operator.documentation(session.common.max_wait, meter.clone());
     let documenter =
         Arc::new(Documenter::new(systems.clone(), store.register.clone(), clock.clone(), wiring::new_run));
@@ -157,6 +160,7 @@ async fn reconcile(
         destinations: operator.destinations(&systems, &store.register),
         clock: clock.clone(),
         meter,
+        is_shared: shared.is_some(),
     });
     if arguments.once {
         let read = tree.read().await;
@@ -217,12 +221,24 @@ async fn reconcile(
         tokio::spawn(entrance.serve(routes(site), stop.clone()))
     });
     // Ends with the controller; what is under way then is done again another time.
-    let _looking =
-        AbortOnDropHandle::new(tokio::spawn(look_for_contacts(documenter, Gaps::default(), stop.clone())));
+    let leases = shared.map(|shared| shared.leases.clone());
+    let looking = look_for_contacts(documenter, leases.clone(), Gaps::default(), stop.clone());
+    let _looking = AbortOnDropHandle::new(tokio::spawn(looking));
+    let reconciler: Arc<dyn Turns> = Arc::new(reconciler);
+    let (turns, notices, _keeping) = match leases {
+        None => (reconciler, stream::pending().boxed(), None),
+        Some(leases) => {
+            let shared = Arc::new(SharedTurns::new(reconciler, leases.clone(), store.register.clone()));
+            let (keeper, stop) = (shared.clone(), stop.clone());
+            let keeping = tokio::spawn(async move { keeper.keep_leases(stop).await });
+            (shared as Arc<dyn Turns>, leases.notices(), Some(AbortOnDropHandle::new(keeping)))
+        }
+    };
     let controller = Controller {
         watch,
         tree,
-        turns: Arc::new(reconciler),
+        turns,
+        notices,
         courier: Some(courier),
         pace,
         random: wiring::random,

@@ -47,6 +47,7 @@ use crate::ports::clock::Clock;
 use crate::ports::controller::RunningController;
 use crate::ports::documentation::DocumentationSystems;
 use crate::ports::in_force::InForce;
+use crate::ports::leases::Leases;
 use crate::ports::meter::{Meter, Readout};
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::{Register, RegisterReader};
@@ -100,7 +101,17 @@ pub struct Store {
     pub census: Arc<dyn Census>,
     /// What both hold, for whoever looks around.
     pub browse: Arc<dyn Browse>,
+    /// How replicas share it, if it is a store that they can.
+    pub shared: Option<SharedStore>,
     opened: Arc<connection::Store>,
+}
+
+/// A store that replicas share.
+pub struct SharedStore {
+    /// The register for turns: of a customer it is written only while its lease is held.
+    pub register: Arc<dyn Register>,
+    /// Who holds what.
+    pub leases: Arc<dyn Leases>,
 }
 
 /// How long closing a store may take: as long as a slow disk needs, and well within what a service
@@ -334,6 +345,9 @@ pub async fn open_store(url: &str) -> Result<Store, Failure> {
         outbox: store.clone(),
         census: Arc::new(store.census()),
         browse: Arc::new(store.browse()),
+        shared: store
+            .leases(new_run().to_string())
+            .map(|leases| SharedStore { register: Arc::new(leases.fenced()), leases: Arc::new(leases) }),
         opened: store,
     })
 }

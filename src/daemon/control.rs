@@ -120,6 +120,7 @@ impl ControllerControl {
                 suspension: change.clone(),
                 contacts: ContactChanges::default(),
                 is_beside: false,
+                room: None,
             };
             match self.register.commit(commit).await {
                 Ok(_) => {

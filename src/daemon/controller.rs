@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{BoxStream, StreamExt as _};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -11,14 +12,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::daemon::desk::{self, Desk};
-use crate::daemon::schedule::{End, Moment, Schedule, Wanted, wait_after};
-use crate::daemon::turns::{Next, TurnResult, Turns, Went};
+use crate::daemon::schedule::{End, Moment, Schedule, Taken, Wanted, wait_after};
+use crate::daemon::turns::{Next, Turned, Turns, Went};
 use crate::model::digest::Digester;
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::{Text, inert};
 use crate::plan::outcome::CustomerState;
 use crate::policy::fleet::Customer;
 use crate::ports::feed::Happening;
+use crate::ports::leases::{Claim, Notice, OF_CUSTOMERS};
 use crate::ports::register::RegisterFault;
 use crate::ports::tree::{Tree, TreeReading};
 use crate::ports::watch::Watch;
@@ -27,6 +29,12 @@ use crate::reconcile::judge::{Job, TurnFault};
 
 /// How often customers are reconciled that have no options.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(3 * 3_600);
+
+/// How long until a turn is tried again that another process did not leave to this one, besides what that one says.
+const SPREAD: Duration = Duration::from_millis(500);
+
+/// How long until it is looked again whether the tree of this process is the one in force.
+const OTHER_TREE: Duration = Duration::from_secs(5);
 
 /// How many readings may differ from the one before until the tree counts as unreadable.
 const READINGS: usize = 30;
@@ -84,6 +92,8 @@ pub struct Controller {
     pub random: fn() -> f64,
     /// Where others meet it.
     pub desk: Arc<Desk>,
+    /// What other processes tell that share the work.
+    pub notices: BoxStream<'static, Notice>,
 }
 
 /// What the loop remembers.
@@ -95,8 +105,8 @@ struct Loop {
     started: Instant,
     schedule: Schedule,
     /// Turns under way, and whose they are: a turn that fails inside tells no name.
-    running: JoinSet<(TurnResult, Duration)>,
-    names: HashMap<Id, Text>,
+    running: JoinSet<(Turned, Duration)>,
+    taken: HashMap<Id, Taken>,
     /// Failures that no turn could record, by customer.
     failures: BTreeMap<Text, u32>,
     jobs: BTreeMap<Text, Job>,
@@ -125,7 +135,7 @@ impl Controller {
             desk: self.desk,
             started: Instant::now(),
             running: JoinSet::new(),
-            names: HashMap::new(),
+            taken: HashMap::new(),
             failures: BTreeMap::new(),
             jobs: BTreeMap::new(),
             states: BTreeMap::new(),
@@ -168,6 +178,10 @@ impl Controller {
                     read_again = true;
                 }
                 () = state.desk.rung() => state.wake(),
+                Some(notice) = self.notices.next() => {
+                    read_again |= matches!(notice, Notice::Tree | Notice::Missed);
+                    state.noticed(&notice);
+                }
                 () = self.watch.changed() => {
                     let patient = at_most.is_none_or(|at_most| Instant::now() < at_most);
                     let since = if reading.is_some() && patient {
@@ -220,7 +234,8 @@ impl Loop {
     }
 
     fn start_due(&mut self, stop: &CancellationToken) {
-        while let Some(name) = self.schedule.take(self.now()) {
+        while let Some(taken) = self.schedule.take(self.now()) {
+            let name = taken.name.clone();
             let Some(job) = self.jobs.get(&name).cloned() else {
                 self.schedule.finished(&name, DEFAULT_INTERVAL, self.now());
                 continue;
@@ -234,25 +249,34 @@ impl Loop {
                 wait(End { failures: went.failures, retry_after: went.retry_after })
             });
             let (turns, revision, stop) = (self.turns.clone(), self.revision.clone(), stop.clone());
-            let progress = self.desk.bulletin().began(&name);
+            let (bulletin, mine) = (self.desk.bulletin().clone(), taken.clone());
             let handle = self.running.spawn(async move {
+                let failed = || wait(End { failures: before.saturating_add(1), retry_after: None });
+                match turns.claim(&mine, &revision).await {
+                    Ok(Claim::Held) => {}
+                    Ok(claim) => return (Turned::NotHere(claim), Duration::ZERO),
+                    Err(fault) => return (Turned::Made(Err(fault.into())), failed()),
+                }
+                let progress = bulletin.began(&mine.name);
                 let result = turns.turn(job, revision, progress, next.clone(), stop).await;
-                let waits = match &result {
-                    Ok(went) => next(went),
-                    Err(_) => wait(End { failures: before.saturating_add(1), retry_after: None }),
+                let (waits, due_after) = match &result {
+                    Ok(went) => (next(went), Some(next(went))),
+                    Err(_) => (failed(), None),
                 };
-                (result, waits)
+                turns.release(&mine, due_after).await;
+                (Turned::Made(result), waits)
             });
-            self.names.insert(handle.id(), name);
+            self.taken.insert(handle.id(), taken);
         }
     }
 
-    fn ended(&mut self, ended: Result<(Id, (TurnResult, Duration)), JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, (Turned, Duration)), JoinError>) {
         let (id, result) = match ended {
-            Ok((id, result)) => (id, Ok(result)),
+            Ok((id, (Turned::Made(result), wait))) => (id, Ok((result, wait))),
+            Ok((id, (Turned::NotHere(claim), _))) => return self.not_here(id, &claim),
             Err(error) => (error.id(), Err(error)),
         };
-        let Some(name) = self.names.remove(&id) else { return };
+        let Some(Taken { name, .. }) = self.taken.remove(&id) else { return };
         self.desk.bulletin().ended(&name, result.as_ref().ok().map(|(result, _)| result));
         let wait = match result {
             Ok((Ok(went), wait)) => {
@@ -279,6 +303,40 @@ impl Loop {
         };
         let now = self.now();
         self.schedule.finished(&name, wait, now);
+    }
+
+    /// Puts a customer off whom another process has, or had a moment ago. A little later than that one says, each
+    /// process by another time: so the work spreads.
+    fn not_here(&mut self, id: Id, claim: &Claim) {
+        let Some(taken) = self.taken.remove(&id) else { return };
+        let after = match claim {
+            Claim::Elsewhere(after) | Claim::NotDue(after) => *after,
+            Claim::Held | Claim::OtherTree => OTHER_TREE,
+        };
+        let wait = after + SPREAD.mul_f64((self.random)());
+        tracing::debug!(customer = %inert(&taken.name), ?claim, again_in_seconds = wait.as_secs(), "no turn here");
+        let now = self.now();
+        self.schedule.put_off(&taken, wait, matches!(claim, Claim::Elsewhere(_)), now);
+    }
+
+    /// Hears what other processes tell.
+    fn noticed(&mut self, notice: &Notice) {
+        // What the store holds of that customer is another thing now: whoever shows it looks again.
+        self.desk.bulletin().changed();
+        let now = self.now();
+        match notice {
+            Notice::Released(lease) => {
+                if let Some(name) = lease.strip_prefix(OF_CUSTOMERS) {
+                    self.schedule.try_again(name, now);
+                    self.desk.bulletin().tell(Happening::TurnEnded {
+                        customer: Text::from(name),
+                        state: None,
+                        wrote: false,
+                    });
+                }
+            }
+            Notice::Tree | Notice::Missed => {}
+        }
     }
 
     /// Logs what somebody should know: each change of a customer's state once. That a turn wrote is
@@ -548,6 +606,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
+    use crate::daemon::turns::TurnResult;
     use crate::model::digest::Digest;
     use crate::plan::outcome::Summary;
     use crate::policy::fleet::Fleet;
@@ -700,6 +759,7 @@ mod tests {
         };
         let desk = Arc::new(Desk::new());
         let controller = Controller {
+            notices: futures_util::stream::pending().boxed(),
             tree: tree.clone(),
             watch: Box::new(FakeWatch(changed.clone())),
             turns: turns.clone(),
@@ -825,6 +885,7 @@ mod tests {
         running.end().await;
         let tree = Arc::new(FakeTree::default());
         let controller = Controller {
+            notices: futures_util::stream::pending().boxed(),
             tree,
             watch: Box::new(FakeWatch(Arc::new(Notify::new()))),
             turns: Arc::new(FakeTurns::default()),

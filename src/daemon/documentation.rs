@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::daemon::controller::until;
 use crate::model::text::Text;
+use crate::ports::leases::{Claim, Done, Leases, OF_DOCUMENTATION, Wish};
 use crate::reconcile::documentation::Documenter;
 
 /// How often a documentation system is looked into at the most. One sweep is for everybody who waits: however
@@ -31,10 +32,27 @@ impl Default for Gaps {
     }
 }
 
+impl Gaps {
+    /// How long from the beginning of a sweep that has just ended to the next one.
+    fn after(self, began: Instant) -> Duration {
+        self.least.max(began.elapsed().saturating_mul(self.per_sweep))
+    }
+}
+
+/// From the beginning of one replica's look to that of another one's at the least: limits of documentation systems are
+/// counted over up to five minutes, and each replica counts for itself.
+const BETWEEN_REPLICAS: Duration = Duration::from_secs(300);
+
 /// Looks for contacts until `stop` is cancelled. Each system has a task of its own: one that is away delays no
-/// other.
-pub async fn look_for_contacts(documenter: Arc<Documenter>, gaps: Gaps, stop: CancellationToken) {
-    let mut looking: JoinSet<()> = JoinSet::new();
+/// other. Where replicas share the work, one of them at a time looks into a system, for those whose turns it made.
+pub async fn look_for_contacts(
+    documenter: Arc<Documenter>,
+    leases: Option<Arc<dyn Leases>>,
+    gaps: Gaps,
+    stop: CancellationToken,
+) {
+    // What ends tells how long another replica keeps this one from the system.
+    let mut looking: JoinSet<Option<Duration>> = JoinSet::new();
     let mut names: BTreeMap<Text, Id> = BTreeMap::new();
     let mut not_before: BTreeMap<Text, Instant> = BTreeMap::new();
     let mut began: BTreeMap<Text, Instant> = BTreeMap::new();
@@ -51,11 +69,13 @@ pub async fn look_for_contacts(documenter: Arc<Documenter>, gaps: Gaps, stop: Ca
                 continue;
             }
             began.insert(name.clone(), now);
-            let (documenter, connection) = (documenter.clone(), name.clone());
+            let (documenter, connection, leases) = (documenter.clone(), name.clone(), leases.clone());
             let handle = looking.spawn(async move {
-                if let Err(fault) = documenter.look(&connection).await {
-                    tracing::error!(%connection, "contacts could not be recorded: {fault}");
-                }
+                let Some(leases) = leases else {
+                    look(&documenter, &connection).await;
+                    return None;
+                };
+                look_alone(&documenter, &connection, &*leases, gaps).await
             });
             names.insert(name, handle.id());
         }
@@ -63,9 +83,9 @@ pub async fn look_for_contacts(documenter: Arc<Documenter>, gaps: Gaps, stop: Ca
             biased;
             () = stop.cancelled() => return,
             Some(ended) = looking.join_next_with_id() => {
-                let id = match &ended {
-                    Ok((id, ())) => *id,
-                    Err(error) => error.id(),
+                let (id, elsewhere) = match &ended {
+                    Ok((id, elsewhere)) => (*id, *elsewhere),
+                    Err(error) => (error.id(), None),
                 };
                 if let Err(error) = ended {
                     tracing::error!("looking for contacts failed inside Intake: {error}");
@@ -74,12 +94,45 @@ pub async fn look_for_contacts(documenter: Arc<Documenter>, gaps: Gaps, stop: Ca
                 if let Some(name) = name {
                     names.remove(&name);
                     let began = began.remove(&name).unwrap_or_else(Instant::now);
-                    let gap = gaps.least.max(began.elapsed().saturating_mul(gaps.per_sweep));
-                    not_before.insert(name, began + gap);
+                    let next = elsewhere.map_or_else(|| began + gaps.after(began), |after| Instant::now() + after);
+                    not_before.insert(name, next);
                 }
             }
             () = documenter.rung() => {}
             () = until(next) => {}
         }
     }
+}
+
+async fn look(documenter: &Documenter, connection: &Text) {
+    if let Err(fault) = documenter.look(connection).await {
+        tracing::error!(%connection, "contacts could not be recorded: {fault}");
+    }
+}
+
+/// Looks if no other replica does, nor did a moment ago; returns how long one of them is to be waited for.
+async fn look_alone(
+    documenter: &Documenter,
+    connection: &Text,
+    leases: &dyn Leases,
+    gaps: Gaps,
+) -> Option<Duration> {
+    let name = Text::from(format!("{OF_DOCUMENTATION}{connection}"));
+    let wish = Wish { name: name.clone(), fingerprint: None, is_asked: false, tree_revision: None };
+    match leases.claim(&wish).await {
+        Ok(Claim::Held) => {}
+        Ok(Claim::Elsewhere(after) | Claim::NotDue(after)) => return Some(after),
+        Ok(Claim::OtherTree) => return Some(gaps.least),
+        Err(fault) => {
+            tracing::error!(%connection, "contacts are not looked for: {fault}");
+            return Some(gaps.least);
+        }
+    }
+    let began = Instant::now();
+    look(documenter, connection).await;
+    let due_after = gaps.after(began).max(BETWEEN_REPLICAS).saturating_sub(began.elapsed());
+    if let Err(fault) = leases.release(&name, Some(Done { due_after, fingerprint: None })).await {
+        tracing::warn!(%connection, "its lease ends by itself: {fault}");
+    }
+    None
 }

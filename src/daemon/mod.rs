@@ -8,5 +8,6 @@ pub mod documentation;
 pub mod inquiry;
 pub mod readiness;
 pub mod schedule;
+pub mod shared_turns;
 pub mod signals;
 pub mod turns;

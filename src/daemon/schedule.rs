@@ -44,6 +44,17 @@ pub struct End {
     pub retry_after: Option<Duration>,
 }
 
+/// A customer whose turn it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Its name.
+    pub name: Text,
+    /// Over all that the tree says about it.
+    pub fingerprint: Digest,
+    /// Whether somebody asked for the turn.
+    pub is_asked: bool,
+}
+
 /// Who is next.
 #[derive(Debug)]
 pub struct Schedule {
@@ -58,6 +69,10 @@ struct Entry {
     running_since: Option<Moment>,
     /// Woken while its turn was under way: it needs another one right after.
     again: bool,
+    /// Somebody asked for a turn that was not made yet.
+    is_asked: bool,
+    /// Another process had it when its turn was to be made here.
+    is_elsewhere: bool,
     /// No longer wanted: forgotten as soon as its turn has ended.
     gone: bool,
 }
@@ -92,8 +107,18 @@ impl Schedule {
                 None => {
                     let due = now + spread.mul_f64(unit(random()));
                     woken.push(name.clone());
-                    self.entries
-                        .insert(name, Entry { wanted, due, running_since: None, again: false, gone: false });
+                    self.entries.insert(
+                        name,
+                        Entry {
+                            wanted,
+                            due,
+                            running_since: None,
+                            again: false,
+                            is_asked: false,
+                            is_elsewhere: false,
+                            gone: false,
+                        },
+                    );
                 }
                 Some(entry) => {
                     if entry.wanted.fingerprint != wanted.fingerprint {
@@ -110,7 +135,7 @@ impl Schedule {
     }
 
     /// Takes the customer that is most overdue, if there is room for it.
-    pub fn take(&mut self, now: Moment) -> Option<Text> {
+    pub fn take(&mut self, now: Moment) -> Option<Taken> {
         if !self.has_room(now) {
             return None;
         }
@@ -120,7 +145,12 @@ impl Schedule {
             .filter(|(_, entry)| entry.running_since.is_none() && entry.due <= now)
             .min_by_key(|(_, entry)| entry.due)?;
         entry.running_since = Some(now);
-        Some(name.clone())
+        entry.is_elsewhere = false;
+        Some(Taken {
+            name: name.clone(),
+            fingerprint: entry.wanted.fingerprint,
+            is_asked: std::mem::take(&mut entry.is_asked),
+        })
     }
 
     /// Returns when there may next be something to take.
@@ -156,10 +186,31 @@ impl Schedule {
         Some(wait)
     }
 
-    /// Makes a customer's next turn due now; one that is under way is followed by another.
+    /// Records that a customer was taken and had no turn here, as it is somebody else's now or not due yet, and when to
+    /// try again. That somebody asked for it is not forgotten.
+    pub fn put_off(&mut self, taken: &Taken, wait: Duration, is_elsewhere: bool, now: Moment) {
+        if self.finished(&taken.name, wait, now).is_some()
+            && let Some(entry) = self.entries.get_mut(&taken.name)
+        {
+            entry.is_asked |= taken.is_asked;
+            entry.is_elsewhere = is_elsewhere;
+        }
+    }
+
+    /// Makes a customer's next turn due now, as somebody asked for it; one that is under way is followed by another.
     pub fn wake(&mut self, name: &str, now: Moment) {
         if let Some(entry) = self.entries.get_mut(name) {
             entry.wake(now);
+            entry.is_asked = true;
+        }
+    }
+
+    /// Makes a turn due now that was put off because another process had the customer, which has it no more.
+    pub fn try_again(&mut self, name: &str, now: Moment) {
+        if let Some(entry) = self.entries.get_mut(name)
+            && entry.is_elsewhere
+        {
+            entry.due = entry.due.min(now);
         }
     }
 
@@ -240,7 +291,7 @@ mod tests {
     }
 
     fn take_all(schedule: &mut Schedule, now: Moment) -> Vec<String> {
-        std::iter::from_fn(|| schedule.take(now)).map(|name| name.to_string()).collect()
+        std::iter::from_fn(|| schedule.take(now)).map(|taken| taken.name.to_string()).collect()
     }
 
     #[test]
@@ -266,7 +317,7 @@ mod tests {
         assert_eq!(schedule.want(wanted(&[("a", "2")]), seconds(1), &mut zero()), ["a"]);
         assert_eq!(schedule.take(seconds(1)), None);
         assert_eq!(schedule.finished("a", HOUR, seconds(2)), Some(Duration::ZERO));
-        assert_eq!(schedule.take(seconds(2)).as_deref(), Some("a"));
+        assert_eq!(schedule.take(seconds(2)).map(|taken| taken.name).as_deref(), Some("a"));
         assert_eq!(schedule.finished("a", HOUR, seconds(3)), Some(HOUR));
         assert_eq!(schedule.take(seconds(4)), None);
         assert_eq!(schedule.next(seconds(4)), Some(HOUR + seconds(3)));
@@ -288,7 +339,7 @@ mod tests {
     fn a_customer_that_left_is_forgotten_after_its_turn() {
         let mut schedule = Schedule::new(4);
         schedule.want(wanted(&[("a", "1"), ("b", "1")]), seconds(0), &mut zero());
-        assert_eq!(schedule.take(seconds(0)).as_deref(), Some("a"));
+        assert_eq!(schedule.take(seconds(0)).map(|taken| taken.name).as_deref(), Some("a"));
         schedule.want(wanted(&[]), seconds(1), &mut zero());
         assert_eq!(schedule.take(seconds(1)), None);
         assert_eq!(schedule.finished("a", HOUR, seconds(2)), None);

@@ -6,10 +6,12 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+use crate::daemon::schedule::Taken;
 use crate::model::reading::Fault;
 use crate::model::text::Text;
 use crate::model::tree_status::TreeStatus;
 use crate::plan::outcome::{CustomerState, Summary};
+use crate::ports::leases::Claim;
 use crate::ports::register::RegisterFault;
 use crate::ports::source::Progress;
 use crate::ports::tree::TreeReading;
@@ -23,6 +25,16 @@ pub trait Turns: Send + Sync {
     async fn known(&self) -> Result<Vec<Text>, RegisterFault>;
     /// Records which tree is in force, or why no other one is.
     async fn tree(&self, read: &Result<TreeReading, Fault>) -> Result<(), RegisterFault>;
+    /// Takes a customer for this process alone, if other processes share the work; otherwise it is this one's anyway.
+    async fn claim(&self, taken: &Taken, tree_revision: &Text) -> Result<Claim, RegisterFault> {
+        let _ = (taken, tree_revision);
+        Ok(Claim::Held)
+    }
+    /// Gives a customer back that was claimed, after its turn: the next one is due after a while, or with `None` as if
+    /// this one had not been.
+    async fn release(&self, taken: &Taken, due_after: Option<Duration>) {
+        let _ = (taken, due_after);
+    }
     /// Carries out one turn. `next` says how long the wait until the next one is; `progress` is told how far
     /// it reads.
     async fn turn(
@@ -37,6 +49,14 @@ pub trait Turns: Send + Sync {
 
 /// Says how long the wait after a turn is.
 pub type Next = Arc<dyn Fn(&Went) -> Duration + Send + Sync>;
+
+/// What came of a turn that was due: it was made, or it is not this process's to make.
+pub(crate) enum Turned {
+    /// It was tried.
+    Made(TurnResult),
+    /// It was not.
+    NotHere(Claim),
+}
 
 /// What came of a turn: how it went, or why it could not even be tried.
 pub type TurnResult = Result<Went, TurnFault>;

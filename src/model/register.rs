@@ -198,6 +198,15 @@ pub struct Hold {
     pub bases: BTreeMap<AccountType, u64>,
 }
 
+/// How many removals may have begun over all customers since a moment, those of the commit included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetRoom {
+    /// Since when they count.
+    pub since: Timestamp,
+    /// How many at the most.
+    pub most: u64,
+}
+
 /// What one turn writes for one customer, in one transaction or not at all.
 #[derive(Debug, Clone)]
 pub struct Commit {
@@ -234,6 +243,8 @@ pub struct Commit {
     /// Whether nothing is written that a plan is computed from: the revision stays, and no turn that is under
     /// way has to begin anew.
     pub is_beside: bool,
+    /// The room that the fleet must have for it, where it begins removals.
+    pub room: Option<FleetRoom>,
 }
 
 /// What a commit left behind.

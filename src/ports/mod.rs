@@ -11,6 +11,7 @@ pub mod documentation;
 pub mod feed;
 pub mod in_force;
 pub mod inquiry;
+pub mod leases;
 pub mod meter;
 pub mod outbox;
 pub mod readiness;

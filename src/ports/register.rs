@@ -52,6 +52,8 @@ pub trait RegisterReader: Send + Sync {
     async fn removals_since(&self, since: Timestamp) -> Result<u64, RegisterFault>;
     /// Returns how each customer's last turn went, sorted by name.
     async fn statuses(&self) -> Result<Vec<CustomerStatus>, RegisterFault>;
+    /// Returns how one customer's last turn went, if it had one.
+    async fn status(&self, customer: &str) -> Result<Option<CustomerStatus>, RegisterFault>;
     /// Returns which tree the controller has in force, if one ever said so.
     async fn tree(&self) -> Result<Option<TreeStatus>, RegisterFault>;
     /// Returns the last complete readings of one customer, if any were kept.
@@ -140,6 +142,18 @@ pub enum RegisterFault {
         expected: u64,
         /// The revision found.
         found: u64,
+    },
+    /// Another replica does the customer's turns meanwhile: this one writes nothing more in its own.
+    #[error("another replica does the turns of `{customer}` now: nothing was written")]
+    LeaseLost {
+        /// The customer.
+        customer: Text,
+    },
+    /// Somebody else used up the room that the fleet has for removals since the plan was computed.
+    #[error("the fleet has no room for the removals of `{customer}` any more: nothing was written")]
+    NoRoom {
+        /// The customer.
+        customer: Text,
     },
     /// Others ask already, as many as may at once.
     #[error("others look around already")]

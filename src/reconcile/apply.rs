@@ -73,6 +73,7 @@ pub fn commit_of(
         suspension: SuspensionChange::None,
         contacts: ContactChanges::default(),
         is_beside: false,
+        room: None,
     })
 }
 

@@ -27,7 +27,7 @@ const IN_A_TURN: usize = 8;
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a delivery with a lane is one process's alone: longer than an attempt may take.
+/// How long a delivery is one process's alone: longer than an attempt may take.
 const CLAIMED: Seconds = Seconds(120);
 
 /// The waits between attempts: the first, the longest, and how much of them in all.
@@ -45,6 +45,9 @@ pub struct Courier {
     pub clock: Arc<dyn Clock>,
     /// Who counts.
     pub meter: Arc<dyn Meter>,
+    /// Whether other processes drain the same outbox all the time: then a delivery is tried by one of them. Whoever dies
+    /// over it leaves it to the others some minutes later.
+    pub is_shared: bool,
 }
 
 /// What came of draining the outbox.
@@ -102,8 +105,9 @@ impl Courier {
         let mut results = Vec::with_capacity(deliveries.len());
         let mut is_silent = false;
         for delivery in deliveries {
-            // What is done twice there where two do it at once is done by one of them.
-            if delivery.has_lane() && !self.claim(&delivery).await {
+            // What is done twice there where two do it at once is done by one of them; and where replicas share the
+            // outbox, each delivery is.
+            if (self.is_shared || delivery.has_lane()) && !self.claim(&delivery).await {
                 continue;
             }
             let result = if is_silent {
@@ -327,7 +331,9 @@ mod tests {
         let destinations: BTreeMap<Text, Arc<dyn Destination>> =
             BTreeMap::from([(Text::from("hook"), Arc::new(Fickle) as Arc<dyn Destination>)]);
         let (clock, meter) = (Arc::new(FixedClock), Arc::new(CountedAttempts::default()));
-        let courier = Courier { outbox: outbox.clone(), destinations, clock, meter: meter.clone() };
+        let meters = meter.clone();
+        let courier =
+            Courier { outbox: outbox.clone(), destinations, clock, meter: meters, is_shared: false };
         let drained = courier.drain(&CancellationToken::new()).await.expect("drained");
         assert_eq!(drained, Drained { delivered: 1, put_off: 2, given_up: 1 });
         let mut attempts = meter.0.lock().expect("a lock").clone();

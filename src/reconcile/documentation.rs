@@ -445,6 +445,7 @@ impl Documenter {
             suspension: SuspensionChange::None,
             contacts,
             is_beside: true,
+            room: None,
         }
     }
 }

@@ -173,6 +173,10 @@ impl RegisterReader for FakeRegister {
         Ok(self.inner().statuses.values().cloned().collect())
     }
 
+    async fn status(&self, customer: &str) -> Result<Option<CustomerStatus>, RegisterFault> {
+        Ok(self.inner().statuses.get(customer).cloned())
+    }
+
     async fn tree(&self) -> Result<Option<TreeStatus>, RegisterFault> {
         Ok(None)
     }
@@ -425,7 +429,7 @@ pub async fn reconciler(
 /// A reconciler that carries out what a judge plans.
 pub async fn reconciler_with(register: &Arc<FakeRegister>, judge: Judge) -> Reconciler {
     let new_run = || Text::from("run-1");
-    Reconciler::open(
+    Reconciler::new(
         judge,
         register.clone(),
         Arc::new(FixedClock),
@@ -433,6 +437,4 @@ pub async fn reconciler_with(register: &Arc<FakeRegister>, judge: Judge) -> Reco
         FleetLimit::default(),
         new_run,
     )
-    .await
-    .expect("a reconciler")
 }

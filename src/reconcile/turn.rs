@@ -1,7 +1,6 @@
 //! One turn: observe, plan, apply, and the bookkeeping around it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,7 +10,9 @@ use tracing::Instrument as _;
 use crate::model::account::AccountState;
 use crate::model::duration::Seconds;
 use crate::model::event::ChainHead;
-use crate::model::register::{Commit, Committed, CustomerStatus, PackedReadings, RegisterState, Suspension};
+use crate::model::register::{
+    Commit, Committed, CustomerStatus, FleetRoom, PackedReadings, RegisterState, Suspension,
+};
 use crate::model::text::{Text, inert};
 use crate::plan::diff::RESTORABLE;
 use crate::plan::fleet_limit::keep;
@@ -42,7 +43,6 @@ pub struct Reconciler {
     fleet: FleetLimit,
     /// One turn at a time looks how many removals the fleet has room for, and writes them.
     room: tokio::sync::Mutex<()>,
-    statuses: Mutex<BTreeMap<Text, CustomerStatus>>,
     /// Who looks for contacts after a turn.
     documenter: Option<Arc<Documenter>>,
 }
@@ -68,19 +68,15 @@ impl Reconciler {
     /// Makes one. `new_run` makes the id of a turn. The judge keeps and digests readings from now on:
     /// what is written says what it was decided from.
     ///
-    /// # Errors
-    /// The register's, while what is known of earlier turns is read.
-    pub async fn open(
+    pub fn new(
         judge: Judge,
         register: Arc<dyn Register>,
         clock: Arc<dyn Clock>,
         subscriptions: Vec<Subscription>,
         fleet: FleetLimit,
         new_run: fn() -> Text,
-    ) -> Result<Self, RegisterFault> {
-        let statuses =
-            register.statuses().await?.into_iter().map(|status| (status.customer.clone(), status)).collect();
-        Ok(Self {
+    ) -> Self {
+        Self {
             judge: judge.for_writing(),
             register,
             clock,
@@ -88,9 +84,8 @@ impl Reconciler {
             new_run,
             fleet,
             room: tokio::sync::Mutex::new(()),
-            statuses: Mutex::new(statuses),
             documenter: None,
-        })
+        }
     }
 
     /// Has contacts looked for after each turn.
@@ -202,14 +197,23 @@ impl Reconciler {
         tree_revision: &Text,
     ) -> Result<Option<Committed>, TurnFault> {
         if judged.plan.removals().next().is_none() {
-            return self.write(judged, run, tree_revision).await;
+            return self.write(judged, run, tree_revision, None).await;
         }
-        // From here to the write nobody else may use up the room. Customers come in the order of arrival.
+        // From here to the write nobody else in this process may use up the room: customers come in the order of
+        // arrival. What other processes write meanwhile the register itself finds out.
         let _room = self.room.lock().await;
         let at = judged.observation.at;
-        let recent = self.register.removals_since(self.fleet.window.before(at)).await?;
-        keep(&mut judged.plan, &judged.observation.register, self.fleet, recent, at);
-        self.write(judged, run, tree_revision).await
+        let since = self.fleet.window.before(at);
+        let mut tries = 1;
+        loop {
+            let recent = self.register.removals_since(since).await?;
+            let begin = keep(&mut judged.plan, &judged.observation.register, self.fleet, recent, at);
+            let room = (begin > 0).then_some(FleetRoom { since, most: self.fleet.max_removals });
+            match self.write(judged, run, tree_revision, room).await {
+                Err(TurnFault::Register(RegisterFault::NoRoom { .. })) if tries < TRIES => tries += 1,
+                written => return written,
+            }
+        }
     }
 
     async fn write(
@@ -217,12 +221,13 @@ impl Reconciler {
         judged: &Judged,
         run: &Text,
         tree_revision: &Text,
+        room: Option<FleetRoom>,
     ) -> Result<Option<Committed>, TurnFault> {
         let stamp =
             Stamp { run: run.clone(), tree_revision: tree_revision.clone(), at: judged.observation.at };
         let register = &judged.observation.register;
         let commit = commit_of(&judged.plan, register, &judged.readings, &stamp, &self.subscriptions);
-        let Some(commit) = commit else { return Ok(None) };
+        let Some(commit) = commit.map(|commit| Commit { room, ..commit }) else { return Ok(None) };
         let committed = timed(self.judge.meter(), Stage::Write, self.commit(commit)).await?;
         self.judge.meter().wrote(&judged.plan);
         log_applied(&judged.plan, committed.head, &stamp);
@@ -272,7 +277,7 @@ impl Reconciler {
                 self.register.forget_removed(&customer, before).await?;
             }
         }
-        let previous = self.previous(&customer);
+        let previous = self.register.status(&customer).await?;
         let failures = match plan.state {
             CustomerState::Unreadable => {
                 previous.as_ref().map_or(0, |status| status.failures).saturating_add(1)
@@ -291,7 +296,6 @@ impl Reconciler {
             let visit = Visit { customer, tree_revision, likenesses, moment: Arc::default() };
             documenter.expect(visit, &observation.register.documented);
         }
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(customer, status);
         Ok(outcome)
     }
 
@@ -300,10 +304,6 @@ impl Reconciler {
         if let Err(fault) = self.register.record_readings(customer, packed).await {
             tracing::warn!(%customer, "the readings were not kept for `explain --cached`: {fault}");
         }
-    }
-
-    fn previous(&self, customer: &Text) -> Option<CustomerStatus> {
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).get(customer).cloned()
     }
 }
 

@@ -104,6 +104,7 @@ async fn contacts_are_counted_by_customer_system_and_status() {
     let beside = |customer: &str, written: Vec<ContactMatch>, forgotten| Commit {
         contacts: ContactChanges { written, forgotten },
         is_beside: true,
+        room: None,
         ..commit(customer, 1)
     };
     let of = |customer: &str, system: &str| (Text::from(customer), Text::from(system));

@@ -164,6 +164,7 @@ pub(crate) fn commit(customer: &str, expected_revision: u64) -> Commit {
         suspension: SuspensionChange::None,
         contacts: ContactChanges::default(),
         is_beside: false,
+        room: None,
     }
 }
 

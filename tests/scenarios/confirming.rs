@@ -154,6 +154,10 @@ impl RegisterReader for Port {
         Ok(Vec::new())
     }
 
+    async fn status(&self, _customer: &str) -> Result<Option<CustomerStatus>, RegisterFault> {
+        Ok(None)
+    }
+
     async fn tree(&self) -> Result<Option<TreeStatus>, RegisterFault> {
         Ok(None)
     }

@@ -135,8 +135,7 @@ async fn reconciler(storage: &Arc<Storage>, outside: &Outside, watch: &Watch, li
         Observer { sources: Arc::new(outside.clone()), register: reader, clock: clock.clone(), stall: STALL };
     let judge = Judge::new(observer).for_writing();
     let fleet = FleetLimit { max_removals: limit, window: Seconds(FLEET_WINDOW.unsigned_abs()) };
-    let opened = Reconciler::open(judge, register, clock, subscriptions(), fleet, new_run).await;
-    Arc::new(opened.expect("a register that works"))
+    Arc::new(Reconciler::new(judge, register, clock, subscriptions(), fleet, new_run))
 }
 
 impl Fleet {
@@ -455,6 +454,7 @@ impl Fleet {
             destinations: destinations.collect(),
             clock: Arc::new(self.watch.clone()),
             meter: Arc::new(Unmeasured),
+            is_shared: false,
         };
         let drained = courier.drain(&CancellationToken::new()).await;
         self.storage.expect(None, None);

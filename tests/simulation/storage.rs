@@ -147,6 +147,10 @@ impl RegisterReader for Storage {
         self.call("statuses", self.store.statuses()).await
     }
 
+    async fn status(&self, customer: &str) -> Result<Option<CustomerStatus>, RegisterFault> {
+        self.call("status", self.store.status(customer)).await
+    }
+
     async fn tree(&self) -> Result<Option<TreeStatus>, RegisterFault> {
         self.call("tree", self.store.tree()).await
     }

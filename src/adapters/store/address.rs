@@ -1,5 +1,6 @@
 //! Where a store is, as somebody wrote it with `--state`.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct ServerAddress {
     pub(super) connections: u32,
     /// How long one statement may take.
     pub(super) statement_timeout: Duration,
+    /// How long a replica's lease lasts that is not renewed.
+    pub(super) lease: Duration,
     /// What it is called in messages: without a password.
     pub(super) name: String,
 }
@@ -38,6 +41,9 @@ const CONNECTIONS: u32 = 10;
 
 /// How long one statement may take, unless the address says. The longest reads a large customer's accounts.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a replica's lease lasts that is not renewed: who stands still for longer is done without.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// What the driver understands of an address behind its `?`. Others are a mistake that would not be seen.
 const KNOWN: [&str; 10] = [
@@ -96,6 +102,7 @@ impl ServerAddress {
         let text = text.replacen("@/", "@localhost/", 1);
         let mut url: Url = text.parse().map_err(|error| refused(format!("it is no URL: {error}")))?;
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        let mut lease = LEASE;
         let (mut connections, mut timeout, mut names_mode) = (CONNECTIONS, STATEMENT_TIMEOUT, false);
         let mut left = url::form_urlencoded::Serializer::new(String::new());
         for (key, value) in &pairs {
@@ -107,14 +114,8 @@ impl ServerAddress {
                         .filter(|count| (1..=1000).contains(count))
                         .ok_or_else(|| refused("`maxConnections` is a number from 1 to 1000".into()))?;
                 }
-                "statementTimeout" => {
-                    let digits = value.strip_suffix('s').unwrap_or_default();
-                    let seconds = digits.parse::<u32>().ok().filter(|seconds| (1..=3600).contains(seconds));
-                    let seconds = seconds.ok_or_else(|| {
-                        refused("`statementTimeout` is a number of seconds from `1s` to `3600s`".into())
-                    })?;
-                    timeout = Duration::from_secs(u64::from(seconds));
-                }
+                "statementTimeout" => timeout = seconds(key, value, 1..=3600)?,
+                "lease" => lease = seconds(key, value, 2..=600)?,
                 "password" => {
                     return Err(refused("the password stands before the host, or in a password file".into()));
                 }
@@ -126,7 +127,7 @@ impl ServerAddress {
                     let known = KNOWN.join("`, `");
                     return Err(refused(format!(
                         "`{}` is nothing that may stand behind its `?`; known are `maxConnections`, \
-                         `statementTimeout`, `{known}`",
+                         `statementTimeout`, `lease`, `{known}`",
                         inert(other)
                     )));
                 }
@@ -160,8 +161,17 @@ impl ServerAddress {
             ("idle_in_transaction_session_timeout", "60s"),
             ("client_min_messages", "warning"),
         ]);
-        Ok(Self { options, connections, statement_timeout: timeout, name })
+        Ok(Self { options, connections, statement_timeout: timeout, lease, name })
     }
+}
+
+/// Reads a number of seconds, `60s`.
+fn seconds(key: &str, value: &str, allowed: RangeInclusive<u64>) -> Result<Duration, RegisterFault> {
+    let read = value.strip_suffix('s').and_then(|digits| digits.parse().ok());
+    read.filter(|seconds| allowed.contains(seconds)).map(Duration::from_secs).ok_or_else(|| {
+        let (least, most) = (allowed.start(), allowed.end());
+        refused(format!("`{key}` is a number of seconds from `{least}s` to `{most}s`"))
+    })
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -8,10 +8,20 @@ use crate::model::guid::Guid;
 use crate::model::register::{CustomerStatus, Measures, Reports, Sighting};
 use crate::model::text::Text;
 
-const STATUSES: &str = "
-    SELECT customer, state, last_attempt, last_success, failures, next_attempt, tree_revision, message,
-        in_scope_without_license, licensed_outside_scope
-    FROM statuses";
+/// The columns in the order in which [`read_status`] reads them.
+macro_rules! statuses {
+    ($which:literal) => {
+        concat!(
+            "SELECT customer, state, last_attempt, last_success, failures, next_attempt, tree_revision, message,
+                in_scope_without_license, licensed_outside_scope
+             FROM statuses",
+            $which
+        )
+    };
+}
+
+const STATUSES: &str = statuses!("");
+const STATUS: &str = statuses!(" WHERE customer = $1");
 const WRITE_STATUS: &str = "
     INSERT INTO statuses (
         customer, state, last_attempt, last_success, failures, next_attempt, tree_revision, message,
@@ -38,27 +48,37 @@ const WRITE_SIGHTING: &str = "
 /// Returns how each customer's last turn went, sorted by name.
 pub(super) async fn statuses(connection: &mut Connection<'_>) -> Result<Vec<CustomerStatus>, Mishap> {
     let rows = sql::query(STATUSES).fetch_all(connection).await?;
-    let mut statuses = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let failures: i64 = row.get(4)?;
-        statuses.push(CustomerStatus {
-            customer: Text::from(row.get::<&str>(0)?),
-            state: Text::from(row.get::<&str>(1)?),
-            last_attempt: moment(row.get(2)?)?,
-            last_success: time(row, 3)?,
-            failures: u32::try_from(failures)
-                .map_err(|_| strange("a number of failures", &failures.to_string()))?,
-            next_attempt: time(row, 5)?,
-            tree_revision: Text::from(row.get::<&str>(6)?),
-            message: row.get(7)?,
-            reports: count(row, 8)?.zip(count(row, 9)?).map(|(within, outside)| Reports {
-                in_scope_without_license: within,
-                licensed_outside_scope: outside,
-            }),
-        });
-    }
+    let mut statuses = rows.iter().map(read_status).collect::<Result<Vec<_>, Mishap>>()?;
     statuses.sort_unstable_by(|left, right| left.customer.cmp(&right.customer));
     Ok(statuses)
+}
+
+/// Returns how one customer's last turn went.
+pub(super) async fn status(
+    connection: &mut Connection<'_>,
+    customer: &str,
+) -> Result<Option<CustomerStatus>, Mishap> {
+    let row = sql::query(STATUS).bind(customer).fetch_optional(connection).await?;
+    row.as_ref().map(read_status).transpose()
+}
+
+fn read_status(row: &Row) -> Result<CustomerStatus, Mishap> {
+    let failures: i64 = row.get(4)?;
+    Ok(CustomerStatus {
+        customer: Text::from(row.get::<&str>(0)?),
+        state: Text::from(row.get::<&str>(1)?),
+        last_attempt: moment(row.get(2)?)?,
+        last_success: time(row, 3)?,
+        failures: u32::try_from(failures)
+            .map_err(|_| strange("a number of failures", &failures.to_string()))?,
+        next_attempt: time(row, 5)?,
+        tree_revision: Text::from(row.get::<&str>(6)?),
+        message: row.get(7)?,
+        reports: count(row, 8)?.zip(count(row, 9)?).map(|(within, outside)| Reports {
+            in_scope_without_license: within,
+            licensed_outside_scope: outside,
+        }),
+    })
 }
 
 fn count(row: &Row, column: usize) -> Result<Option<u64>, Mishap> {

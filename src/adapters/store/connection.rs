@@ -2,12 +2,15 @@
 //! transaction in a task that nobody can cancel.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio_util::task::TaskTracker;
 
 use crate::adapters::store::address::Address;
 use crate::adapters::store::fault::Mishap;
+use crate::adapters::store::leases::Held;
 use crate::adapters::store::postgres::Server;
 use crate::adapters::store::sql::Connection;
 use crate::adapters::store::sqlite::Writer;
@@ -23,6 +26,8 @@ pub struct Store {
     home: Home,
     reader: StoreReader,
     tasks: Tasks,
+    /// Leases without which nothing about a customer is written; none where one process does all turns.
+    fence: Option<Arc<Held>>,
 }
 
 /// A register in a database that may only be asked; a file that is not there, or a database without a table, is an
@@ -90,7 +95,7 @@ impl Store {
                 (Home::Postgres(server.clone()), Origin::Server(server))
             }
         };
-        Ok(Self { home, reader: StoreReader { origin, tasks: tasks.clone() }, tasks })
+        Ok(Self { home, reader: StoreReader { origin, tasks: tasks.clone() }, tasks, fence: None })
     }
 
     /// Opens the store of an address for reading: makes nothing and migrates nothing. A file that is missing or
@@ -136,6 +141,44 @@ impl Store {
         match self.home.clone() {
             Home::Sqlite(writer) => self.tasks.uncancelled(async move { writer.write(work).await }).await,
             Home::Postgres(server) => self.tasks.uncancelled(async move { server.write(work).await }).await,
+        }
+    }
+
+    /// As [`write`](Self::write), of one customer: where there are leases, nothing is written without this one.
+    pub(super) async fn write_of<T, W>(&self, customer: &str, work: W) -> Result<T, RegisterFault>
+    where
+        T: Send + 'static,
+        W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T> + Send + 'static,
+    {
+        let Some(held) = self.fence.clone() else { return self.write(work).await };
+        let customer = customer.to_owned();
+        self.write(move |connection| {
+            Box::pin(async move {
+                held.expect(connection, &customer).await?;
+                work(connection).await
+            })
+        })
+        .await
+    }
+
+    /// The same store, which writes of a customer only while its lease is held.
+    pub(super) fn fenced_by(&self, held: Arc<Held>) -> Self {
+        Self { fence: Some(held), ..self.clone() }
+    }
+
+    /// Returns how long leases last, where replicas share the store.
+    pub(super) fn lease_length(&self) -> Option<Duration> {
+        match &self.home {
+            Home::Sqlite(_) => None,
+            Home::Postgres(server) => Some(server.lease_length()),
+        }
+    }
+
+    /// Returns what processes on this store tell each other from now on.
+    pub(super) fn told(&self) -> BoxStream<'static, Told> {
+        match &self.home {
+            Home::Sqlite(_) => stream::pending().boxed(),
+            Home::Postgres(server) => server.told(),
         }
     }
 
@@ -200,6 +243,15 @@ pub(super) enum Standing {
     Older(usize),
     /// A store of this version.
     Current,
+}
+
+/// What comes over the line by which processes on one store tell each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Told {
+    /// What somebody said.
+    Word(String),
+    /// The line was broken: something may have been missed.
+    Gap,
 }
 
 /// How a transaction ended.

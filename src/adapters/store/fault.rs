@@ -22,6 +22,16 @@ pub(super) enum Mishap {
     Newer,
     /// The database's schema is of an earlier version, and this connection may only read.
     Older,
+    /// Another replica does the customer's turns.
+    LeaseLost {
+        /// The customer.
+        customer: Text,
+    },
+    /// More removals began over all customers than the operator allows.
+    NoRoom {
+        /// Whose were the last.
+        customer: Text,
+    },
     /// The customer's revision is another one.
     Stale {
         /// The customer.
@@ -67,6 +77,8 @@ impl Mishap {
                 what: format!("the store `{store}` was written by an older version of Intake"),
                 source: "`intake apply` or `intake run` brings it up to date".into(),
             },
+            Self::LeaseLost { customer } => RegisterFault::LeaseLost { customer },
+            Self::NoRoom { customer } => RegisterFault::NoRoom { customer },
             Self::Stale { customer, expected, found } => RegisterFault::Stale { customer, expected, found },
             Self::Database(error) => of_database(error, store),
         }

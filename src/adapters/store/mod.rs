@@ -10,6 +10,7 @@ pub mod connection;
 pub mod contacts;
 pub mod customers;
 pub mod fault;
+pub mod leases;
 pub mod outbox;
 pub mod postgres;
 pub mod postgres_schema;

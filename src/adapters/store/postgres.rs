@@ -1,13 +1,15 @@
 //! Writing to and reading from a store in PostgreSQL: by several connections, each transaction bounded in time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Postgres};
 
 use crate::adapters::store::address::ServerAddress;
-use crate::adapters::store::connection::{Outcome, Standing, Work};
+use crate::adapters::store::connection::{Outcome, Standing, Told, Work};
 use crate::adapters::store::fault::{Mishap, Word};
 use crate::adapters::store::postgres_schema as schema;
 use crate::adapters::store::sql::Connection;
@@ -15,6 +17,12 @@ use crate::ports::register::RegisterFault;
 
 /// How long somebody waits for a connection: until others are done, or the server is there again.
 const FOR_A_CONNECTION: Duration = Duration::from_secs(30);
+
+/// By what name replicas tell each other.
+const CHANNEL: &str = "intake";
+
+/// How long until the line to other replicas is tried anew.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Connections are renewed, so that a server that moved is found.
 const LIFE: Duration = Duration::from_secs(30 * 60);
@@ -33,6 +41,7 @@ pub(super) struct Server {
     /// How long one transaction may take as seen from here. The server ends a statement earlier by itself; this is for
     /// a server, or a network, that went silent.
     patience: Duration,
+    lease_length: Duration,
 }
 
 impl std::fmt::Debug for Server {
@@ -45,13 +54,13 @@ impl std::fmt::Debug for Server {
 impl Server {
     /// Makes one. Connections are opened when they are needed.
     pub(super) fn new(address: ServerAddress) -> Self {
-        let ServerAddress { options, connections, statement_timeout, name } = address;
+        let ServerAddress { options, connections, statement_timeout, lease, name } = address;
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(FOR_A_CONNECTION)
             .max_lifetime(LIFE)
             .connect_lazy_with(options);
-        Self { pool, name, patience: statement_timeout * 2 }
+        Self { pool, name, patience: statement_timeout * 2, lease_length: lease }
     }
 
     /// Finds out whether the server can be reached. The pool would try for as long as somebody waits, and not tell why
@@ -59,7 +68,7 @@ impl Server {
     pub(super) async fn reach(&self) -> Result<(), RegisterFault> {
         let options = self.pool.connect_options();
         let connected = tokio::time::timeout(FOR_A_CONNECTION, options.connect()).await;
-        let connection = self.told(connected.unwrap_or_else(|_| Err(timed_out())).map_err(Mishap::from))?;
+        let connection = self.named(connected.unwrap_or_else(|_| Err(timed_out())).map_err(Mishap::from))?;
         // It was made to be closed.
         let _ = connection.close().await;
         Ok(())
@@ -69,7 +78,19 @@ impl Server {
     pub(super) async fn migrate(&self) -> Result<(), RegisterFault> {
         let mut connection = self.connect().await?;
         let migrated = schema::migrate(&mut connection).await;
-        self.told(settle(connection, migrated.map_or_else(Outcome::Unclear, Outcome::Done)))
+        self.named(settle(connection, migrated.map_or_else(Outcome::Unclear, Outcome::Done)))
+    }
+
+    /// Returns how long a lease lasts that is not renewed.
+    pub(super) fn lease_length(&self) -> Duration {
+        self.lease_length
+    }
+
+    /// Returns what processes on this database tell each other from now on. Its connection is its own; while there is none it is opened anew
+    /// again and again, and what was told meanwhile is missed.
+    pub(super) fn told(&self) -> BoxStream<'static, Told> {
+        let line = Line { options: self.pool.connect_options(), listener: None, was_there: false };
+        stream::unfold(line, Line::next).boxed()
     }
 
     /// Waits until all connections are closed.
@@ -84,7 +105,7 @@ impl Server {
     {
         let mut connection = self.connect().await?;
         let outcome = tokio::time::timeout(self.patience, transact(&mut connection, work)).await;
-        self.told(settle(connection, outcome.unwrap_or_else(|_| Outcome::Unclear(silent()))))
+        self.named(settle(connection, outcome.unwrap_or_else(|_| Outcome::Unclear(silent()))))
     }
 
     /// Answers a question from one state; `nothing` is the answer of a database without a table.
@@ -95,7 +116,7 @@ impl Server {
         let mut connection = self.connect().await?;
         let answering = answer(&mut connection, nothing, work);
         let outcome = tokio::time::timeout(self.patience, answering).await;
-        self.told(settle(connection, outcome.unwrap_or_else(|_| Outcome::Unclear(silent()))))
+        self.named(settle(connection, outcome.unwrap_or_else(|_| Outcome::Unclear(silent()))))
     }
 
     async fn connect(&self) -> Result<PoolConnection<Postgres>, RegisterFault> {
@@ -112,8 +133,43 @@ impl Server {
         }
     }
 
-    fn told<T>(&self, outcome: Result<T, Mishap>) -> Result<T, RegisterFault> {
+    fn named<T>(&self, outcome: Result<T, Mishap>) -> Result<T, RegisterFault> {
         outcome.map_err(|mishap| mishap.at(&self.name))
+    }
+}
+
+/// The line by which replicas tell each other.
+struct Line {
+    options: Arc<PgConnectOptions>,
+    listener: Option<PgListener>,
+    was_there: bool,
+}
+
+impl Line {
+    /// Waits for what is told next.
+    async fn next(mut self) -> Option<(Told, Self)> {
+        loop {
+            let Some(listener) = &mut self.listener else {
+                self.listener = self.open().await;
+                if self.listener.is_none() {
+                    tokio::time::sleep(AGAIN).await;
+                } else if std::mem::replace(&mut self.was_there, true) {
+                    return Some((Told::Gap, self));
+                }
+                continue;
+            };
+            match listener.try_recv().await {
+                Ok(Some(told)) => return Some((Told::Word(told.payload().to_owned()), self)),
+                Ok(None) | Err(_) => self.listener = None,
+            }
+        }
+    }
+
+    async fn open(&self) -> Option<PgListener> {
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with((*self.options).clone());
+        let mut listener = PgListener::connect_with(&pool).await.ok()?;
+        listener.listen(CHANNEL).await.ok()?;
+        Some(listener)
     }
 }
 

@@ -75,6 +75,12 @@ impl RegisterReader for StoreReader {
         self.ask(Vec::new(), |connection| Box::pin(bookkeeping::statuses(connection))).await
     }
 
+    async fn status(&self, customer: &str) -> Result<Option<CustomerStatus>, RegisterFault> {
+        let customer = customer.to_owned();
+        self.ask(None, |connection| Box::pin(async move { bookkeeping::status(connection, &customer).await }))
+            .await
+    }
+
     async fn tree(&self) -> Result<Option<TreeStatus>, RegisterFault> {
         self.ask(None, |connection| Box::pin(tree::read(connection))).await
     }
@@ -144,6 +150,10 @@ impl RegisterReader for Store {
         self.reader().statuses().await
     }
 
+    async fn status(&self, customer: &str) -> Result<Option<CustomerStatus>, RegisterFault> {
+        self.reader().status(customer).await
+    }
+
     async fn tree(&self) -> Result<Option<TreeStatus>, RegisterFault> {
         self.reader().tree().await
     }
@@ -172,7 +182,8 @@ impl RegisterReader for Store {
 #[async_trait]
 impl Register for Store {
     async fn commit(&self, commit: Commit) -> Result<Committed, RegisterFault> {
-        self.write(|connection| Box::pin(write(connection, commit))).await
+        let customer = commit.customer.clone();
+        self.write_of(&customer, |connection| Box::pin(write(connection, commit))).await
     }
 
     async fn record_status(
@@ -181,7 +192,7 @@ impl Register for Store {
         deliveries: &[NewDelivery],
     ) -> Result<(), RegisterFault> {
         let (status, deliveries) = (status.clone(), deliveries.to_vec());
-        self.write(|connection| {
+        self.write_of(&status.customer.clone(), |connection| {
             Box::pin(async move {
                 bookkeeping::write_status(connection, &status).await?;
                 outbox::write(connection, &status.customer, &deliveries, status.last_attempt).await
@@ -198,7 +209,7 @@ impl Register for Store {
         revision: u64,
     ) -> Result<(), RegisterFault> {
         let (customer, measures) = (customer.to_owned(), measures.clone());
-        self.write(move |connection| {
+        self.write_of(&customer.clone(), move |connection| {
             Box::pin(async move {
                 if customers::read_to_write(connection, &customer).await?.revision != revision {
                     return Ok(());
@@ -211,13 +222,15 @@ impl Register for Store {
 
     async fn record_readings(&self, customer: &str, packed: PackedReadings) -> Result<(), RegisterFault> {
         let customer = customer.to_owned();
-        self.write(|connection| Box::pin(async move { readings::write(connection, &customer, packed).await }))
-            .await
+        self.write_of(&customer.clone(), |connection| {
+            Box::pin(async move { readings::write(connection, &customer, packed).await })
+        })
+        .await
     }
 
     async fn record_sync_state(&self, customer: &str, state: SyncState) -> Result<(), RegisterFault> {
         let customer = customer.to_owned();
-        self.write(|connection| {
+        self.write_of(&customer.clone(), |connection| {
             Box::pin(async move { sync_states::write(connection, &customer, state).await })
         })
         .await
@@ -251,7 +264,7 @@ impl Register for Store {
 
     async fn forget_removed(&self, customer: &str, before: Timestamp) -> Result<u64, RegisterFault> {
         let customer = customer.to_owned();
-        self.write(move |connection| {
+        self.write_of(&customer.clone(), move |connection| {
             Box::pin(async move {
                 contacts::forget_removed(connection, &customer, before).await?;
                 accounts::forget_removed(connection, &customer, before).await
@@ -282,6 +295,11 @@ async fn write(connection: &mut Connection<'_>, commit: Commit) -> Result<Commit
     let revision = customers::pass(connection, &commit, row.revision, &head).await?;
     accounts::write(connection, &commit.customer, &commit.accounts).await?;
     audit::append(connection, links).await?;
+    if let Some(room) = commit.room
+        && audit::removals_since(connection, room.since).await? > room.most
+    {
+        return Err(Mishap::NoRoom { customer: commit.customer });
+    }
     outbox::write(connection, &commit.customer, &commit.deliveries, commit.at).await?;
     customers::write_holds(connection, &commit.customer, &commit.holds).await?;
     suspensions::write(connection, &commit.customer, &commit.suspension).await?;
