@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::controller::until;
+use crate::daemon::desk::Desk;
 use crate::model::text::Text;
 use crate::reconcile::documentation::Documenter;
 
@@ -33,7 +34,12 @@ impl Default for Gaps {
 
 /// Looks for contacts until `stop` is cancelled. Each system has a task of its own: one that is away delays no
 /// other.
-pub async fn look_for_contacts(documenter: Arc<Documenter>, gaps: Gaps, stop: CancellationToken) {
+pub async fn look_for_contacts(
+    documenter: Arc<Documenter>,
+    desk: Arc<Desk>,
+    gaps: Gaps,
+    stop: CancellationToken,
+) {
     let mut looking: JoinSet<()> = JoinSet::new();
     let mut names: BTreeMap<Text, Id> = BTreeMap::new();
     let mut not_before: BTreeMap<Text, Instant> = BTreeMap::new();
@@ -51,11 +57,13 @@ pub async fn look_for_contacts(documenter: Arc<Documenter>, gaps: Gaps, stop: Ca
                 continue;
             }
             began.insert(name.clone(), now);
-            let (documenter, connection) = (documenter.clone(), name.clone());
+            let (documenter, desk, connection) = (documenter.clone(), desk.clone(), name.clone());
             let handle = looking.spawn(async move {
                 if let Err(fault) = documenter.look(&connection).await {
                     tracing::error!(%connection, "contacts could not be recorded: {fault}");
                 }
+                // Plans tell which choices of contacts could not be followed.
+                desk.bulletin().changed(None);
             });
             names.insert(name, handle.id());
         }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::model::account::AccountType;
 use crate::model::register::{CustomerStatus, Suspension};
@@ -27,6 +28,8 @@ use crate::web::answer::fault_text;
 const FRESH: Duration = Duration::from_secs(1);
 /// For how long it is good enough while a newer one is made: nobody waits for the store once a second.
 const GOOD_ENOUGH: Duration = Duration::from_secs(5);
+/// How old a view becomes where nobody asks: a newer one is there before this one is not good enough any more.
+const KEPT: Duration = Duration::from_secs(3);
 /// For how long a failure is: whoever fails is not asked by everybody in turn.
 const FAILED: Duration = Duration::from_millis(200);
 /// How long whoever asks waits for the store.
@@ -223,6 +226,32 @@ impl FleetBoard {
             tokio::spawn(async move { board.ask().await });
         }
         Ok(view)
+    }
+
+    /// Returns how the fleet stood some seconds ago, and after everything that has happened to one customer until
+    /// now: whatever happens to others, nobody who asks about this one waits for the store.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn view_of(&self, customer: &str) -> Result<Arc<FleetView>, StoreAway> {
+        let happened = self.0.sources.feed.ended_of(customer);
+        let view = self.view().await?;
+        if view.seen >= happened { Ok(view) } else { self.view_now().await }
+    }
+
+    /// Keeps the view and the past at hand until `stop` is cancelled: nobody who asks waits for the first one, nor
+    /// for one after a time in which nobody asked.
+    pub async fn keep(self, stop: CancellationToken) {
+        loop {
+            let is_old = self.last().is_none_or(|(at, _)| at.elapsed() >= KEPT);
+            let is_there = (!is_old || self.ask().await.is_ok()) && self.past().await.is_ok();
+            // Why it is not is in the log, and need not be there every second.
+            let pause = if is_there { FRESH } else { PATIENCE };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
     }
 
     /// Returns how the fleet stands after everything that has happened until now.
