@@ -123,10 +123,10 @@ impl Bulletin {
         self.noted().count
     }
 
-    /// Returns what [`Self::over`] was when the last of it was over that concerns a customer.
-    pub fn over_of(&self, customer: &str) -> u64 {
+    /// Returns what [`Self::over`] was when the last of it was over that concerns a customer, or everybody.
+    pub fn over_of(&self, customer: Option<&str>) -> u64 {
         let over = self.noted();
-        over.of.get(customer).copied().unwrap_or(over.for_all)
+        customer.and_then(|customer| over.of.get(customer)).copied().unwrap_or(over.for_all)
     }
 
     /// Returns how many turns wrote.
@@ -197,16 +197,16 @@ mod tests {
         let ended = Happening::TurnEnded { customer: contoso.clone(), state: None, wrote: false };
         assert_eq!(attentive.next().await, Some(ended));
         assert_eq!(bulletin.over(), 1);
-        assert_eq!((bulletin.over_of("contoso"), bulletin.over_of("fabrikam")), (1, 0));
+        assert_eq!((bulletin.over_of(Some("contoso")), bulletin.over_of(Some("fabrikam"))), (1, 0));
         bulletin.changed(Some(&Text::from("fabrikam")));
-        assert_eq!((bulletin.over_of("contoso"), bulletin.over_of("fabrikam")), (1, 2));
+        assert_eq!((bulletin.over_of(Some("contoso")), bulletin.over_of(Some("fabrikam"))), (1, 2));
         for _ in 0..KEPT {
             bulletin.tell(Happening::TreeRead { revision: Text::from("r") });
         }
         assert_eq!(slow.next().await, Some(Happening::Missed { count: 3 }));
         let all = 2 + KEPT as u64;
         assert_eq!(
-            (bulletin.over_of("contoso"), bulletin.over_of("fabrikam")),
+            (bulletin.over_of(Some("contoso")), bulletin.over_of(Some("fabrikam"))),
             (all, all),
             "trees are everybody's"
         );

@@ -120,7 +120,7 @@ impl Feed for Desk {
         self.bulletin.over()
     }
 
-    fn ended_of(&self, customer: &str) -> u64 {
+    fn ended_of(&self, customer: Option<&str>) -> u64 {
         self.bulletin.over_of(customer)
     }
 

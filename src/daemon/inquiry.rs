@@ -106,7 +106,7 @@ impl ControllerInquiry {
     fn basis(&self, customer: &str) -> Result<Basis, Unanswered> {
         // First of all: what happens from here on is newer than this.
         let bulletin = self.desk.bulletin();
-        let (happened, wrote) = (bulletin.over_of(customer), bulletin.wrote());
+        let (happened, wrote) = (bulletin.over_of(Some(customer)), bulletin.wrote());
         let (job, revision) = self.job(customer)?;
         Ok(Basis { job, revision, happened, wrote })
     }

@@ -117,7 +117,10 @@ async fn every_page_is_open_to_everybody_in_both_themes_wide_and_narrow() {
     assert_eq!(by_account(&told("")), by_account(&listed));
     let page = told("?limit=2");
     let next = page["next"].as_str().expect("another page");
-    assert_eq!(by_account(&page).len() + by_account(&told(&format!("?limit=900&cursor={next}"))).len(), 7);
+    assert_eq!(
+        by_account(&page).len() + by_account(&told(&format!("?limit=900&cursor={next}"))).len(),
+        by_account(&listed).len()
+    );
     let ambiguous = told("?status=ambiguous");
     assert!(
         by_account(&ambiguous).iter().all(|one| one["status"] == "ambiguous") && ambiguous["next"].is_null()

@@ -79,6 +79,7 @@ fn with_tokens_nobody_gets_in_without_one() {
 fn behind_a_trusted_proxy_whoever_guesses_waits_and_nobody_else() {
     let here = with_tokens();
     let operator = fs::read_to_string(here.folder().join("operator.yaml")).expect("the operator's file");
+    let operator = operator.split_once("listen:").expect("where it listens").1.to_owned();
     let guess = |served: &crate::support::asking::Served, number: usize, forwarded_for: &str| {
         let bearer = format!("Bearer wrong-{number}");
         let headers = [("Authorization", bearer.as_str()), ("X-Forwarded-For", forwarded_for)];
@@ -92,7 +93,7 @@ fn behind_a_trusted_proxy_whoever_guesses_waits_and_nobody_else() {
     assert_eq!(guess(&served, 10, "192.0.2.10"), 429, "all of it came from one address");
     served.end();
 
-    here.operator(&format!("{operator}trustedProxies: [127.0.0.1, 10.0.0.0/8]\n"));
+    here.operator(&format!("listen:{operator}trustedProxies: [127.0.0.1, 10.0.0.0/8]\n"));
     let served = started(&here, &[("a", &[1])]);
     for number in 0..10 {
         // What somebody writes before their own address changes nothing.
