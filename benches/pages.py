@@ -135,7 +135,7 @@ class Connection:
         self.socket = socket.create_connection(address, timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
-        self.due, self.got, self.left = None, b"", None
+        self.due, self.got, self.left, self.is_refused = None, b"", None, False
         poll.register(self.socket, select.EPOLLIN)
 
     def send(self, request, due):
@@ -144,7 +144,7 @@ class Connection:
         assert self.socket.send(request) == len(request)
 
     def take(self):
-        """Takes what came; whether that was the end of a good answer."""
+        """Takes what came; whether that was the end of an answer."""
         came = self.socket.recv(1 << 18)
         assert came, "the controller ended a connection"
         if self.left is None:
@@ -152,7 +152,9 @@ class Connection:
             head, end, rest = self.got.partition(b"\r\n\r\n")
             if not end:
                 return False
-            assert head.startswith(b"HTTP/1.1 200 "), head
+            # Where too many wait, some are told to come back.
+            self.is_refused = head.startswith(b"HTTP/1.1 503 ")
+            assert self.is_refused or head.startswith(b"HTTP/1.1 200 "), head
             self.left = int(re.search(rb"(?i)content-length: *([0-9]+)", head)[1]) - len(rest)
         else:
             self.left -= len(came)
@@ -160,13 +162,14 @@ class Connection:
 
 
 def ask(address, path):
-    """Asks for a page at the rate; returns how many answers came a second, and how long they took."""
+    """Asks for a page at the rate; returns how many answers came a second, how long they took, over how many
+    connections, and how many there were that tell to come back."""
     host = f"{address[0]}:{address[1]}"
     request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n".encode()
     poll, known, free, times = select.epoll(), {}, [], []
     began = time.monotonic()
     counts, ends = began + WARM_UP, began + WARM_UP + SECONDS
-    due, answered = began, 0
+    due, answered, refused = began, 0, 0
     while due < ends or len(free) < len(known):
         now = time.monotonic()
         while due <= now and due < ends and (free or len(known) < MOST):
@@ -182,15 +185,17 @@ def ask(address, path):
             connection = known[number]
             if connection.take():
                 now = time.monotonic()
-                if connection.due >= counts:
+                if connection.is_refused:
+                    refused += 1
+                elif connection.due >= counts:
                     times.append(now - connection.due)
-                answered += counts <= now < ends
+                    answered += now < ends
                 free.append(connection)
     for connection in known.values():
         connection.socket.close()
-    times.sort()
+    times = sorted(times) or [float("nan")]
     at = lambda part: 1e3 * times[min(len(times) - 1, int(part * len(times)))]
-    return answered / SECONDS, at(0.5), at(0.99), at(1), len(known)
+    return answered / SECONDS, at(0.5), at(0.99), at(1), len(known), refused
 
 
 def counted(url, name):
@@ -239,15 +244,15 @@ def main():
                 time.sleep(1)
             print(f"{CUSTOMERS} customers of {ACCOUNTS} accounts had their first turn in {time.monotonic() - began:.0f} s")
             print(f"{RATE} requests a second for {SECONDS} s each, while {AT_ONCE} turns are under way:")
-            print(f"{'page':32} {'a second':>9} {'median ms':>10} {'p99 ms':>8} {'max ms':>8} {'connections':>12}"
+            print(f"{'page':32} {'a second':>9} {'median ms':>10} {'p99 ms':>8} {'max ms':>8} {'connections':>12} {'refused':>8}"
                   f" {'turns a second':>15} {'cores busy':>11} {'by others':>10}")
             for name, path in PAGES:
                 turns, busy, since = counted(url, TURNS), processor_seconds(controller), time.monotonic()
-                rate, middle, late, last, connections = ask(address, path)
+                rate, middle, late, last, connections, refused = ask(address, path)
                 passed = time.monotonic() - since
                 busy, others = [(now - then) / passed for now, then in zip(processor_seconds(controller), busy)]
                 turns = (counted(url, TURNS) - turns) / passed
-                print(f"{name:32} {rate:9.0f} {middle:10.1f} {late:8.1f} {last:8.1f} {connections:12}"
+                print(f"{name:32} {rate:9.0f} {middle:10.1f} {late:8.1f} {last:8.1f} {connections:12} {refused:8}"
                       f" {turns:15.1f} {busy:11.1f} {others:10.1f}", flush=True)
         finally:
             controller.terminate()
