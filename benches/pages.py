@@ -1,18 +1,27 @@
 #!/usr/bin/env python3
 """Asks a controller for pages as a busy morning does, and tells how long the answers take.
 
-    benches/pages.py [CUSTOMERS [ACCOUNTS_EACH [SECONDS]]]
+    benches/pages.py [CUSTOMERS [ACCOUNTS_EACH [SECONDS [TURNS_AT_ONCE]]]]
 
-Makes a tree of customers whose sources are files (1,000 of 100 accounts), runs the released controller over it
-with the shortest interval that there is, so that somebody is always being reconciled, and has wrk (Debian: the package
-`wrk`) ask for one page after the other at 200 requests a second. Needs `cargo build --release` and Python 3, listens on
-loopback alone, and leaves nothing behind. The figures are this machine's: compare those of one run.
+Makes a tree of customers whose sources are files (1,000 of 100 accounts), runs the released controller over it with the
+shortest interval that there is, so that turns are under way all the time (two at once), and asks for one page after the
+other 200 times a second. Needs `cargo build --release` (or INTAKE, the path of a binary) and Python 3 on Linux, listens
+on loopback alone, and leaves nothing behind.
+
+The load is open: every 5 ms a request is due, whether or not those before it are answered, and it counts from when it
+was due. A connection that is free is used, else another one is opened, up to 200: then the controller does not keep up.
+wrk would not do: it asks for the next page after the last one came, and so asks less whenever answers are slow. What the
+first second of each page shows is left out, and nothing else. This program shares the machine with the controller, and
+what it takes itself is in all figures: `/healthz`, which does nothing, tells how much that is. So is whatever else runs
+here: how many cores that keeps busy is told besides. The figures are this machine's: compare those of one run.
 """
 
 import base64
 import json
+import os
 import pathlib
 import re
+import select
 import socket
 import struct
 import subprocess
@@ -21,16 +30,18 @@ import tempfile
 import time
 import urllib.request
 
-CUSTOMERS, ACCOUNTS, SECONDS = [
+CUSTOMERS, ACCOUNTS, SECONDS, AT_ONCE = [
     int(given) if given else usual
-    for given, usual in zip((sys.argv[1:] + [""] * 3)[:3], (1_000, 100, 20))
+    for given, usual in zip((sys.argv[1:] + [""] * 4)[:4], (1_000, 100, 15, 2))
 ]
-CONNECTIONS, RATE = 20, 200
+TURNS = "intake_turns_total"
+RATE, WARM_UP, MOST = 200, 1, 200
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SKU = "05e9a617-0261-4cee-bb44-138d3ef5d965"
 BASE = "DC=contoso,DC=test"
 
 PAGES = [
+    ("nothing (/healthz)", "/healthz"),
     ("the fleet", "/"),
     ("the fleet, its last page", f"/?page={(CUSTOMERS + 99) // 100}"),
     ("accounts of all", "/accounts"),
@@ -40,6 +51,7 @@ PAGES = [
     ("the audit record", "/audit"),
     ("customers by the API", "/api/v1/customers"),
     ("accounts by the API", "/api/v1/accounts"),
+    ("a plan by the API", "/api/v1/customers/customer-00000/plan"),
 ]
 
 
@@ -116,23 +128,91 @@ def had_a_turn(url):
     return count
 
 
-def ask(folder, url, path):
-    """Has wrk ask for a page, each connection ten times a second; returns what it tells."""
-    script = folder / "pace.lua"
-    script.write_text(
-        f"function delay() return {1000 * CONNECTIONS // RATE} end\n"
-        "function done(summary, latency)\n"
-        '  io.write(string.format("RESULT %d %d %d %d %d %d\\n", summary.requests, summary.errors.status,\n'
-        "    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout,\n"
-        "    latency:percentile(50), latency:percentile(99), latency.max))\nend\n"
-    )
-    run = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", script, url + path],
-        capture_output=True, text=True, check=True,
-    )
-    requests, refused, broken, middle, late, last = map(int, re.search(r"RESULT (.*)", run.stdout)[1].split())
-    assert refused == broken == 0, run.stdout
-    return requests / SECONDS, middle / 1e3, late / 1e3, last / 1e3
+class Connection:
+    """A connection over which one request at a time is under way."""
+
+    def __init__(self, address, poll):
+        self.socket = socket.create_connection(address, timeout=10)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setblocking(False)
+        self.due, self.got, self.left, self.is_refused = None, b"", None, False
+        poll.register(self.socket, select.EPOLLIN)
+
+    def send(self, request, due):
+        self.due, self.got, self.left = due, b"", None
+        # A request is shorter than any buffer.
+        assert self.socket.send(request) == len(request)
+
+    def take(self):
+        """Takes what came; whether that was the end of an answer."""
+        came = self.socket.recv(1 << 18)
+        assert came, "the controller ended a connection"
+        if self.left is None:
+            self.got += came
+            head, end, rest = self.got.partition(b"\r\n\r\n")
+            if not end:
+                return False
+            # Where too many wait, some are told to come back.
+            self.is_refused = head.startswith(b"HTTP/1.1 503 ")
+            assert self.is_refused or head.startswith(b"HTTP/1.1 200 "), head
+            self.left = int(re.search(rb"(?i)content-length: *([0-9]+)", head)[1]) - len(rest)
+        else:
+            self.left -= len(came)
+        return self.left == 0
+
+
+def ask(address, path):
+    """Asks for a page at the rate; returns how many answers came a second, how long they took, over how many
+    connections, and how many there were that tell to come back."""
+    host = f"{address[0]}:{address[1]}"
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n".encode()
+    poll, known, free, times = select.epoll(), {}, [], []
+    began = time.monotonic()
+    counts, ends = began + WARM_UP, began + WARM_UP + SECONDS
+    due, answered, refused = began, 0, 0
+    while due < ends or len(free) < len(known):
+        now = time.monotonic()
+        while due <= now and due < ends and (free or len(known) < MOST):
+            if not free:
+                connection = Connection(address, poll)
+                known[connection.socket.fileno()] = connection
+            else:
+                connection = free.pop()
+            connection.send(request, due)
+            due += 1 / RATE
+        is_full = not free and len(known) == MOST
+        for number, _ in poll.poll(10 if is_full or due >= ends else max(0, due - time.monotonic())):
+            connection = known[number]
+            if connection.take():
+                now = time.monotonic()
+                if connection.is_refused:
+                    refused += 1
+                elif connection.due >= counts:
+                    times.append(now - connection.due)
+                    answered += now < ends
+                free.append(connection)
+    for connection in known.values():
+        connection.socket.close()
+    times = sorted(times) or [float("nan")]
+    at = lambda part: 1e3 * times[min(len(times) - 1, int(part * len(times)))]
+    return answered / SECONDS, at(0.5), at(0.99), at(1), len(known), refused
+
+
+def counted(url, name):
+    """What a counter of the controller says."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+def processor_seconds(process):
+    """What the controller took of the processors so far, and what everybody else did but this program."""
+    tick = os.sysconf("SC_CLK_TCK")
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    mine = (int(fields[11]) + int(fields[12])) / tick
+    user, nice, system, _, _, interrupts, soft = map(int, pathlib.Path("/proc/stat").read_text().split()[1:8])
+    own = sum(os.times()[:2])
+    return mine, (user + nice + system + interrupts + soft) / tick - mine - own
 
 
 def main():
@@ -143,14 +223,17 @@ def main():
         write(tree)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{free.getsockname()[1]}"
-        (folder / "operator.yaml").write_text(f"listen: {address}\nstate: sqlite:{folder}/state.db\nconcurrency: 2\n")
-        intake = ROOT / "target/release/intake"
+            address = free.getsockname()
+        listen = f"{address[0]}:{address[1]}"
+        (folder / "operator.yaml").write_text(
+            f"listen: {listen}\nstate: sqlite:{folder}/state.db\nconcurrency: {AT_ONCE}\n"
+        )
+        intake = os.environ.get("INTAKE", ROOT / "target/release/intake")
         log = open(folder / "log", "w")
         began = time.monotonic()
         controller = subprocess.Popen([intake, "run", tree, "--config", folder / "operator.yaml"], stderr=log)
         try:
-            url = f"http://{address}"
+            url = f"http://{listen}"
             while True:
                 assert controller.poll() is None, (folder / "log").read_text()
                 try:
@@ -160,11 +243,17 @@ def main():
                     pass
                 time.sleep(1)
             print(f"{CUSTOMERS} customers of {ACCOUNTS} accounts had their first turn in {time.monotonic() - began:.0f} s")
-            print(f"{RATE} requests a second by {CONNECTIONS} connections, {SECONDS} s each, while they have turns:")
-            print(f"{'page':32} {'a second':>9} {'median ms':>10} {'p99 ms':>8} {'max ms':>8}")
+            print(f"{RATE} requests a second for {SECONDS} s each, while {AT_ONCE} turns are under way:")
+            print(f"{'page':32} {'a second':>9} {'median ms':>10} {'p99 ms':>8} {'max ms':>8} {'connections':>12} {'refused':>8}"
+                  f" {'turns a second':>15} {'cores busy':>11} {'by others':>10}")
             for name, path in PAGES:
-                rate, middle, late, last = ask(folder, url, path)
-                print(f"{name:32} {rate:9.0f} {middle:10.1f} {late:8.1f} {last:8.1f}", flush=True)
+                turns, busy, since = counted(url, TURNS), processor_seconds(controller), time.monotonic()
+                rate, middle, late, last, connections, refused = ask(address, path)
+                passed = time.monotonic() - since
+                busy, others = [(now - then) / passed for now, then in zip(processor_seconds(controller), busy)]
+                turns = (counted(url, TURNS) - turns) / passed
+                print(f"{name:32} {rate:9.0f} {middle:10.1f} {late:8.1f} {last:8.1f} {connections:12} {refused:8}"
+                      f" {turns:15.1f} {busy:11.1f} {others:10.1f}", flush=True)
         finally:
             controller.terminate()
             controller.wait()

@@ -10,6 +10,7 @@ use crate::cli::selection::registered;
 use crate::cli::session::Session;
 use crate::model::contact_match::{DocumentationStatus, MatchCandidate, MatchStatus};
 use crate::model::text::{Text, inert};
+use crate::plan::register_view::ListedMatch;
 use crate::policy::choice_line::{choice, name_of};
 use crate::reconcile::contact_list::{ContactList, ListedContact, contact_list};
 
@@ -42,30 +43,7 @@ pub async fn run(session: &mut Session, arguments: &MatchesArguments) -> Result<
 
 fn form(listed: &ListedContact) -> Value {
     let ListedContact { customer, account, found } = listed;
-    let candidates: Vec<Value> = found
-        .candidates
-        .iter()
-        .map(|candidate| {
-            let mut form = json!(candidate);
-            form["choice"] = json!(choice(account, found.connection.as_str(), candidate));
-            form
-        })
-        .collect();
-    json!({
-        "customer": customer,
-        "accountType": account.key.account_type,
-        "account": name_of(account),
-        "id": account.key.id,
-        "system": found.connection,
-        "status": found.status,
-        "contact": found.contact.as_ref().filter(|_| found.status == MatchStatus::Matched),
-        "matchedBy": found.matched_by,
-        "cause": found.cause,
-        "candidates": candidates,
-        "candidateCount": found.candidate_count,
-        "since": found.since,
-        "askedAt": found.asked_at,
-    })
+    json!(ListedMatch::of(customer, account, found))
 }
 
 fn system_form(system: &DocumentationStatus) -> Value {

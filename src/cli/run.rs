@@ -42,6 +42,7 @@ use crate::web::access::Gate;
 use crate::web::fleet::{FleetBoard, Sources};
 use crate::web::pages::dashboard::Dashboard;
 use crate::web::plans::Plans;
+use crate::web::proxies::TrustedProxies;
 use crate::web::routes::{Site, routes};
 use crate::web::server::Entrance;
 use crate::web::sessions::Sessions;
@@ -186,17 +187,23 @@ async fn reconcile(
         limits: operator.limits().clone(),
         fleet: operator.fleet(),
     });
+    let board = FleetBoard::new(Sources {
+        register: reader,
+        census: store.census.clone(),
+        browse: store.browse.clone(),
+        in_force: desk.clone(),
+        feed: desk.clone(),
+        clock: clock.clone(),
+    });
+    // Where nobody can ask, nothing is kept at hand.
+    let _keeping = serving
+        .entrance
+        .is_some()
+        .then(|| AbortOnDropHandle::new(tokio::spawn(board.clone().keep(stop.clone()))));
     let site = Site {
         plans: Plans::new(kept.clone()),
         browse: store.browse.clone(),
-        fleet: FleetBoard::new(Sources {
-            register: reader,
-            census: store.census.clone(),
-            browse: store.browse.clone(),
-            in_force: desk.clone(),
-            feed: desk.clone(),
-            clock: clock.clone(),
-        }),
+        fleet: board,
         inquiry: Arc::new(ControllerInquiry::new(desk.clone(), kept, store.browse.clone())),
         watchers: Watchers::new(desk.clone(), stop.clone()),
         feed: desk.clone(),
@@ -210,19 +217,19 @@ async fn reconcile(
             Gate { tokens: serving.tokens, attempts: Arc::default(), clock: clock.clone() },
             Sessions::new(wiring::unguessable),
             serving.sign_in,
-            serving.entrance.as_ref().is_some_and(|entrance| entrance.address().ip().is_loopback()),
-            stop.clone(),
+            serving.entrance.as_ref().map(Entrance::address),
         )),
         readout: meters.readout(store, desk.clone(), clock.clone()),
         readiness: Arc::new(ControllerReadiness::new(desk.clone(), store.register.clone(), clock)),
     };
+    let proxies = TrustedProxies::new(operator.trusted_proxies.clone());
     let answering = serving.entrance.map(|entrance| {
         tracing::info!(address = %entrance.address(), "listening");
-        tokio::spawn(entrance.serve(routes(site), stop.clone()))
+        tokio::spawn(entrance.serve(routes(site), proxies, stop.clone()))
     });
     // Ends with the controller; what is under way then is done again another time.
     let leases = shared.map(|shared| shared.leases.clone());
-    let looking = look_for_contacts(documenter, leases.clone(), Gaps::default(), stop.clone());
+    let looking = look_for_contacts(documenter, leases.clone(), desk.clone(), Gaps::default(), stop.clone());
     let _looking = AbortOnDropHandle::new(tokio::spawn(looking));
     let reconciler: Arc<dyn Turns> = Arc::new(reconciler);
     let (turns, notices, _keeping) = match leases {

@@ -33,6 +33,7 @@ use crate::config::secrets::{self, Owner, Secrets};
 use crate::model::contact::Product;
 use crate::model::digest::Digest;
 use crate::model::duration::Seconds;
+use crate::model::network::Network;
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::text::Text;
 use crate::policy::check::{TreeFile, check};
@@ -68,6 +69,8 @@ pub struct Operator {
     pub subscriptions: Vec<Subscription>,
     /// Where the HTTP interface listens.
     pub listen: Option<SocketAddr>,
+    /// Proxies before it that are trusted.
+    pub trusted_proxies: Vec<Network>,
     settings: Arc<operator::Operator>,
     secrets: Arc<Secrets>,
     connections: Arc<OpenConnections>,
@@ -145,6 +148,7 @@ pub fn operator(path: Option<&Path>) -> Result<Operator, Failure> {
         concurrency: settings.concurrency,
         subscriptions: settings.notify.iter().map(subscription).collect(),
         listen: settings.listen,
+        trusted_proxies: settings.trusted_proxies.clone(),
         secrets: Arc::new(Secrets::new(&settings.limits)),
         connections: Arc::default(),
         settings: Arc::new(settings),

@@ -15,6 +15,7 @@ use crate::config::operator_document::{
 use crate::model::contact::{ContactKind, Product};
 use crate::model::duration::Seconds;
 use crate::model::guid::Guid;
+use crate::model::network::Network;
 use crate::model::text::Text;
 use crate::policy::check::MAX_FILE;
 use crate::policy::document_tenant::ApplicationSpec;
@@ -45,6 +46,8 @@ pub struct Operator {
     pub notify: Vec<Notification>,
     /// Where the HTTP interface listens, if it does.
     pub listen: Option<SocketAddr>,
+    /// Proxies before it.
+    pub trusted_proxies: Vec<Network>,
     /// Who may use it; empty: whoever is on this machine, to look.
     pub tokens: Vec<AccessToken>,
     /// Who signs people in, if anybody does.
@@ -275,6 +278,7 @@ impl Default for Operator {
             git: None,
             notify: Vec::new(),
             listen: None,
+            trusted_proxies: Vec::new(),
             tokens: Vec::new(),
             oidc: None,
             traces: None,
@@ -389,6 +393,7 @@ fn build(spec: &OperatorSpec, folder: &Path, ledger: &mut Ledger) -> Operator {
         token_from: traces.otlp.token_from.as_ref().and_then(|secret| secret.reference()),
     });
     operator.oidc = spec.auth.as_ref().and_then(|auth| Some(build_oidc(auth.oidc.as_ref()?, ledger)));
+    operator.trusted_proxies = spec.trusted_proxies.iter().flatten().map(|proxy| proxy.value.0).collect();
     if let Some(listen) = &spec.listen {
         let address = listen.value.0;
         let is_open = operator.tokens.is_empty() && operator.oidc.is_none();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use url::Url;
 
+use crate::model::network::Network;
 use crate::policy::document_part::Secret;
 use crate::policy::document_tenant::ApplicationSpec;
 use crate::policy::read::{Map, Placed, Read, Value, Whole, Wrong, read_value, record, words};
@@ -21,6 +22,8 @@ record! {
     "state" => state: Option<StateUrl>,
     /// Where the HTTP interface listens: an address of this machine and a port.
     "listen" => listen: Option<Placed<ListenAddress>>,
+    /// Proxies before it, by address or network: whoever asks through one is who its `X-Forwarded-For` says.
+    "trustedProxies" => trusted_proxies: Option<Vec<Placed<NetworkValue>>>,
     /// Customers at once.
     #[schemars(extend("default" = 16))]
     "concurrency" => concurrency: Option<Whole<1, 1_024>>,
@@ -361,6 +364,9 @@ pub struct StateUrl(pub String);
 /// Where the HTTP interface listens.
 #[derive(Debug, Clone)]
 pub struct ListenAddress(pub SocketAddr);
+/// A network of addresses.
+#[derive(Debug, Clone)]
+pub struct NetworkValue(pub Network);
 /// An address that names and secrets are sent to: over https, or to this machine.
 #[derive(Debug, Clone)]
 pub struct OutsideUrl(pub String);
@@ -407,6 +413,19 @@ impl Value for ListenAddress {
                 .help("write an address of this machine and a port: `127.0.0.1:8080`, `[::1]:8080`")
         };
         text(scalar)?.parse().map(Self).map_err(malformed)
+    }
+}
+
+impl Value for NetworkValue {
+    fn from_scalar(scalar: &Scalar) -> Result<Self, Wrong> {
+        let help = "write an address, or a network: `127.0.0.1`, `10.0.0.0/8`, `2001:db8::/32`";
+        let network: Network =
+            text(scalar)?.parse().map_err(|_| Wrong::new("malformed network").help(help))?;
+        if network.is_everybody() {
+            return Err(Wrong::new("everybody is in this network, and anybody would be who they say")
+                .help("name the proxies alone"));
+        }
+        Ok(Self(network))
     }
 }
 
@@ -556,4 +575,4 @@ macro_rules! texts {
     )*};
 }
 
-texts!(StateUrl, ListenAddress, OutsideUrl, GitUrl, GitBranch, GitPath, FilePath, FilePattern);
+texts!(StateUrl, ListenAddress, NetworkValue, OutsideUrl, GitUrl, GitBranch, GitPath, FilePath, FilePattern);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -24,8 +24,34 @@ const TOLD_EVERY: Duration = Duration::from_millis(500);
 pub struct Bulletin {
     board: broadcast::Sender<Happening>,
     under_way: Mutex<BTreeMap<Text, Arc<Reading>>>,
-    /// How many turns ended, and trees were read.
-    over: AtomicU64,
+    over: Mutex<Over>,
+}
+
+/// What is over, counted.
+#[derive(Debug, Default)]
+struct Over {
+    /// How much there was.
+    count: u64,
+    /// How much there was when the last of it was over that concerns everybody.
+    for_all: u64,
+    /// The same of single customers, where that was later.
+    of: BTreeMap<Text, u64>,
+    /// How many turns wrote.
+    wrote: u64,
+}
+
+impl Over {
+    fn note(&mut self, customer: Option<&Text>) {
+        self.count += 1;
+        match customer {
+            Some(customer) => drop(self.of.insert(customer.clone(), self.count)),
+            None => {
+                self.for_all = self.count;
+                // Nothing is later than this: customers that left the tree are forgotten here.
+                self.of.clear();
+            }
+        }
+    }
 }
 
 /// How far a turn is.
@@ -39,7 +65,7 @@ struct Reading {
 
 impl Default for Bulletin {
     fn default() -> Self {
-        Self { board: broadcast::Sender::new(KEPT), under_way: Mutex::default(), over: AtomicU64::new(0) }
+        Self { board: broadcast::Sender::new(KEPT), under_way: Mutex::default(), over: Mutex::default() }
     }
 }
 
@@ -87,21 +113,38 @@ impl Bulletin {
         });
     }
 
-    /// Notes that something changed about a customer of which nobody is told.
-    pub(crate) fn changed(&self) {
-        self.over.fetch_add(1, Ordering::SeqCst);
+    /// Notes that something changed about a customer, or about some, of which nobody is told.
+    pub(crate) fn changed(&self, customer: Option<&Text>) {
+        self.noted().note(customer);
     }
 
     /// Returns how many turns ended, and trees were read.
     pub fn over(&self) -> u64 {
-        self.over.load(Ordering::SeqCst)
+        self.noted().count
+    }
+
+    /// Returns what [`Self::over`] was when the last of it was over that concerns a customer, or everybody.
+    pub fn over_of(&self, customer: Option<&str>) -> u64 {
+        let over = self.noted();
+        customer.and_then(|customer| over.of.get(customer)).copied().unwrap_or(over.for_all)
+    }
+
+    /// Returns how many turns wrote.
+    pub(crate) fn wrote(&self) -> u64 {
+        self.noted().wrote
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Over> {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells something. That nobody listens is no fault.
     pub(crate) fn tell(&self, happening: Happening) {
         // Before it is told: whoever hears of it and looks finds it.
-        if matches!(happening, Happening::TurnEnded { .. } | Happening::TreeRead { .. }) {
-            self.over.fetch_add(1, Ordering::SeqCst);
+        if let Happening::TurnEnded { .. } | Happening::TreeRead { .. } = happening {
+            let mut over = self.noted();
+            over.note(happening.customer());
+            over.wrote += u64::from(matches!(happening, Happening::TurnEnded { wrote: true, .. }));
         }
         let _ = self.board.send(happening);
     }
@@ -154,9 +197,18 @@ mod tests {
         let ended = Happening::TurnEnded { customer: contoso.clone(), state: None, wrote: false };
         assert_eq!(attentive.next().await, Some(ended));
         assert_eq!(bulletin.over(), 1);
+        assert_eq!((bulletin.over_of(Some("contoso")), bulletin.over_of(Some("fabrikam"))), (1, 0));
+        bulletin.changed(Some(&Text::from("fabrikam")));
+        assert_eq!((bulletin.over_of(Some("contoso")), bulletin.over_of(Some("fabrikam"))), (1, 2));
         for _ in 0..KEPT {
             bulletin.tell(Happening::TreeRead { revision: Text::from("r") });
         }
         assert_eq!(slow.next().await, Some(Happening::Missed { count: 3 }));
+        let all = 2 + KEPT as u64;
+        assert_eq!(
+            (bulletin.over_of(Some("contoso")), bulletin.over_of(Some("fabrikam"))),
+            (all, all),
+            "trees are everybody's"
+        );
     }
 }

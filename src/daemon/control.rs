@@ -124,7 +124,7 @@ impl ControllerControl {
             };
             match self.register.commit(commit).await {
                 Ok(_) => {
-                    self.desk.bulletin().changed();
+                    self.desk.bulletin().changed(Some(customer));
                     return Ok(state.suspension);
                 }
                 Err(RegisterFault::Stale { .. }) if tries < TRIES => tries += 1,

@@ -321,12 +321,12 @@ impl Loop {
 
     /// Hears what other processes tell.
     fn noticed(&mut self, notice: &Notice) {
-        // What the store holds of that customer is another thing now: whoever shows it looks again.
-        self.desk.bulletin().changed();
         let now = self.now();
         match notice {
             Notice::Released(lease) => {
                 if let Some(name) = lease.strip_prefix(OF_CUSTOMERS) {
+                    // What the store holds of that customer is another thing now: whoever shows it looks again.
+                    self.desk.bulletin().changed(Some(&Text::from(name)));
                     self.schedule.try_again(name, now);
                     self.desk.bulletin().tell(Happening::TurnEnded {
                         customer: Text::from(name),
@@ -335,7 +335,7 @@ impl Loop {
                     });
                 }
             }
-            Notice::Tree | Notice::Missed => {}
+            Notice::Tree | Notice::Missed => self.desk.bulletin().changed(None),
         }
     }
 

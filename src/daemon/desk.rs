@@ -120,6 +120,10 @@ impl Feed for Desk {
         self.bulletin.over()
     }
 
+    fn ended_of(&self, customer: Option<&str>) -> u64 {
+        self.bulletin.over_of(customer)
+    }
+
     fn under_way(&self) -> BTreeMap<Text, UnderWay> {
         self.bulletin.under_way()
     }

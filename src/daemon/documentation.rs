@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::controller::until;
+use crate::daemon::desk::Desk;
 use crate::model::text::Text;
 use crate::ports::leases::{Claim, Done, Leases, OF_DOCUMENTATION, Wish};
 use crate::reconcile::documentation::Documenter;
@@ -48,6 +49,7 @@ const BETWEEN_REPLICAS: Duration = Duration::from_secs(300);
 pub async fn look_for_contacts(
     documenter: Arc<Documenter>,
     leases: Option<Arc<dyn Leases>>,
+    desk: Arc<Desk>,
     gaps: Gaps,
     stop: CancellationToken,
 ) {
@@ -69,13 +71,19 @@ pub async fn look_for_contacts(
                 continue;
             }
             began.insert(name.clone(), now);
-            let (documenter, connection, leases) = (documenter.clone(), name.clone(), leases.clone());
+            let (documenter, desk, connection) = (documenter.clone(), desk.clone(), name.clone());
+            let leases = leases.clone();
             let handle = looking.spawn(async move {
-                let Some(leases) = leases else {
-                    look(&documenter, &connection).await;
-                    return None;
+                let elsewhere = match leases {
+                    Some(leases) => look_alone(&documenter, &connection, &*leases, gaps).await,
+                    None => {
+                        look(&documenter, &connection).await;
+                        None
+                    }
                 };
-                look_alone(&documenter, &connection, &*leases, gaps).await
+                // Plans tell which choices of contacts could not be followed.
+                desk.bulletin().changed(None);
+                elsewhere
             });
             names.insert(name, handle.id());
         }

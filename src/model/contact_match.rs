@@ -103,7 +103,9 @@ pub struct DocumentationStatus {
 pub const CANDIDATES_KEPT: usize = 100;
 
 /// How an account stands in a documentation system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum MatchStatus {
     /// Exactly one contact stands for it.
@@ -117,8 +119,11 @@ pub enum MatchStatus {
 }
 
 /// By what a contact was found, strongest first: the first that finds any decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ContactKey")]
 pub enum MatchKey {
     /// `matches` of the customer's document.
     Choice,
@@ -135,25 +140,30 @@ pub enum MatchKey {
 }
 
 /// A contact that could stand for an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MatchCandidate {
     /// Its id.
+    #[schemars(with = "String")]
     pub id: Text,
     /// What it is.
     pub kind: ContactKind,
     /// The name under which it is shown there.
+    #[schemars(with = "String")]
     pub name: Text,
     /// By what it was found.
     pub matched_by: MatchKey,
     /// The very address or username, where one matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub value: Option<Text>,
     /// Where it can be looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub url: Option<Text>,
     /// What else a person should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub remark: Option<Text>,
     /// Whether it was put away there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

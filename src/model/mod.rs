@@ -12,6 +12,7 @@ pub mod duration;
 pub mod event;
 pub mod guid;
 pub mod listing;
+pub mod network;
 pub mod observation;
 pub mod read_from;
 pub mod reading;

@@ -6,12 +6,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::model::account::{Account, AccountState, AccountType, Verdict};
+use crate::model::contact_match::{ContactMatch, MatchCandidate, MatchKey as ContactKey, MatchStatus};
 use crate::model::digest::Digest;
 use crate::model::event::{Event, ReadingDigests};
 use crate::model::guid::Guid;
 use crate::model::listing::StateName;
 use crate::model::text::Text;
 use crate::plan::outcome::AccountView;
+use crate::policy::choice_line::{choice, name_of};
 
 /// An account of the register.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -88,6 +90,79 @@ pub struct EventAccount {
     pub account_type: AccountType,
     /// The objectGUID, or the tenant user's id.
     pub id: Guid,
+}
+
+/// How an account stands in a documentation system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedMatch {
+    /// The customer's name.
+    #[schemars(with = "String")]
+    pub customer: Text,
+    /// In which role.
+    pub account_type: AccountType,
+    /// The name by which a document names the account.
+    #[schemars(with = "String")]
+    pub account: Text,
+    /// The account's id.
+    pub id: Guid,
+    /// The connection of the operator's file.
+    #[schemars(with = "String")]
+    pub system: Text,
+    /// How it stands.
+    pub status: MatchStatus,
+    /// The contact that it is linked to; null if it is not `matched`.
+    #[schemars(with = "Option<String>")]
+    pub contact: Option<Text>,
+    /// By what it was found; likewise.
+    pub matched_by: Option<ContactKey>,
+    /// Why it is not `matched`, for people; empty if it is.
+    pub cause: String,
+    /// Who could be meant; of many the first hundred. Where it is `matched`, the one.
+    pub candidates: Vec<ListedCandidate>,
+    /// How many could be meant.
+    pub candidate_count: u64,
+    /// Since when it stands so.
+    pub since: Timestamp,
+    /// When a contact was asked for because there was none; null if none was.
+    pub asked_at: Option<Timestamp>,
+}
+
+/// A contact that could stand for an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedCandidate {
+    /// The contact.
+    #[serde(flatten)]
+    pub candidate: MatchCandidate,
+    /// The line of the customer's document that chooses it, below `matches`; null for an id that no line holds.
+    pub choice: Option<String>,
+}
+
+impl ListedMatch {
+    /// Shows how an account stands.
+    pub fn of(customer: &Text, account: &Account, found: &ContactMatch) -> Self {
+        let candidates = found.candidates.iter().map(|candidate| ListedCandidate {
+            candidate: candidate.clone(),
+            choice: choice(account, &found.connection, candidate),
+        });
+        Self {
+            customer: customer.clone(),
+            account_type: account.key.account_type,
+            account: Text::from(name_of(account)),
+            id: account.key.id,
+            system: found.connection.clone(),
+            status: found.status,
+            // One that was lost is for the next look alone.
+            contact: found.contact.clone().filter(|_| found.status == MatchStatus::Matched),
+            matched_by: found.matched_by,
+            cause: found.cause.clone(),
+            candidates: candidates.collect(),
+            candidate_count: found.candidate_count,
+            since: found.since,
+            asked_at: found.asked_at,
+        }
+    }
 }
 
 impl ListedAccount {

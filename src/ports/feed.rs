@@ -16,6 +16,9 @@ pub trait Feed: Send + Sync {
     fn watch(&self) -> BoxStream<'static, Happening>;
     /// Returns how many turns ended, and trees were read, so far: what was looked at before the last one is old.
     fn ended(&self) -> u64;
+    /// Returns what [`Self::ended`] was when the last of it ended that concerns a customer, or everybody: what was
+    /// looked at since then is as good as new.
+    fn ended_of(&self, customer: Option<&str>) -> u64;
     /// Returns the turns that are under way.
     fn under_way(&self) -> BTreeMap<Text, UnderWay>;
 }

@@ -16,17 +16,17 @@ use crate::policy::fleet::Customer;
 /// Plans and explains customers of the tree in force. Nothing that it is made of can write.
 #[async_trait]
 pub trait Inquiry: Send + Sync {
-    /// Plans a customer as it is now.
+    /// Plans a customer as it is now, or was some seconds ago if nothing happened to it since.
     ///
     /// # Errors
     /// [`Unanswered`]; what cannot be planned is in the plan.
-    async fn plan(&self, customer: &str) -> Result<KeptPlan, Unanswered>;
+    async fn plan(&self, customer: &str) -> Result<Arc<KeptPlan>, Unanswered>;
 
-    /// Explains what becomes of somebody.
+    /// Explains what becomes of somebody; likewise.
     ///
     /// # Errors
     /// [`Unanswered`].
-    async fn explain(&self, customer: &str, account: &str) -> Result<Explanation, Unanswered>;
+    async fn explain(&self, customer: &str, account: &str) -> Result<Arc<Explanation>, Unanswered>;
 
     /// Returns the document of a customer, as it applies; `None` for one that left the tree.
     ///

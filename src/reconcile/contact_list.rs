@@ -11,6 +11,9 @@ use crate::ports::browse::Browse;
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::reconcile::make_contact::{PREFIX, key_of};
 
+/// Of more customers than these all accounts are gone over at once.
+const FEW: usize = 50;
+
 /// An account in a documentation system.
 #[derive(Debug, Clone)]
 pub struct ListedContact {
@@ -48,10 +51,11 @@ pub async fn contact_list(
     let late = register.late_deliveries(PREFIX).await?;
     let late: BTreeMap<&str, &LateDelivery> =
         late.iter().map(|delivery| (delivery.key.as_str(), delivery)).collect();
-    // One question about everybody, or one about each that is asked for.
+    let documented: BTreeSet<Text> = systems.iter().map(|system| system.customer.clone()).collect();
+    // One question about each who is documented anywhere, or one about everybody where these are many.
     let questions: Vec<Option<&Text>> = match customers {
-        Some(customers) => customers.iter().map(Some).collect(),
-        None => vec![None],
+        None if documented.len() > FEW => vec![None],
+        _ => documented.iter().map(Some).collect(),
     };
     let mut known: BTreeMap<(Text, Text, AccountKey), ContactMatch> = BTreeMap::new();
     let mut contacts = Vec::new();

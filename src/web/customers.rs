@@ -152,7 +152,7 @@ pub async fn customer(
     State(feed): State<Arc<dyn Feed>>,
     Named(name): Named<String>,
 ) -> Result<Response, Problem> {
-    let view = board.view_now().await.map_err(away)?;
+    let view = board.view_of(&name).await.map_err(away)?;
     let customer = known(&view, &name)?;
     let past = board.past().await.map_err(away)?;
     let accounts_by_day = past.series(&customer.name, customer.accounts.imported());

@@ -37,9 +37,13 @@ pub async fn plan(
     State(inquiry): State<Arc<dyn Inquiry>>,
     Named(name): Named<String>,
 ) -> Result<Response, Problem> {
-    let KeptPlan { plan, revision, read_at } = inquiry.plan(&name).await.map_err(refuse)?;
-    let read_at = read_at.map(|at| (plan.name.clone(), at)).into_iter().collect();
-    aside(move || json(StatusCode::OK, &PlanAnswer { plan: unite(revision, vec![plan]), read_at })).await
+    let kept = inquiry.plan(&name).await.map_err(refuse)?;
+    aside(move || {
+        let KeptPlan { plan, revision, read_at } = &*kept;
+        let read_at = read_at.map(|at| (plan.name.clone(), at)).into_iter().collect();
+        json(StatusCode::OK, &PlanAnswer { plan: unite(revision.clone(), vec![plan.clone()]), read_at })
+    })
+    .await
 }
 
 /// Answers what becomes of somebody.
@@ -48,7 +52,7 @@ pub async fn explain(
     Named((name, account)): Named<(String, String)>,
 ) -> Result<Response, Problem> {
     let explanation = inquiry.explain(&name, &account).await.map_err(refuse)?;
-    Ok(json(StatusCode::OK, &explanation))
+    Ok(json(StatusCode::OK, &*explanation))
 }
 
 /// Says why there is no answer.

@@ -11,6 +11,7 @@ use crate::web::accounts::{AccountsAnswer, AccountsAsked, accounts, all_accounts
 use crate::web::customers::{CustomersAnswer, CustomersAsked, OneCustomerAnswer, customer, customers};
 use crate::web::decisions::{PlanAnswer, explain, plan};
 use crate::web::events::{CustomerEventsAsked, EventsAnswer, EventsAsked, all_events, events};
+use crate::web::matches::{MatchesAnswer, MatchesAsked, matches};
 use crate::web::openapi::{Answer, Endpoint, Operation, openapi, parameters, shape};
 use crate::web::orders::{OrderAnswer, SyncAnswer, Why, resume, suspend, sync};
 use crate::web::plans::{self, Sent};
@@ -54,6 +55,19 @@ pub fn endpoints() -> Vec<Endpoint> {
                 )
             },
             route: get(accounts),
+        },
+        Endpoint {
+            path: "/customers/{name}/matches",
+            operation: Operation {
+                query: Some(parameters::<MatchesAsked>()),
+                ..question::<MatchesAnswer>(
+                    "listMatchesOfCustomer",
+                    "How the accounts of a customer stand in documentation systems",
+                    "A page tells of so many accounts; it may be short, or empty, and not the last: what counts is `next`.",
+                    "A page of matches.",
+                )
+            },
+            route: get(matches),
         },
         Endpoint {
             path: "/customers/{name}/plan",

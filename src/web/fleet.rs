@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::model::account::AccountType;
 use crate::model::register::{CustomerStatus, Suspension};
@@ -27,6 +28,10 @@ use crate::web::answer::fault_text;
 const FRESH: Duration = Duration::from_secs(1);
 /// For how long it is good enough while a newer one is made: nobody waits for the store once a second.
 const GOOD_ENOUGH: Duration = Duration::from_secs(5);
+/// How old a view becomes where nobody asks: a newer one is there before this one is not good enough any more.
+const KEPT: Duration = Duration::from_secs(3);
+/// How often it is looked whether there is a reason for a newer one.
+const LOOK: Duration = Duration::from_millis(200);
 /// For how long a failure is: whoever fails is not asked by everybody in turn.
 const FAILED: Duration = Duration::from_millis(200);
 /// How long whoever asks waits for the store.
@@ -209,20 +214,53 @@ impl FleetBoard {
         Self(Arc::new(Board { sources, view, last: Mutex::default(), past }))
     }
 
-    /// Returns how the fleet stood a second ago, or some seconds ago where the store is slow.
+    /// Returns how the fleet stood a second ago, or some seconds ago where the store is slow; and never before the
+    /// tree came into force that is.
     ///
     /// # Errors
     /// If the store does not answer.
     pub async fn view(&self) -> Result<Arc<FleetView>, StoreAway> {
-        let Some((at, view)) = self.last() else { return self.ask().await };
+        self.view_since(self.0.sources.feed.ended_of(None)).await
+    }
+
+    /// Returns the same, after everything that has happened to one customer until now: whatever happens to others,
+    /// nobody who asks about this one waits for the store.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn view_of(&self, customer: &str) -> Result<Arc<FleetView>, StoreAway> {
+        self.view_since(self.0.sources.feed.ended_of(Some(customer))).await
+    }
+
+    async fn view_since(&self, happened: u64) -> Result<Arc<FleetView>, StoreAway> {
+        let is_good =
+            |(at, view): &(Instant, Arc<FleetView>)| at.elapsed() < GOOD_ENOUGH && view.seen >= happened;
+        let Some((at, view)) = self.last().filter(is_good) else { return self.ask_since(happened).await };
         if at.elapsed() >= FRESH {
-            if at.elapsed() >= GOOD_ENOUGH {
-                return self.ask().await;
-            }
             let board = self.clone();
             tokio::spawn(async move { board.ask().await });
         }
         Ok(view)
+    }
+
+    /// Keeps the view and the past at hand until `stop` is cancelled: nobody who asks waits for the first one, nor
+    /// for one after a time in which nobody asked, and what they see is as new as if somebody asked all the time.
+    pub async fn keep(self, stop: CancellationToken) {
+        loop {
+            let ended = self.0.sources.feed.ended();
+            let is_old = |at: Instant, view: &FleetView| {
+                let age = at.elapsed();
+                age >= KEPT || (age >= FRESH && view.seen < ended)
+            };
+            let is_old = self.last().is_none_or(|(at, view)| is_old(at, &view));
+            let is_there = (!is_old || self.ask().await.is_ok()) && self.past().await.is_ok();
+            // Why it is not is in the log, and need not be there several times a second.
+            let pause = if is_there { LOOK } else { PATIENCE };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
     }
 
     /// Returns how the fleet stands after everything that has happened until now.
@@ -238,9 +276,13 @@ impl FleetBoard {
         {
             return Ok(view);
         }
+        self.ask_since(happened).await
+    }
+
+    async fn ask_since(&self, happened: u64) -> Result<Arc<FleetView>, StoreAway> {
         // What is under way may have begun too early.
         let view = self.ask().await?;
-        if is_new(&view) { Ok(view) } else { self.ask().await }
+        if view.seen >= happened { Ok(view) } else { self.ask().await }
     }
 
     fn last(&self) -> Option<(Instant, Arc<FleetView>)> {

@@ -16,20 +16,23 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::web::patience::Patient;
+use crate::web::proxies::TrustedProxies;
+
 /// How many connections there are at once. Whoever comes besides waits until one is over.
 const CONNECTIONS: usize = 256;
 /// How long the head of a request may take, and how long a connection is kept for the next one.
 const HEAD: Duration = Duration::from_secs(15);
 /// How large the head of a request may be, in bytes.
 const HEAD_SIZE: usize = 32 * 1024;
-/// How long a connection may last in all: whoever reads an answer byte by byte is cut off then.
+/// How long a connection may last in all.
 const LIFETIME: Duration = Duration::from_secs(20 * 60);
 /// How long answers under way may take to end when the program stops.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How long to wait after a connection could not be taken: mostly there are too many files open.
 const BREATH: Duration = Duration::from_millis(200);
 
-/// From where a request came: whoever opened the connection, which may be a proxy.
+/// From where a request came: whoever opened the connection, or whom a proxy names that the operator trusts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
@@ -57,7 +60,8 @@ impl Entrance {
     }
 
     /// Answers until `stop` is cancelled, and then lets answers under way end.
-    pub async fn serve(self, routes: Router, stop: CancellationToken) {
+    pub async fn serve(self, routes: Router, proxies: TrustedProxies, stop: CancellationToken) {
+        let proxies = Arc::new(proxies);
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let connections = TaskTracker::new();
         loop {
@@ -68,9 +72,9 @@ impl Entrance {
             };
             match taken {
                 Ok((stream, peer, place)) => {
-                    let (routes, stop) = (routes.clone(), stop.clone());
+                    let (routes, proxies, stop) = (routes.clone(), proxies.clone(), stop.clone());
                     connections.spawn(async move {
-                        answer(stream, peer, routes, stop).await;
+                        answer(stream, peer, routes, proxies, stop).await;
                         drop(place);
                     });
                 }
@@ -91,25 +95,32 @@ impl Entrance {
 async fn next(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, IpAddr, tokio::sync::OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
-    Ok((stream, Peer(peer.ip()), place))
+    Ok((stream, peer.ip(), place))
 }
 
-async fn answer(stream: TcpStream, peer: Peer, routes: Router, stop: CancellationToken) {
+async fn answer(
+    stream: TcpStream,
+    peer: IpAddr,
+    routes: Router,
+    proxies: Arc<TrustedProxies>,
+    stop: CancellationToken,
+) {
     // An answer is sent when it is there, and not when there is more of it.
     let _ = stream.set_nodelay(true);
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(peer);
+        let client = proxies.client(peer, request.headers());
+        request.extensions_mut().insert(Peer(client));
         routes.call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_SIZE)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::time::timeout(LIFETIME, async {
         tokio::select! {

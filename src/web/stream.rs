@@ -1,5 +1,5 @@
 //! `GET stream`, `GET customers/{name}/stream`: what happens, as it happens, as server-sent events (HTML, section
-//! 9.2 of the living standard).
+//! 9.2 of the living standard); and for pages that are open.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
@@ -27,12 +28,16 @@ use crate::web::fleet::FleetBoard;
 const WATCHERS: usize = 100;
 /// How often something is sent although nothing happened: proxies end connections that are silent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long one connection is told. Whoever comes back says again who they are, and looks anew.
+/// How long a connection is told of which nobody asks whether it may be. Whoever comes back says again who they are,
+/// and looks anew.
 const LASTING: Duration = Duration::from_secs(10 * 60);
 /// When to come back where there are too many.
 const COME_BACK: Duration = Duration::from_secs(30);
 /// How long a browser waits before it comes back, in milliseconds, and its first words.
 const GREETING: &str = "retry: 5000\n\n: watching\n\n";
+
+/// Asks whether somebody may still look.
+pub type StillMay = Box<dyn Fn() -> BoxFuture<'static, bool> + Send>;
 
 /// Whoever watches, as many as may.
 #[derive(Clone)]
@@ -48,11 +53,12 @@ impl Watchers {
         Self { feed, places: Arc::new(Semaphore::new(WATCHERS)), stop }
     }
 
-    /// Answers with what happens from now on: to one customer, or to all.
+    /// Answers with what happens from now on: to one customer, or to all. Whoever may look no more is told nothing
+    /// more; where nobody says, it ends by itself.
     ///
     /// # Errors
     /// If too many watch.
-    pub fn watch(&self, customer: Option<Text>) -> Result<Response, Problem> {
+    pub fn watch(&self, customer: Option<Text>, still_may: Option<StillMay>) -> Result<Response, Problem> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{WATCHERS} watch already"))
                 .retry_after(COME_BACK)
@@ -61,14 +67,15 @@ impl Watchers {
         let told = self.feed.watch().filter(move |happening| std::future::ready(is_told(happening)));
         let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ends = Instant::now() + LASTING;
-        let words = stream::unfold(
-            Watching { told: told.boxed(), beat, ends, stop: self.stop.clone(), _place: place },
-            next,
-        );
+        let ends = still_may.is_none().then(|| Instant::now() + LASTING);
+        let watching =
+            Watching { told: told.boxed(), beat, ends, still_may, stop: self.stop.clone(), _place: place };
+        let words = stream::unfold(watching, next);
         let greeting = stream::once(std::future::ready(Ok(Bytes::from_static(GREETING.as_bytes()))));
         let mut response = Response::new(Body::from_stream(greeting.chain(words)));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        // Proxies that collect answers before they pass them on (nginx) leave this one alone.
+        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
         Ok(response)
     }
 }
@@ -77,7 +84,8 @@ impl Watchers {
 struct Watching {
     told: BoxStream<'static, Happening>,
     beat: Interval,
-    ends: Instant,
+    ends: Option<Instant>,
+    still_may: Option<StillMay>,
     stop: CancellationToken,
     /// Given back when they are gone.
     _place: OwnedSemaphorePermit,
@@ -85,12 +93,27 @@ struct Watching {
 
 /// Returns the next words: what happened, or that nothing did.
 async fn next(mut watching: Watching) -> Option<(Result<Bytes, Infallible>, Watching)> {
+    let ends = watching.ends;
+    let over = async move {
+        match ends {
+            Some(ends) => tokio::time::sleep_until(ends).await,
+            None => std::future::pending().await,
+        }
+    };
     let words = tokio::select! {
         biased;
         () = watching.stop.cancelled() => return None,
-        () = tokio::time::sleep_until(watching.ends) => return None,
+        () = over => return None,
+        // Before what happens: also where so much does that nothing is waited for.
+        _ = watching.beat.tick() => {
+            if let Some(still_may) = &watching.still_may
+                && !still_may().await
+            {
+                return None;
+            }
+            ": nothing new\n\n".to_owned()
+        }
         happening = watching.told.next() => written(&happening?),
-        _ = watching.beat.tick() => ": nothing new\n\n".to_owned(),
     };
     Some((Ok(Bytes::from(words)), watching))
 }
@@ -103,7 +126,7 @@ pub fn written(happening: &Happening) -> String {
 
 /// Answers with what happens to anybody.
 pub async fn fleet_stream(State(watchers): State<Watchers>) -> Result<Response, Problem> {
-    watchers.watch(None)
+    watchers.watch(None, None)
 }
 
 /// Answers with what happens to one customer.
@@ -113,5 +136,5 @@ pub async fn customer_stream(
     Named(name): Named<String>,
 ) -> Result<Response, Problem> {
     let view = board.view().await.map_err(away)?;
-    watchers.watch(Some(known(&view, &name)?.name.clone()))
+    watchers.watch(Some(known(&view, &name)?.name.clone()), None)
 }

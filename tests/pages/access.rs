@@ -95,7 +95,11 @@ fn with_tokens_one_signs_in_and_out() {
     assert_eq!(reader.get("/login").headers["location"], "/");
     // Leaving takes the form of a page as well.
     assert_eq!(reader.post("/logout", &[]).status, 403);
+    // Cookies of a machine are shared by all ports of it.
+    let name = format!("intake-session-{}=", served.address.port());
+    assert!(reader.cookie.as_ref().is_some_and(|cookie| cookie.starts_with(&name)), "{:?}", reader.cookie);
     let left = reader.press("/", "/logout", &[]);
+    assert!(left.headers["set-cookie"].starts_with(&name), "{left:?}");
     assert_eq!((left.status, left.headers["location"].as_str()), (303, "/login"));
     assert!(left.headers["set-cookie"].contains("Max-Age=0"), "{left:?}");
     assert_eq!(reader.get("/").status, 303, "the session is over");
@@ -267,6 +271,17 @@ fn beyond_this_machine_a_session_needs_tls() {
     );
     let signed_in = named("https");
     assert_eq!(signed_in.status, 303);
-    assert!(signed_in.headers["set-cookie"].contains("; Secure"), "{signed_in:?}");
+    let cookie = &signed_in.headers["set-cookie"];
+    assert!(cookie.starts_with("__Host-intake-session=") && cookie.contains("; Secure"), "{cookie}");
+    let signed_in = cookie.split(';').next().expect("a pair");
+    let shown = |cookie: &str| {
+        let headers = [("Accept", "text/html"), ("Sec-Fetch-Site", "same-origin"), ("Cookie", cookie)];
+        ask(served.address, "GET", "/", &headers, b"").status
+    };
+    assert_eq!(shown(signed_in), 200);
+    // Another program of this host may have set it, or a page without TLS.
+    assert_eq!(shown(&signed_in.replace("__Host-intake-session", "intake-session")), 303);
+    let with_port = format!("intake-session-{}", served.address.port());
+    assert_eq!(shown(&signed_in.replace("__Host-intake-session", &with_port)), 303);
     served.end();
 }

@@ -99,6 +99,36 @@ async fn every_page_is_open_to_everybody_in_both_themes_wide_and_narrow() {
     };
     let jane = account("/customers/adventure-works/accounts", "Jane Doe");
     let barbara = account("/customers/adventure-works/accounts?state=removed", "Barbara Liskov");
+    // What the accounts' pages show of documentation systems programs are told as well, as `matches` lists it.
+    let told = |query: &str| {
+        let path = format!("/api/v1/customers/adventure-works/matches{query}");
+        let bearer = format!("Bearer {OPERATOR}");
+        let answer =
+            crate::support::asking::ask(served.address, "GET", &path, &[("Authorization", &bearer)], b"");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    };
+    let by_account = |all: &Value| {
+        let mut all = all["matches"].as_array().expect("a list").clone();
+        all.sort_by_key(|one| one["id"].to_string());
+        all
+    };
+    let listed = tokio::task::block_in_place(|| here.json(&["matches"], 0));
+    assert_eq!(by_account(&told("")), by_account(&listed));
+    let page = told("?limit=2");
+    let next = page["next"].as_str().expect("another page");
+    assert_eq!(
+        by_account(&page).len() + by_account(&told(&format!("?limit=900&cursor={next}"))).len(),
+        by_account(&listed).len()
+    );
+    let ambiguous = told("?status=ambiguous");
+    assert!(
+        by_account(&ambiguous).iter().all(|one| one["status"] == "ambiguous") && ambiguous["next"].is_null()
+    );
+    assert!(!by_account(&ambiguous).is_empty());
+    let suspended = operator.page("/customers/northwind");
+    assert!(suspended.contains("What a turn would do if it were not suspended"), "{suspended}");
+    assert!(!suspended.contains("What the next turn would do"), "{suspended}");
     let browser = Browser::open().await;
     let pages = [
         ("fleet", "/"),
@@ -128,6 +158,14 @@ async fn every_page_is_open_to_everybody_in_both_themes_wide_and_narrow() {
         browser.goto(&format!("{}{path}", served.url())).await;
         seen.look(&browser, name).await;
     }
+    browser.goto(&format!("{}/accounts", served.url())).await;
+    let lines = "[...document.querySelectorAll('td[data-label=Type]')].map((cell) => { const range = \
+                 document.createRange(); range.selectNodeContents(cell); return range.getClientRects().length; })";
+    let lines = browser.evaluate(lines).await;
+    assert!(
+        lines.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(|one| *one == 1)),
+        "{lines}"
+    );
     // What is folded away is looked at as well.
     browser.goto(&format!("{}/customers/contoso", served.url())).await;
     browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })").await;

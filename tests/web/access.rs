@@ -76,6 +76,44 @@ fn with_tokens_nobody_gets_in_without_one() {
 }
 
 #[test]
+fn behind_a_trusted_proxy_whoever_guesses_waits_and_nobody_else() {
+    let here = with_tokens();
+    let operator = fs::read_to_string(here.folder().join("operator.yaml")).expect("the operator's file");
+    let operator = operator.split_once("listen:").expect("where it listens").1.to_owned();
+    let guess = |served: &crate::support::asking::Served, number: usize, forwarded_for: &str| {
+        let bearer = format!("Bearer wrong-{number}");
+        let headers = [("Authorization", bearer.as_str()), ("X-Forwarded-For", forwarded_for)];
+        served.ask("GET", NOWHERE, &headers, b"").status
+    };
+    // Nobody is believed whom the operator does not name.
+    let served = started(&here, &[("a", &[1])]);
+    for number in 0..10 {
+        assert_eq!(guess(&served, number, &format!("192.0.2.{number}")), 401);
+    }
+    assert_eq!(guess(&served, 10, "192.0.2.10"), 429, "all of it came from one address");
+    served.end();
+
+    here.operator(&format!("listen:{operator}trustedProxies: [127.0.0.1, 10.0.0.0/8]\n"));
+    let served = started(&here, &[("a", &[1])]);
+    for number in 0..10 {
+        // What somebody writes before their own address changes nothing.
+        let forwarded_for = format!("198.51.100.{number}, 192.0.2.1, 10.0.0.7");
+        assert_eq!(guess(&served, number, &forwarded_for), 401);
+    }
+    assert_eq!(guess(&served, 10, "203.0.113.9, 192.0.2.1"), 429);
+    assert_eq!(guess(&served, 11, "192.0.2.2"), 401, "others do not wait");
+    let log = served.end();
+    assert!(log.contains("peer=192.0.2.1") && !log.contains("198.51.100."), "{log}");
+
+    // Without tokens it is this machine that may look, whatever a proxy says.
+    here.operator("listen: 127.0.0.1:0\ntrustedProxies: [127.0.0.1]\n");
+    let served = started(&here, &[("a", &[1])]);
+    let headers = [("Host", "evil.example"), ("X-Forwarded-For", "127.0.0.1")];
+    served.ask("GET", NOWHERE, &headers, b"").expect(421);
+    served.end();
+}
+
+#[test]
 fn readiness_says_why_not() {
     let here = without_tokens();
     let served = started(&here, &[("a", &[1])]);
@@ -112,6 +150,8 @@ fn what_cannot_be_served_is_an_error_at_the_start() {
         ("listen: 0.0.0.0:0\n".to_owned(), "without tokens only this machine may ask"),
         (format!("listen: 127.0.0.1:0\n{tokens}\n"), "the token `ci`"),
         ("listen: 8080\n".to_owned(), "expected text, found the number"),
+        ("trustedProxies: [proxy.example]\n".to_owned(), "malformed network"),
+        ("trustedProxies: [10.0.0.0/8, 0.0.0.0/0]\n".to_owned(), "everybody is in this network"),
         ("listen: 127.0.0.1:0\nauth: {tokens: [{name: ci, role: admin}]}\n".to_owned(), "role"),
         (oidc("https://id.test", "https://intake.test", "{}"), "nobody could sign in"),
         (oidc("http://id.test", "https://intake.test", "{viewer: [x]}"), "http is for this machine alone"),

@@ -58,6 +58,40 @@ fn pages(served: &Served, path: &str, list: &str) -> Vec<Value> {
 }
 
 #[test]
+fn pages_and_programs_that_watch_share_the_places() {
+    let here = without_tokens();
+    let served = started(&here, &[("contoso", &[1])]);
+    let watch = |path: &str| {
+        let mut stream = TcpStream::connect(served.address).expect("connected");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", served.address);
+        stream.write_all(head.as_bytes()).expect("sent");
+        let mut lines = BufReader::new(stream).lines().map(|line| line.expect("a line"));
+        let status = lines.next().expect("a status");
+        (status, lines)
+    };
+    let paths = ["/live", "/api/v1/stream", "/live?customer=contoso", "/api/v1/customers/contoso/stream"];
+    let mut watching: Vec<_> = (0..100).map(|number| watch(paths[number % paths.len()])).collect();
+    assert!(watching.iter().all(|(status, _)| status.contains(" 200 ")), "100 may watch");
+    for path in paths {
+        let (status, mut lines) = watch(path);
+        assert!(
+            status.contains(" 503 ") && lines.any(|line| line.starts_with("retry-after:")),
+            "{path}: {status}"
+        );
+    }
+    // Whoever leaves makes room, once a word that is sent finds nobody.
+    let (_, mut last) = watching.pop().expect("somebody");
+    watching.clear();
+    until("there is room", || {
+        let (status, mut lines) = watch("/live");
+        status.contains(" 200 ") && lines.any(|line| line == "x-accel-buffering: no")
+    });
+    assert!(last.any(|line| line.starts_with("retry:")));
+    served.end();
+}
+
+#[test]
 fn customers_stand_as_status_says() {
     let here = without_tokens();
     let served = started(&here, &PEOPLE);

@@ -29,6 +29,29 @@ fn orders(here: &Installation) -> Vec<Value> {
 }
 
 #[test]
+fn a_plan_shows_an_order_at_once() {
+    let here = with_tokens();
+    let served = started(&here, &[("contoso", &[1])]).with(OPERATOR);
+    let planned =
+        || served.get("/api/v1/customers/contoso/plan").expect(200).json()["customers"][0]["state"].clone();
+    for _ in 0..5 {
+        assert_eq!(planned(), "ready");
+        served.post("/api/v1/customers/contoso/suspend", "{\"reason\": \"x\"}").expect(200);
+        // One that was made before, and kept for others who ask, is old now.
+        assert_eq!(planned(), "suspended");
+        served.post("/api/v1/customers/contoso/resume", "").expect(200);
+    }
+    assert_eq!(planned(), "ready");
+    // So is an explanation.
+    let person = &served.get("/api/v1/customers/contoso/accounts").expect(200).json()["accounts"][0];
+    let explained =
+        format!("/api/v1/customers/contoso/explain/{}", person["directoryId"].as_str().expect("an id"));
+    let first = served.get(&explained).expect(200);
+    assert_eq!(served.get(&explained).expect(200).body, first.body);
+    served.end();
+}
+
+#[test]
 fn only_operators_give_orders() {
     let here = with_tokens();
     let served = started(&here, &[("contoso", &[1])]);

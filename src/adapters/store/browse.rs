@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::adapters::store::accounts::strange;
 use crate::adapters::store::connection::{Store, StoreReader, Work};
@@ -25,6 +25,9 @@ use crate::ports::register::RegisterFault;
 /// How many questions are answered at once. Each has a connection and a thread of its own, and goes on when
 /// whoever asked is gone.
 const AT_ONCE: usize = 8;
+/// How many of them are searches. One for somebody whom nobody is called like goes over all accounts: 100,000 take
+/// 50 ms of a core, and whoever asks for something else does not wait for those.
+const SEARCHES: usize = 2;
 /// How long a question waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -44,12 +47,14 @@ const DAY: i64 = 86_400_000_000;
 pub struct StoreBrowse {
     reader: StoreReader,
     places: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
 }
 
 impl Store {
     /// Returns what answers whoever looks around.
     pub fn browse(&self) -> StoreBrowse {
-        StoreBrowse { reader: self.reader().clone(), places: Arc::new(Semaphore::new(AT_ONCE)) }
+        let of = |places| Arc::new(Semaphore::new(places));
+        StoreBrowse { reader: self.reader().clone(), places: of(AT_ONCE), searches: of(SEARCHES) }
     }
 }
 
@@ -60,8 +65,17 @@ impl StoreBrowse {
         T: Send + 'static,
         W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T> + Send + 'static,
     {
-        let place = tokio::time::timeout(PATIENCE, self.places.clone().acquire_owned()).await;
-        let place = place.ok().and_then(Result::ok).ok_or(RegisterFault::Busy)?;
+        let place = turn(&self.places).await?;
+        self.ask_in(place, nothing, work).await
+    }
+
+    /// Asks in a place that is given back when the answer is there.
+    async fn ask_in<P, T, W>(&self, place: P, nothing: T, work: W) -> Result<T, RegisterFault>
+    where
+        P: Send + 'static,
+        T: Send + 'static,
+        W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T> + Send + 'static,
+    {
         let reader = self.reader.clone();
         let asking = tokio::spawn(async move {
             let answer = reader.ask(nothing, work).await;
@@ -75,11 +89,23 @@ impl StoreBrowse {
     }
 }
 
+/// Waits for a place.
+async fn turn(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, RegisterFault> {
+    let place = tokio::time::timeout(PATIENCE, places.clone().acquire_owned()).await;
+    place.ok().and_then(Result::ok).ok_or(RegisterFault::Busy)
+}
+
 #[async_trait]
 impl Browse for StoreBrowse {
     async fn account_page(&self, query: &AccountQuery) -> Result<AccountPage, RegisterFault> {
         let query = query.clone();
-        self.ask(AccountPage::default(), |connection| {
+        // First the narrow door: whoever waits before it takes no place of others.
+        let search = match query.words.is_empty() {
+            true => None,
+            false => Some(turn(&self.searches).await?),
+        };
+        let places = (search, turn(&self.places).await?);
+        self.ask_in(places, AccountPage::default(), |connection| {
             Box::pin(async move { accounts::page(connection, &query).await })
         })
         .await

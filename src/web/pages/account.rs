@@ -1,5 +1,7 @@
 //! `/customers/{name}/accounts/{id}`: what is known of one person, why it is so, and how it came about.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -117,8 +119,10 @@ pub async fn show(
     let now = site.dashboard.gate.clock.now();
     let explained = explain(&site, &customer, wanted).await?;
     // It is the person whom the explanation found: the id that was asked for may be the tenant user's.
-    let found =
-        explained.as_ref().ok().and_then(|found| found.account.directory_id.or(found.account.tenant_user_id));
+    let found = explained
+        .as_deref()
+        .ok()
+        .and_then(|found| found.account.directory_id.or(found.account.tenant_user_id));
     let id = found.or_else(|| wanted.parse::<Guid>().ok());
     let accounts = match id {
         Some(id) => site.browse.accounts_of(&customer, id).await.map_err(failed)?,
@@ -140,8 +144,12 @@ pub async fn show(
     let named: Vec<(Text, Account)> =
         accounts.iter().map(|account| (Text::from(customer.as_str()), account.clone())).collect();
     let contacts = site.inquiry.contacts(&named).await?;
-    let name =
-        name(&accounts, explained.as_ref().ok(), events.first().map(|event| event.subject.as_str()), wanted);
+    let name = name(
+        &accounts,
+        explained.as_deref().ok(),
+        events.first().map(|event| event.subject.as_str()),
+        wanted,
+    );
     let frame = Frame::new(name.clone(), Section::Accounts, visitor, now)
         .below_customer(&customer)
         .below("Accounts", of_customer(&customer, "/accounts"));
@@ -208,7 +216,7 @@ async fn explain(
     site: &Site,
     customer: &str,
     wanted: &str,
-) -> Result<Result<Explanation, Unexplained>, Fault> {
+) -> Result<Result<Arc<Explanation>, Unexplained>, Fault> {
     match site.inquiry.explain(customer, wanted).await {
         Ok(explanation) => Ok(Ok(explanation)),
         Err(Unanswered::UnknownAccount { name, nearest, .. }) => {

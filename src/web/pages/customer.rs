@@ -89,6 +89,8 @@ struct TypeCounts {
 
 /// What the next turn would do, as far as the latest complete readings tell.
 struct Outlook {
+    heading: &'static str,
+    is_suspended: bool,
     /// Why there is none.
     absent: Option<(String, String)>,
     words: String,
@@ -151,7 +153,7 @@ pub async fn show(
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
     let failed = |fault: StoreAway| Fault::inside("a customer cannot be shown", &fault);
-    let view = site.fleet.view_now().await.map_err(failed)?;
+    let view = site.fleet.view_of(&name).await.map_err(failed)?;
     // The line of thirty days is worth no page that says what to do.
     let past = site.fleet.past().await.ok();
     let now = site.dashboard.gate.clock.now();
@@ -180,7 +182,7 @@ pub async fn show(
     let display_name = document.as_ref().map_or(name.as_str(), |document| document.display_name.as_str());
     let frame = Frame::new(inert(display_name), Section::Fleet, visitor, now).below("Fleet", "/").live(&name);
     let imported = customer.accounts.imported();
-    let (findings, more_findings) = findings(kept.as_ref());
+    let (findings, more_findings) = findings(kept.as_deref());
     let shown = CustomerPage {
         name: inert(&name).into_owned(),
         display_name: word::shown(display_name),
@@ -194,7 +196,7 @@ pub async fn show(
         {
             Prose::default()
         } else {
-            cause(customer, kept.as_ref())
+            cause(customer, kept.as_deref())
         },
         advice: Prose::of(standing.advice()),
         suspension: customer.suspension.as_ref().map(|suspension| {
@@ -212,8 +214,12 @@ pub async fn show(
             (Some(without), Some(outside)) => Some((number(without), number(outside))),
             _ => None,
         },
-        outlook: Outlook::of(kept.as_ref(), now),
-        hold: kept.as_ref().and_then(|kept| HoldView::of(&kept.plan, document.as_deref(), now)),
+        outlook: Outlook::of(
+            kept.as_deref(),
+            customer.suspended_in_tree || customer.suspension.is_some(),
+            now,
+        ),
+        hold: kept.as_deref().and_then(|kept| HoldView::of(&kept.plan, document.as_deref(), now)),
         invalid: kept
             .iter()
             .flat_map(|kept| &kept.plan.consequences.invalid)
@@ -221,7 +227,7 @@ pub async fn show(
             .collect(),
         findings,
         more_findings,
-        imports: imports(document.as_ref(), kept.as_ref().map(|kept| &kept.plan.consequences.pins)),
+        imports: imports(document.as_ref(), kept.as_deref().map(|kept| &kept.plan.consequences.pins)),
         sources: document.as_ref().map(|document| sources(document)).unwrap_or_default(),
         plot: Plot::of(&past.map(|past| past.series(&customer.name, imported)).unwrap_or_default(), now),
         events: events.events.iter().map(|event| EventRow::of(event, now)).collect(),
@@ -232,7 +238,7 @@ pub async fn show(
 }
 
 /// Plans a customer from what was kept; nothing for one of which nothing is left to plan.
-pub async fn plan(site: &Site, name: &str) -> Result<Option<KeptPlan>, Fault> {
+pub async fn plan(site: &Site, name: &str) -> Result<Option<Arc<KeptPlan>>, Fault> {
     match site.inquiry.plan(name).await {
         Ok(kept) => Ok(Some(kept)),
         Err(Unanswered::UnknownCustomer { .. }) => Ok(None),
@@ -320,8 +326,15 @@ impl TypeCounts {
 }
 
 impl Outlook {
-    fn of(kept: Option<&KeptPlan>, now: Timestamp) -> Self {
+    fn of(kept: Option<&KeptPlan>, is_suspended: bool, now: Timestamp) -> Self {
+        let heading = if is_suspended {
+            "What a turn would do if it were not suspended"
+        } else {
+            "What the next turn would do"
+        };
         let absent = |what: &str, hint: &str| Self {
+            heading,
+            is_suspended,
             absent: Some((what.to_owned(), hint.to_owned())),
             words: String::new(),
             read_at: None,
@@ -352,7 +365,7 @@ impl Outlook {
         } else {
             format!("Nothing to do: {} unchanged", counted(summary.unchanged, "account", "accounts"))
         };
-        Self { absent: None, words, read_at: Some(Moment::of(read_at, now)) }
+        Self { heading, is_suspended, absent: None, words, read_at: Some(Moment::of(read_at, now)) }
     }
 }
 

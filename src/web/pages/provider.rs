@@ -104,7 +104,8 @@ pub async fn come_back(
             // this site alone until a page of this site leads on.
             let frame = Frame::new("Signed in", Section::None, Visitor::nobody(), now);
             let mut response = page(StatusCode::OK, &SignedInPage { frame, next });
-            set_cookie(&mut response, COOKIE_NAME, &id, LIFETIME.as_secs(), is_secure);
+            let cookie_name = site.dashboard.cookie_name(COOKIE_NAME, is_secure);
+            set_cookie(&mut response, &cookie_name, &id, LIFETIME.as_secs(), is_secure);
             response
         }
         Err(fault) => refused(&site, next, &fault),

@@ -1,5 +1,7 @@
 //! `/reports` and `/customers/{name}/reports`: who is not where a provider bills them, also as files.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -110,7 +112,9 @@ pub async fn of_all(
 
 /// Answers with the numbers of all customers as a file.
 pub async fn of_all_as_csv(State(site): State<Site>) -> Result<Response, Fault> {
-    let view = site.fleet.view().await.map_err(|fault| Fault::inside("reports cannot be shown", &fault))?;
+    // Somebody bills from it, and nothing tells them that a file is some seconds old.
+    let view =
+        site.fleet.view_now().await.map_err(|fault| Fault::inside("reports cannot be shown", &fault))?;
     let mut csv =
         Csv::of(&["customer", "state", "accounts", "inScopeWithoutLicense", "licensedOutsideScope"]);
     for customer in view.customers.values() {
@@ -204,13 +208,13 @@ pub async fn outside_scope_as_csv(
     Ok(csv.answer(&format!("{name}-licensed-outside-scope.csv")))
 }
 
-async fn planned(site: &Site, name: &str) -> Result<Option<KeptPlan>, Fault> {
+async fn planned(site: &Site, name: &str) -> Result<Option<Arc<KeptPlan>>, Fault> {
     site.inquiry.document(name)?;
     plan(site, name).await
 }
 
 /// An empty file would look as if there were nobody.
-fn expect_read(kept: Option<KeptPlan>) -> Result<KeptPlan, Fault> {
+fn expect_read(kept: Option<Arc<KeptPlan>>) -> Result<Arc<KeptPlan>, Fault> {
     kept.filter(|kept| kept.read_at.is_some()).ok_or_else(|| {
         Fault::new(StatusCode::NOT_FOUND, "No complete reading of this customer was kept yet.")
             .hint("The next turn that reads everything keeps one.")

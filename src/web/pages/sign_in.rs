@@ -16,7 +16,7 @@ use crate::web::pages::form::{Form, origin};
 use crate::web::pages::frame::{Frame, Section, page};
 use crate::web::pages::link::Link;
 use crate::web::pages::query::Query;
-use crate::web::pages::visitor::{COOKIE_NAME, Visitor, redirect, signed_in};
+use crate::web::pages::visitor::{COOKIE_NAME, Visitor, cookie, redirect, signed_in};
 use crate::web::routes::Site;
 use crate::web::server::Peer;
 use crate::web::sessions::{LIFETIME, Proof};
@@ -120,7 +120,8 @@ pub async fn enter(
     let role = if caller.role == Role::Operator { "operator" } else { "viewer" };
     tracing::info!(%name, role, %peer, "somebody signed in");
     let mut response = redirect(&next);
-    set_cookie(&mut response, COOKIE_NAME, &id, LIFETIME.as_secs(), is_secure);
+    let cookie_name = site.dashboard.cookie_name(COOKIE_NAME, is_secure);
+    set_cookie(&mut response, &cookie_name, &id, LIFETIME.as_secs(), is_secure);
     response
 }
 
@@ -142,7 +143,11 @@ pub async fn leave(
     site.dashboard.sessions.end(*handle);
     tracing::info!(name = %session.name, "somebody signed out");
     let mut response = redirect("/login");
-    set_cookie(&mut response, COOKIE_NAME, "", 0, !site.dashboard.is_loopback);
+    for (name, is_secure) in site.dashboard.cookie_names(COOKIE_NAME) {
+        if cookie(&headers, &name).is_some() {
+            set_cookie(&mut response, &name, "", 0, is_secure);
+        }
+    }
     response
 }
 

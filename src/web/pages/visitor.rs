@@ -16,7 +16,7 @@ use crate::web::pages::link::Link;
 use crate::web::routes::Site;
 use crate::web::sessions::{Handle, Notice, Proof, Session};
 
-/// The name of the cookie that holds a session's id.
+/// What the cookie is called that holds a session's id.
 pub const COOKIE_NAME: &str = "intake-session";
 /// Said by a page that looks by itself, without a person.
 pub const REFRESH: HeaderName = HeaderName::from_static("intake-refresh");
@@ -91,8 +91,10 @@ pub async fn signed_in(
     headers: &HeaderMap,
     by_person: bool,
 ) -> Option<(Handle, Session)> {
-    let id = cookie(headers, COOKIE_NAME)?;
-    let (handle, session) = dashboard.sessions.find(id, dashboard.gate.clock.now(), by_person)?;
+    let names = dashboard.cookie_names(COOKIE_NAME);
+    let mut ids = names.iter().filter_map(|(name, _)| cookie(headers, name));
+    let now = dashboard.gate.clock.now();
+    let (handle, session) = ids.find_map(|id| dashboard.sessions.find(id, now, by_person))?;
     let is_still = match session.proof {
         Proof::Token(digest) => dashboard.gate.is_still(digest, &session.name, session.role).await,
         Proof::Provider => true,
