@@ -17,6 +17,7 @@ mod pages;
 mod policies;
 mod quickstart;
 mod register;
+mod replicas;
 mod scenarios;
 mod sign_in;
 mod simulation;

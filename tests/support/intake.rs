@@ -85,8 +85,12 @@ impl Installation {
 
     /// Writes the operator's file: the register, the permissions, and these lines.
     pub fn operator(&self, lines: &str) {
-        let state = self.state().display().to_string();
-        let text = format!("state: \"sqlite:{state}\"\npermit: [endpoints, kerberos]\n{lines}");
+        self.operator_at(&format!("sqlite:{}", self.state().display()), lines);
+    }
+
+    /// The same, with the register somewhere else.
+    pub fn operator_at(&self, state: &str, lines: &str) {
+        let text = format!("state: \"{state}\"\npermit: [endpoints, kerberos]\n{lines}");
         fs::write(self.folder.path().join("operator.yaml"), text).expect("written");
     }
 

@@ -25,3 +25,4 @@ pub mod samba;
 pub mod scripted_server;
 pub mod slapd;
 pub mod terminal;
+pub mod wire;
