@@ -33,6 +33,7 @@ pub mod selection;
 pub mod session;
 pub mod sources;
 pub mod status;
+pub mod targets;
 pub mod tokens;
 pub mod trees;
 pub mod validate;

@@ -20,6 +20,7 @@ use crate::daemon::controller::{Controller, Pace};
 use crate::daemon::desk::Desk;
 use crate::daemon::documentation::{Gaps, look_for_contacts};
 use crate::daemon::inquiry::ControllerInquiry;
+use crate::daemon::publishing::look_for_drift;
 use crate::daemon::readiness::ControllerReadiness;
 use crate::daemon::signals::listen;
 use crate::daemon::turns::Turns as _;
@@ -36,6 +37,7 @@ use crate::reconcile::candidate::FromKept;
 use crate::reconcile::deliver::Courier;
 use crate::reconcile::documentation::Documenter;
 use crate::reconcile::judge::{Job, Judge, TurnFault};
+use crate::reconcile::publish::Publisher;
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
 use crate::web::access::Gate;
 use crate::web::fleet::{FleetBoard, Sources};
@@ -151,17 +153,19 @@ async fn reconcile(
     let systems = operator.documentation(session.common.max_wait, meter.clone());
     let documenter =
         Arc::new(Documenter::new(systems.clone(), store.register.clone(), clock.clone(), wiring::new_run));
-    let reconciler = reconciler.with_documenter(documenter.clone());
+    let targets = operator.targets(session.common.max_wait, meter.clone());
+    let publisher = operator.publisher(&targets, store);
+    let reconciler = reconciler.with_documenter(documenter.clone()).with_publisher(publisher.clone());
     let courier = Arc::new(Courier {
         outbox: store.outbox.clone(),
-        destinations: operator.destinations(&systems, &store.register),
+        destinations: operator.destinations(&systems, &targets, store),
         clock: clock.clone(),
         meter,
     });
     if arguments.once {
         let read = tree.read().await;
         reconciler.tree(&read).await?;
-        let after = After { documenter: &documenter, courier: &courier };
+        let after = After { documenter: &documenter, publisher: &publisher, courier: &courier };
         return once(session, read?, &operator, store, &reconciler, after, &stop).await;
     }
     if !session.common.customers.is_empty() {
@@ -219,6 +223,7 @@ async fn reconcile(
     // Ends with the controller; what is under way then is done again another time.
     let _looking =
         AbortOnDropHandle::new(tokio::spawn(look_for_contacts(documenter, Gaps::default(), stop.clone())));
+    let _comparing = AbortOnDropHandle::new(tokio::spawn(look_for_drift(publisher, stop.clone())));
     let controller = Controller {
         watch,
         tree,
@@ -241,6 +246,7 @@ async fn reconcile(
 /// What comes after the turns of a round.
 struct After<'a> {
     documenter: &'a Documenter,
+    publisher: &'a Publisher,
     courier: &'a Courier,
 }
 
@@ -282,6 +288,9 @@ async fn once(
     // Who is to be told of what was written does not wait for documentation systems.
     session.deliver(after.courier, stop).await;
     if session.look_for_contacts(after.documenter, stop).await {
+        session.deliver(after.courier, stop).await;
+    }
+    if session.look_for_drift(after.publisher, stop).await {
         session.deliver(after.courier, stop).await;
     }
 

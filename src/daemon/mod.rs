@@ -6,6 +6,7 @@ pub mod controller;
 pub mod desk;
 pub mod documentation;
 pub mod inquiry;
+pub mod publishing;
 pub mod readiness;
 pub mod schedule;
 pub mod signals;

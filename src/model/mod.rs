@@ -13,6 +13,7 @@ pub mod event;
 pub mod guid;
 pub mod listing;
 pub mod observation;
+pub mod publication;
 pub mod read_from;
 pub mod reading;
 pub mod reading_digest;

@@ -13,6 +13,7 @@ pub mod in_force;
 pub mod inquiry;
 pub mod meter;
 pub mod outbox;
+pub mod publishing;
 pub mod readiness;
 pub mod register;
 pub mod shared_question;

@@ -11,6 +11,7 @@ pub mod contacts;
 pub mod customers;
 pub mod fault;
 pub mod outbox;
+pub mod publications;
 pub mod readings;
 pub mod register;
 pub mod schema;

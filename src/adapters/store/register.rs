@@ -276,7 +276,8 @@ async fn load(connection: &mut SqliteConnection, customer: &str) -> Result<Regis
     })
 }
 
-async fn write(connection: &mut SqliteConnection, commit: Commit) -> Result<Committed, Mishap> {
+/// Writes a commit, within the transaction of the caller.
+pub(super) async fn write(connection: &mut SqliteConnection, commit: Commit) -> Result<Committed, Mishap> {
     let row = customers::read(connection, &commit.customer).await?;
     let (links, head) = audit::chain(row.head, &commit)?;
     let revision = customers::pass(connection, &commit, row.revision, &head).await?;
