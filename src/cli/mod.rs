@@ -24,6 +24,7 @@ pub mod order;
 pub mod output;
 pub mod plan;
 pub mod progress;
+pub mod publications;
 pub mod round;
 pub mod run;
 pub mod sarif;

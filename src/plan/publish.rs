@@ -112,7 +112,9 @@ pub fn publish(scene: &Scene<'_>) -> Publishing {
             _ => match before {
                 None => continue,
                 Some(before) if is_at_rest(before) => {
-                    if account.is_none() {
+                    // Whoever takes up room in the guard's window is remembered for as long.
+                    let window = scene.rules.removal.window.before(scene.now);
+                    if account.is_none() && before.removal_at.is_none_or(|at| at <= window) {
                         publishing.forgotten.push(key);
                     }
                     continue;
@@ -439,6 +441,9 @@ mod tests {
         world.arrive();
         world.publish(&[account(1, "janet", true)]);
         world.arrive();
+        assert_eq!(world.publish(&[]), []);
+        assert_eq!(world.known.len(), 1, "the guard counts it still");
+        world.now += 90_000;
         assert_eq!(world.publish(&[]), []);
         assert!(world.known.is_empty(), "whom the register forgot is forgotten here as well");
     }

@@ -16,6 +16,7 @@ use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
 use crate::model::account::AccountType;
 use crate::model::contact_match::MatchStatus;
+use crate::model::publication::PublicationStatus;
 use crate::model::text::Text;
 use crate::ports::census::{AccountCount, Census, ContactCount, Counts, LastTurn, OutboxCount};
 use crate::ports::register::RegisterFault;
@@ -60,6 +61,9 @@ macro_rules! contacts {
 }
 const CONTACTS: &str = contacts!("");
 const CONTACTS_OF: &str = contacts!("customer = $1 AND");
+
+/// Counted by the index, which has all that it needs.
+const PUBLICATIONS: &str = "SELECT target, status, COUNT(*) FROM publications GROUP BY target, status";
 
 /// Of more customers than these all accounts are gone over at once.
 const FEW: usize = 50;
@@ -152,7 +156,8 @@ async fn count(connection: &mut SqliteConnection, before: &Counted) -> Result<(C
         contacts.extend(had.contacts.iter().map(|(system, count)| ((name.clone(), system.clone()), *count)));
     }
     let outbox = outbox(connection).await?;
-    Ok((Counts { customers, accounts, contacts, outbox }, counted))
+    let publications = publications(connection).await?;
+    Ok((Counts { customers, accounts, contacts, publications, outbox }, counted))
 }
 
 /// Counts what customers have whose marker is another one than before.
@@ -225,6 +230,19 @@ fn account_count(row: &SqliteRow) -> Result<AccountCount, Mishap> {
         orphaned: natural(row.try_get(4)?)?,
         removed: natural(row.try_get(5)?)?,
     })
+}
+
+async fn publications(
+    connection: &mut SqliteConnection,
+) -> Result<BTreeMap<(Text, PublicationStatus), u64>, Mishap> {
+    let mut counts = BTreeMap::new();
+    for row in &sqlx::query(PUBLICATIONS).fetch_all(connection).await? {
+        let status: &str = row.try_get(1)?;
+        let status =
+            PublicationStatus::from_code(status).ok_or_else(|| strange("a publication's status", status))?;
+        counts.insert((Text::from(row.try_get::<&str, _>(0)?), status), natural(row.try_get(2)?)?);
+    }
+    Ok(counts)
 }
 
 async fn outbox(connection: &mut SqliteConnection) -> Result<OutboxCount, Mishap> {
