@@ -246,7 +246,9 @@ impl ScimFake {
     /// The writes that arrived since it was last asked, by method and path.
     pub(super) fn take_writes(&self) -> Vec<String> {
         let seen = self.take_seen().into_iter();
-        seen.filter(|seen| seen.method != "GET").map(|seen| format!("{} {}", seen.method, seen.path)).collect()
+        seen.filter(|seen| seen.method != "GET")
+            .map(|seen| format!("{} {}", seen.method, seen.path))
+            .collect()
     }
 
     /// Lines of an operator's file that have it as the target `hr-app`; further fields begin with a comma.
@@ -294,7 +296,13 @@ impl World {
         user
     }
 
-    fn answer(&mut self, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> (Response<Body>, bool) {
+    fn answer(
+        &mut self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> (Response<Body>, bool) {
         let query: BTreeMap<String, String> = uri
             .query()
             .map(|query| url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
@@ -393,8 +401,12 @@ impl World {
         let mut users: Vec<Value> = self.users.clone();
         if let Some(filter) = query.get("filter") {
             let (attribute, value) = filter.split_once(" eq ").expect("a filter");
-            if let Some(status) =
-                self.wrong.filters_refused.iter().find(|(name, _)| **name == attribute).map(|(_, status)| *status)
+            if let Some(status) = self
+                .wrong
+                .filters_refused
+                .iter()
+                .find(|(name, _)| **name == attribute)
+                .map(|(_, status)| *status)
             {
                 return self.error(status, Some("invalidFilter"), "this is not filtered by");
             }
@@ -444,7 +456,10 @@ impl World {
     fn shown(&self, user: &Value) -> Value {
         let mut members: Map<String, Value> = user.as_object().cloned().unwrap_or_default();
         if !self.wrong.no_meta {
-            members.insert("meta".to_owned(), json!({"resourceType": "User", "version": format!("W/\"{}\"", self.version)}));
+            members.insert(
+                "meta".to_owned(),
+                json!({"resourceType": "User", "version": format!("W/\"{}\"", self.version)}),
+            );
         }
         if self.wrong.word_booleans
             && let Some(Value::Bool(active)) = members.get("active").cloned()
@@ -459,7 +474,8 @@ impl World {
 
     fn post(&mut self, body: &Value) -> Answered {
         let name = body["userName"].as_str().expect("a name").to_owned();
-        let has_name = |user: &&Value| user["userName"].as_str().is_some_and(|other| other.eq_ignore_ascii_case(&name));
+        let has_name =
+            |user: &&Value| user["userName"].as_str().is_some_and(|other| other.eq_ignore_ascii_case(&name));
         let address = body["emails"][0]["value"].clone();
         let has_address = |user: &&Value| !address.is_null() && user["emails"][0]["value"] == address;
         let there = self.users.iter().find(has_name).cloned();
