@@ -2,7 +2,7 @@
 //! against a server that other people wrote.
 
 mod deviations;
-mod fake;
+pub(crate) mod fake;
 mod guard;
 mod paging;
 mod reference;

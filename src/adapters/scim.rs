@@ -110,7 +110,9 @@ impl Scim {
         let base = Url::parse(url)
             .map_err(|_| Fault::new(FaultKind::Refused, "the address of the target is no address"))?;
         let (client, pace) = (memory.client.clone(), memory.pace.clone());
-        let patience = Patience::new(patience).measured_by(client.meter().clone());
+        // Those who are worked on at once wait at the same time, and each pays for itself.
+        let all = u32::try_from(AT_ONCE).unwrap_or(1);
+        let patience = Patience::new(patience.saturating_mul(all)).measured_by(client.meter().clone());
         let line = ScimLine { client, pace, patience, base, token };
         Ok(Self { line, memory, reading: tokio::sync::Mutex::new(()) })
     }

@@ -86,7 +86,9 @@ impl ScimLine {
     pub(crate) async fn make(&self, url: Url, content: &Value) -> Result<Told, Failed> {
         let request = written(Verb::Post, url, Some(content), None);
         let once = || async {
-            self.send(&request, false).await.map_err(|mut failed| {
+            // What was not sent may be sent later.
+            self.pace.pass().await?;
+            self.send_now(&request, false).await.map_err(|mut failed| {
                 if failed.status != Some(TOO_FAST) && failed.again != Again::Never {
                     failed.again = Again::Never;
                 }
@@ -98,6 +100,10 @@ impl ScimLine {
 
     async fn send(&self, request: &Request, is_read: bool) -> Result<Told, Failed> {
         self.pace.pass().await?;
+        self.send_now(request, is_read).await
+    }
+
+    async fn send_now(&self, request: &Request, is_read: bool) -> Result<Told, Failed> {
         let request = request
             .clone()
             .bearer(&self.token)

@@ -37,8 +37,12 @@ fn converges(what: &str, order: impl FnOnce(&mut Wrong)) {
 
 #[test]
 fn filters_that_are_refused_or_ignored_are_done_without() {
-    converges("externalId 400", |wrong| drop(wrong.filters_refused.insert("externalId", 400)));
-    converges("externalId 501", |wrong| drop(wrong.filters_refused.insert("externalId", 501)));
+    converges("externalId 400", |wrong| {
+        wrong.filters_refused.insert("externalId", 400);
+    });
+    converges("externalId 501", |wrong| {
+        wrong.filters_refused.insert("externalId", 501);
+    });
     converges("neither filter", |wrong| {
         wrong.filters_refused.insert("externalId", 400);
         wrong.filters_refused.insert("userName", 501);

@@ -13,10 +13,10 @@ use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde_json::{Map, Value, json};
 
 /// The token that is right.
-pub(super) const TOKEN: &str = "the-right-token";
+pub(crate) const TOKEN: &str = "the-right-token";
 
 /// The server.
-pub(super) struct ScimFake {
+pub(crate) struct ScimFake {
     address: SocketAddr,
     world: Arc<Mutex<World>>,
     runtime: Option<tokio::runtime::Runtime>,
@@ -24,87 +24,85 @@ pub(super) struct ScimFake {
 
 /// A request that arrived.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) query: BTreeMap<String, String>,
-    pub(super) body: Value,
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
 }
 
 /// What is wrong.
 #[derive(Debug, Clone)]
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     /// Filters by these attributes are answered by a status.
-    pub(super) filters_refused: BTreeMap<&'static str, u16>,
+    pub(crate) filters_refused: BTreeMap<&'static str, u16>,
     /// Filters are ignored: everybody is returned.
-    pub(super) filters_ignored: bool,
+    pub(crate) filters_ignored: bool,
     /// Who is inactive is found by no filter.
-    pub(super) filters_hide_inactive: bool,
+    pub(crate) filters_hide_inactive: bool,
     /// `POST` of a name that is there answers 201 with whoever has it.
-    pub(super) post_adopts: bool,
+    pub(crate) post_adopts: bool,
     /// `POST` of an address that is there answers 201 with whoever has it.
-    pub(super) post_adopts_by_address: bool,
+    pub(crate) post_adopts_by_address: bool,
     /// `409` says no `scimType`.
-    pub(super) conflict_is_bare: bool,
+    pub(crate) conflict_is_bare: bool,
     /// `POST` says 409 for everybody.
-    pub(super) post_conflicts: bool,
+    pub(crate) post_conflicts: bool,
     /// The next `POST`s keep the user, and answer by this status; 0 drops the connection.
-    pub(super) post_keeps_and_fails: Vec<u16>,
+    pub(crate) post_keeps_and_fails: Vec<u16>,
     /// `POST` answers without a body, without an id in it, or without `Location`.
-    pub(super) post_is_mute: bool,
-    pub(super) post_location: Location,
+    pub(crate) post_is_mute: bool,
+    pub(crate) post_location: Location,
     /// `PATCH` answers by this status; 204 does it without a word.
-    pub(super) patch_status: u16,
+    pub(crate) patch_status: u16,
     /// `PATCH` says that, with this `scimType`.
-    pub(super) patch_type: Option<&'static str>,
+    pub(crate) patch_type: Option<&'static str>,
     /// Deactivating is taken, and forgotten.
-    pub(super) stays_active: bool,
+    pub(crate) stays_active: bool,
     /// These attributes are dropped.
-    pub(super) drops: Vec<&'static str>,
+    pub(crate) drops: Vec<&'static str>,
     /// Names in answers are in lower case, and the list is called `resources`.
-    pub(super) lower_case: bool,
+    pub(crate) lower_case: bool,
     /// Booleans are words.
-    pub(super) word_booleans: bool,
+    pub(crate) word_booleans: bool,
     /// Statuses in errors are numbers.
-    pub(super) number_status: bool,
+    pub(crate) number_status: bool,
     /// Errors are pages for people.
-    pub(super) html_errors: bool,
+    pub(crate) html_errors: bool,
     /// No `meta`.
-    pub(super) no_meta: bool,
+    pub(crate) no_meta: bool,
     /// An id that is not known is 400.
-    pub(super) unknown_is_400: bool,
+    pub(crate) unknown_is_400: bool,
     /// `DELETE` answers by this status.
-    pub(super) delete_status: u16,
+    pub(crate) delete_status: u16,
     /// Versions are kept, and the next writes find another one.
-    pub(super) versions: bool,
-    pub(super) other_version: usize,
+    pub(crate) versions: bool,
+    pub(crate) other_version: usize,
     /// The first so many requests, besides that for the configuration, are told to wait.
-    pub(super) too_fast: usize,
+    pub(crate) too_fast: usize,
     /// The configuration: 404 by default.
-    pub(super) configuration: Option<Value>,
+    pub(crate) configuration: Option<Value>,
     /// The most users of a page.
-    pub(super) page: usize,
+    pub(crate) page: usize,
     /// Pages never end: every page is the first one.
-    pub(super) pages_repeat: bool,
+    pub(crate) pages_repeat: bool,
     /// Pages never end: every page has somebody new.
-    pub(super) pages_go_on: bool,
+    pub(crate) pages_go_on: bool,
     /// Each page begins with the last user of the one before.
-    pub(super) pages_overlap: bool,
+    pub(crate) pages_overlap: bool,
     /// The total is this much too high.
-    pub(super) total_too_high: usize,
+    pub(crate) total_too_high: usize,
     /// Cursors: the second one is too old, so often.
-    pub(super) cursor_expires: usize,
+    pub(crate) cursor_expires: usize,
     /// Bulk: answered by this status, if not 200.
-    pub(super) bulk_status: u16,
+    pub(crate) bulk_status: u16,
     /// Bulk: of more operations than these it is 413.
-    pub(super) bulk_takes: usize,
+    pub(crate) bulk_takes: usize,
     /// Bulk: every so manieth operation fails by 500.
-    pub(super) bulk_fails: usize,
+    pub(crate) bulk_fails: usize,
 }
 
 /// What `Location` of a new user is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Location {
+pub(crate) enum Location {
     Absolute,
     Relative,
     None,
@@ -157,12 +155,12 @@ struct World {
     next: u64,
     wrong: Wrong,
     seen: Vec<Seen>,
-    version: u64,
+    versions: BTreeMap<String, u64>,
 }
 
 impl ScimFake {
     /// Starts one on a free port, without users.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket for tokio");
         let address = listener.local_addr().expect("an address");
@@ -172,7 +170,7 @@ impl ScimFake {
             next: 1,
             wrong: Wrong::default(),
             seen: Vec::new(),
-            version: 1,
+            versions: BTreeMap::new(),
         }));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -192,22 +190,22 @@ impl ScimFake {
     }
 
     /// Its base address.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/scim/v2", self.address)
     }
 
     /// Orders what is wrong from now on.
-    pub(super) fn set(&self, order: impl FnOnce(&mut Wrong)) {
+    pub(crate) fn set(&self, order: impl FnOnce(&mut Wrong)) {
         order(&mut self.world().wrong);
     }
 
     /// Takes another token from now on.
-    pub(super) fn set_token(&self, token: &str) {
+    pub(crate) fn set_token(&self, token: &str) {
         token.clone_into(&mut self.world().token);
     }
 
     /// Adds a user of somebody else's.
-    pub(super) fn stranger(&self, user_name: &str, external_id: Option<&str>) -> String {
+    pub(crate) fn stranger(&self, user_name: &str, external_id: Option<&str>) -> String {
         let mut user = json!({"userName": user_name, "displayName": "A Stranger", "active": true});
         if let Some(external_id) = external_id {
             user["externalId"] = json!(external_id);
@@ -217,34 +215,34 @@ impl ScimFake {
     }
 
     /// All users, in the order in which they were made.
-    pub(super) fn users(&self) -> Vec<Value> {
+    pub(crate) fn users(&self) -> Vec<Value> {
         self.world().users.clone()
     }
 
     /// The user of this name.
-    pub(super) fn user(&self, user_name: &str) -> Option<Value> {
+    pub(crate) fn user(&self, user_name: &str) -> Option<Value> {
         self.users().into_iter().find(|user| user["userName"] == user_name)
     }
 
     /// Changes a user as somebody else does.
-    pub(super) fn change(&self, user_name: &str, change: impl FnOnce(&mut Value)) {
+    pub(crate) fn change(&self, user_name: &str, change: impl FnOnce(&mut Value)) {
         let mut world = self.world();
         let user = world.users.iter_mut().find(|user| user["userName"] == user_name).expect("a user");
         change(user);
     }
 
     /// Removes a user as somebody else does.
-    pub(super) fn remove(&self, user_name: &str) {
+    pub(crate) fn remove(&self, user_name: &str) {
         self.world().users.retain(|user| user["userName"] != user_name);
     }
 
     /// What arrived since it was last asked.
-    pub(super) fn take_seen(&self) -> Vec<Seen> {
+    pub(crate) fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.world().seen)
     }
 
     /// The writes that arrived since it was last asked, by method and path.
-    pub(super) fn take_writes(&self) -> Vec<String> {
+    pub(crate) fn take_writes(&self) -> Vec<String> {
         let seen = self.take_seen().into_iter();
         seen.filter(|seen| seen.method != "GET")
             .map(|seen| format!("{} {}", seen.method, seen.path))
@@ -252,7 +250,7 @@ impl ScimFake {
     }
 
     /// Lines of an operator's file that have it as the target `hr-app`; further fields begin with a comma.
-    pub(super) fn target(&self, fields: &str) -> String {
+    pub(crate) fn target(&self, fields: &str) -> String {
         format!(
             "targets: {{hr-app: {{scim: {{url: \"{}\", tokenFrom: {{env: SCIM_TOKEN}}{fields}}}}}}}\n",
             self.url()
@@ -290,8 +288,13 @@ type Answered = (u16, Value, Vec<(&'static str, String)>);
 
 impl World {
     fn keep(&mut self, mut user: Value) -> Value {
-        user["id"] = json!(format!("u{}", self.next));
+        // Of a numbered person the number, so that tests know it: several are made at the same time.
+        let name = user["userName"].as_str().unwrap_or_default();
+        let number = name.strip_prefix("person").and_then(|rest| rest.split('@').next());
+        let id = number.map_or_else(|| format!("s{}", self.next), |number| format!("u{number}"));
         self.next += 1;
+        let is_free = self.find(&id).is_none();
+        user["id"] = json!(if is_free { id } else { format!("t{}", self.next) });
         self.users.push(user.clone());
         user
     }
@@ -309,12 +312,7 @@ impl World {
             .unwrap_or_default();
         let path = uri.path().trim_start_matches("/scim/v2").to_owned();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        self.seen.push(Seen {
-            method: method.to_string(),
-            path: path.clone(),
-            query: query.clone(),
-            body: body.clone(),
-        });
+        self.seen.push(Seen { method: method.to_string(), path: path.clone() });
         let text = |name: header::HeaderName| {
             headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
@@ -357,7 +355,7 @@ impl World {
             ("POST", "/Users", _) => self.post(body),
             ("POST", "/Bulk", _) => self.bulk(body),
             ("GET", _, Some(id)) => match self.find(&id) {
-                Some(user) => (200, self.shown(&user), self.version_of()),
+                Some(user) => (200, self.shown(&user), self.version_of(&id)),
                 None => self.unknown(),
             },
             ("PATCH", _, Some(id)) => self.patch(&id, if_match, body),
@@ -384,11 +382,19 @@ impl World {
         self.users.iter().find(|user| user["id"] == id).cloned()
     }
 
-    fn version_of(&self) -> Vec<(&'static str, String)> {
+    fn version(&self, id: &str) -> String {
+        format!("W/\"{}\"", self.versions.get(id).copied().unwrap_or(1))
+    }
+
+    fn version_of(&self, id: &str) -> Vec<(&'static str, String)> {
         match self.wrong.versions {
-            true => vec![("etag", format!("W/\"{}\"", self.version))],
+            true => vec![("etag", self.version(id))],
             false => Vec::new(),
         }
+    }
+
+    fn raise(&mut self, id: &str) {
+        *self.versions.entry(id.to_owned()).or_insert(1) += 1;
     }
 
     fn list(&mut self, query: &BTreeMap<String, String>) -> Answered {
@@ -458,7 +464,7 @@ impl World {
         if !self.wrong.no_meta {
             members.insert(
                 "meta".to_owned(),
-                json!({"resourceType": "User", "version": format!("W/\"{}\"", self.version)}),
+                json!({"resourceType": "User", "version": self.version(user["id"].as_str().unwrap_or_default())}),
             );
         }
         if self.wrong.word_booleans
@@ -497,7 +503,7 @@ impl World {
         }
         let user = self.keep(body);
         let id = user["id"].as_str().expect("an id").to_owned();
-        let mut headers = self.version_of();
+        let mut headers = self.version_of(&id);
         match self.wrong.post_location {
             Location::Absolute => headers.push(("location", format!("http://localhost/scim/v2/Users/{id}"))),
             Location::Relative => headers.push(("location", format!("/Users/{id}"))),
@@ -512,13 +518,13 @@ impl World {
             return self.unknown();
         }
         if self.wrong.versions {
-            assert_eq!(if_match, format!("W/\"{}\"", self.version), "the version that was read");
+            assert_eq!(if_match, self.version(id), "the version that was read");
         } else {
             assert_eq!(if_match, "", "no version where none are kept");
         }
         if self.wrong.other_version > 0 {
             self.wrong.other_version -= 1;
-            self.version += 1;
+            self.raise(id);
             return self.error(412, None, "somebody was faster");
         }
         if self.wrong.patch_status >= 400 {
@@ -534,12 +540,12 @@ impl World {
             }
             self.set_member(id, path, value);
         }
-        self.version += 1;
+        self.raise(id);
         if self.wrong.patch_status == 204 {
-            return (204, Value::Null, self.version_of());
+            return (204, Value::Null, self.version_of(id));
         }
         let user = self.find(id).expect("a user");
-        (200, self.shown(&user), self.version_of())
+        (200, self.shown(&user), self.version_of(id))
     }
 
     fn set_member(&mut self, id: &str, path: &str, value: Value) {
@@ -563,7 +569,7 @@ impl World {
         let Some(user) = self.users.iter_mut().find(|user| user["id"] == id) else { return self.unknown() };
         *user = body;
         let user = user.clone();
-        (200, self.shown(&user), self.version_of())
+        (200, self.shown(&user), self.version_of(id))
     }
 
     fn bulk(&mut self, body: &Value) -> Answered {
@@ -583,7 +589,7 @@ impl World {
                 result["status"] = json!("500");
             } else {
                 let version = match self.wrong.versions {
-                    true => format!("W/\"{}\"", self.version),
+                    true => self.version(path.trim_start_matches("/Users/")),
                     false => String::new(),
                 };
                 let (status, _, headers) =
