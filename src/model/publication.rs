@@ -63,9 +63,9 @@ pub struct RemovalLimit {
 /// How many users a target has, and how many of them lost their access lately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Leavers {
-    /// Users that are wanted there, and were confirmed.
-    pub present: u64,
-    /// Users whose removal was let through within the window.
+    /// Users that are wanted there and were confirmed, and those who left within the window.
+    pub base: u64,
+    /// Removals that were let through within the window, also of those who came back since.
     pub recent: u64,
 }
 
@@ -209,8 +209,7 @@ impl Default for RemovalLimit {
 impl RemovalLimit {
     /// Whether so many removals may go as well.
     pub fn allows(&self, planned: u64, leavers: Leavers) -> bool {
-        let base = leavers.present.saturating_add(leavers.recent);
-        let share = base.saturating_mul(self.max_percent.into()) / 100;
+        let share = leavers.base.saturating_mul(self.max_percent.into()) / 100;
         let limit = self.min_count.max(self.max_count.min(share));
         leavers.recent.saturating_add(planned) <= limit
     }
@@ -365,10 +364,10 @@ mod tests {
     #[test]
     fn the_smaller_of_share_and_number_limits_and_some_may_always_go() {
         let limit = RemovalLimit::default();
-        let allows = |planned, present, recent| limit.allows(planned, Leavers { present, recent });
+        let allows = |planned, base, recent| limit.allows(planned, Leavers { base, recent });
         assert!(allows(2, 3, 0) && !allows(3, 3, 0));
         assert!(allows(10, 100, 0) && !allows(11, 100, 0));
         assert!(allows(25, 10_000, 0) && !allows(26, 10_000, 0));
-        assert!(allows(5, 95, 5) && !allows(6, 95, 5), "those who went count, and so does their place");
+        assert!(allows(5, 100, 5) && !allows(6, 100, 5), "those who went count");
     }
 }

@@ -377,15 +377,15 @@ mod tests {
 
         /// Decides, and takes it down.
         fn publish(&mut self, accounts: &[Account]) -> Vec<(u128, PublicationStatus)> {
-            let present = self
-                .known
-                .values()
-                .filter(|known| known.remote_id.is_some() && known.wanted == Presence::Present);
             let window = self.rules.removal.window.before(moment(self.now));
-            let recent = self.known.values().filter(|known| {
-                known.wanted == Presence::Absent && known.removal_at.is_some_and(|at| at > window)
-            });
-            let leavers = Leavers { present: present.count() as u64, recent: recent.count() as u64 };
+            let is_recent = |known: &&Publication| known.removal_at.is_some_and(|at| at > window);
+            let is_counted = |known: &&Publication| match known.wanted {
+                Presence::Present => known.remote_id.is_some(),
+                Presence::Absent => is_recent(known),
+            };
+            let base = self.known.values().filter(is_counted).count() as u64;
+            let recent = self.known.values().filter(is_recent).count() as u64;
+            let leavers = Leavers { base, recent };
             let known: Vec<Publication> = self.known.values().cloned().collect();
             let publishing = publish(&Scene {
                 customer: &Text::from("contoso"),

@@ -13,7 +13,8 @@ use crate::model::account::{Account, AccountKey, AccountType, Source};
 use crate::model::event::{EventKind, NewEvent};
 use crate::model::guid::Guid;
 use crate::model::publication::{
-    Presence, Publication, PublicationRecord, PublicationStatus, RemoteUser, TargetRules, TargetStatus,
+    Leavers, Presence, Publication, PublicationRecord, PublicationStatus, RemoteUser, TargetRules,
+    TargetStatus,
 };
 use crate::model::reading::Reading;
 use crate::model::register::{LANE, NewDelivery};
@@ -140,7 +141,11 @@ impl Publisher {
         let taken = self.publications.taken(customer, target, &names).await?;
         let now = self.clock.now();
         let _room = self.room.lock().await;
-        let leavers = self.publications.leavers(target, rules.removal.window.before(now)).await?;
+        // Counted only where somebody may leave: it takes a while where many are published.
+        let leavers = match may_leave(accounts, &known) {
+            true => self.publications.leavers(target, rules.removal.window.before(now)).await?,
+            false => Leavers::default(),
+        };
         let (name, at, all) = (customer.clone(), target.clone(), accounts.clone());
         // On a thread where a hundred thousand people hold nobody up.
         let deciding = tokio::task::spawn_blocking(move || {
@@ -285,6 +290,13 @@ impl Publisher {
         }
         Ok(Ok(asked))
     }
+}
+
+/// Whether somebody is published who is not imported any more.
+fn may_leave(accounts: &[Account], known: &[Publication]) -> bool {
+    let imported: BTreeSet<AccountKey> =
+        accounts.iter().filter(|account| account.state.is_imported()).map(|account| account.key).collect();
+    known.iter().any(|known| known.wanted == Presence::Present && !imported.contains(&known.account))
 }
 
 /// Returns the names of accounts that are not known to have them yet, folded.

@@ -65,10 +65,12 @@ const SHARED: &str = "
         ON others.target = mine.target AND others.user_name = mine.user_name
     WHERE mine.customer = $1 AND mine.target = $2 AND others.customer <> $1 AND others.wanted = 'present'
     GROUP BY mine.user_name";
-const PRESENT: &str = "
-    SELECT COUNT(*) FROM publications WHERE target = $1 AND wanted = 'present' AND remote_id IS NOT NULL";
-const RECENT: &str = "
-    SELECT COUNT(*) FROM publications WHERE target = $1 AND wanted = 'absent' AND removal_at > $2";
+const BASE: &str = "
+    SELECT COUNT(*) FROM publications
+    WHERE target = $1
+        AND ((wanted = 'present' AND remote_id IS NOT NULL) OR (wanted = 'absent' AND removal_at > $2))";
+/// Of those who came back as well: people who come and go do not make room for others.
+const RECENT: &str = "SELECT COUNT(*) FROM publications WHERE target = $1 AND removal_at > $2";
 const CUSTOMERS: &str = "SELECT DISTINCT customer FROM publications WHERE target = $1";
 
 const STATUSES: &str = "SELECT target, fault, fault_since, compared_at, comparison_fault FROM targets";
@@ -297,12 +299,13 @@ async fn leavers(
     target: &str,
     since: Timestamp,
 ) -> Result<Leavers, Mishap> {
-    let present = sqlx::query(PRESENT).bind(target).fetch_one(&mut *connection).await?.try_get(0)?;
+    let base = sqlx::query(BASE).bind(target).bind(since.as_microsecond());
+    let base = base.fetch_one(&mut *connection).await?.try_get(0)?;
     let recent = sqlx::query(RECENT).bind(target).bind(since.as_microsecond());
     let recent = recent.fetch_one(connection).await?.try_get(0)?;
     let natural =
         |count: i64| u64::try_from(count).map_err(|_| strange("a number of users", &count.to_string()));
-    Ok(Leavers { present: natural(present)?, recent: natural(recent)? })
+    Ok(Leavers { base: natural(base)?, recent: natural(recent)? })
 }
 
 async fn customers_of(connection: &mut SqliteConnection, target: &str) -> Result<Vec<Text>, Mishap> {
