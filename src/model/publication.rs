@@ -163,6 +163,8 @@ pub struct PublicationRecord {
     pub customer: Text,
     /// The id of whoever writes it.
     pub run: Text,
+    /// The tree's revision that it was decided by; empty for what no tree decided.
+    pub tree_revision: Text,
     /// When.
     pub at: Timestamp,
     /// Written whole, by target and account.

@@ -47,6 +47,7 @@ struct Errand {
     /// Which of the deliveries it is.
     place: usize,
     customer: Text,
+    tree_revision: Text,
     known: Publication,
     /// What is wanted by now; `None` where it was confirmed before.
     order: Option<Order>,
@@ -125,7 +126,8 @@ impl Provisioner {
             // It changed sides since; whoever compares next asks for what is wanted now, under the guard.
             (Presence::Present, None) | (Presence::Absent, Some(_)) => return None,
         };
-        Some(Errand { place, customer: customer.clone(), known: known.clone(), order, user })
+        let (customer, tree_revision) = (customer.clone(), asked.tree_revision.clone());
+        Some(Errand { place, customer, tree_revision, known: known.clone(), order, user })
     }
 
     /// Records how the target was spoken to, where that is news.
@@ -211,6 +213,8 @@ impl Destination for Provisioner {
         let on_removal = self.rules().on_removal;
         for (customer, landed) in landed {
             let at = self.clock.now();
+            // Of what was asked for by several trees, the last one's.
+            let tree_revision = landed.last().map(|(errand, _)| errand.tree_revision.clone());
             let (mut written, mut events) = (Vec::new(), Vec::new());
             for (errand, landing) in &landed {
                 let (known, told) = after(errand, landing, on_removal, at);
@@ -220,6 +224,7 @@ impl Destination for Provisioner {
             let record = PublicationRecord {
                 customer,
                 run: (self.new_run)(),
+                tree_revision: tree_revision.unwrap_or_default(),
                 at,
                 written,
                 forgotten: Vec::new(),

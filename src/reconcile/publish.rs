@@ -65,6 +65,8 @@ pub(super) struct Asked {
     account: Guid,
     /// When, in microseconds: another asking means another thing.
     pub(super) asked_at: i64,
+    /// By which tree.
+    pub(super) tree_revision: Text,
 }
 
 impl Asked {
@@ -95,7 +97,12 @@ impl Publisher {
     ///
     /// # Errors
     /// The register's.
-    pub async fn compare(&self, customer: &Text, published: &Published) -> Result<usize, RegisterFault> {
+    pub async fn compare(
+        &self,
+        customer: &Text,
+        published: &Published,
+        tree_revision: &Text,
+    ) -> Result<usize, RegisterFault> {
         let known: Vec<Publication> = self
             .publications
             .publications(Some(customer))
@@ -123,15 +130,15 @@ impl Publisher {
             };
             let known: Vec<Publication> =
                 known.iter().filter(|known| known.target == target).cloned().collect();
-            asked += self.compare_one(customer, &target, rules, types, &accounts, known).await?;
+            let whose = (customer, &target, tree_revision);
+            asked += self.compare_one(whose, rules, types, &accounts, known).await?;
         }
         Ok(asked)
     }
 
     async fn compare_one(
         &self,
-        customer: &Text,
-        target: &Text,
+        (customer, target, tree_revision): (&Text, &Text, &Text),
         rules: TargetRules,
         published: BTreeSet<AccountType>,
         accounts: &Arc<[Account]>,
@@ -168,13 +175,13 @@ impl Publisher {
         })?;
         let Publishing { written, forgotten } = publishing;
         let forgotten = forgotten.into_iter().map(|account| (target.clone(), account)).collect();
-        self.record(customer, &known, written, forgotten, now).await
+        self.record((customer, tree_revision), &known, written, forgotten, now).await
     }
 
     /// Writes what is otherwise, with the events and the deliveries that follow from it. Returns how much is asked for.
     async fn record(
         &self,
-        customer: &Text,
+        (customer, tree_revision): (&Text, &Text),
         before: &[Publication],
         written: Vec<Publication>,
         forgotten: Vec<(Text, AccountKey)>,
@@ -198,12 +205,16 @@ impl Publisher {
             let waits = |known: &&Publication| {
                 known.status == PublicationStatus::Waiting && known.asked_at == Some(at)
             };
-            let deliveries: Vec<NewDelivery> =
-                chunk.iter().filter(waits).filter_map(|known| delivery_of(customer, known)).collect();
+            let deliveries: Vec<NewDelivery> = chunk
+                .iter()
+                .filter(waits)
+                .filter_map(|known| delivery_of(customer, tree_revision, known))
+                .collect();
             asked += deliveries.len();
             let record = PublicationRecord {
                 customer: customer.clone(),
                 run: (self.new_run)(),
+                tree_revision: tree_revision.clone(),
                 at,
                 written: chunk.to_vec(),
                 forgotten: forgotten.take().unwrap_or_default(),
@@ -286,7 +297,7 @@ impl Publisher {
                 state.accounts.iter().map(|account| (account.key, account)).collect();
             let now = self.clock.now();
             let written = drift(customer, &accounts, &known, &listed, rules, now);
-            asked += self.record(customer, &known, written, Vec::new(), now).await?;
+            asked += self.record((customer, &Text::default()), &known, written, Vec::new(), now).await?;
         }
         Ok(Ok(asked))
     }
@@ -335,12 +346,13 @@ fn shrunk<'a>(
     })
 }
 
-fn delivery_of(customer: &Text, known: &Publication) -> Option<NewDelivery> {
+fn delivery_of(customer: &Text, tree_revision: &Text, known: &Publication) -> Option<NewDelivery> {
     let asked = Asked {
         account_type: known.account.account_type,
         source: known.account.source,
         account: known.account.id,
         asked_at: known.asked_at?.as_microsecond(),
+        tree_revision: tree_revision.clone(),
     };
     let whose = format!("{customer}/{}/{}/{}", asked.account_type, asked.source.code(), asked.account);
     Some(NewDelivery {

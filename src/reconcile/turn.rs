@@ -306,7 +306,7 @@ impl Reconciler {
             (&self.publisher, published, may_write(&outcome.plan))
         {
             // The import is done; whoever comes next compares again.
-            if let Err(fault) = publisher.compare(&customer, &published).await {
+            if let Err(fault) = publisher.compare(&customer, &published, tree_revision).await {
                 tracing::error!(customer = %inert(&customer), "nothing was published: {fault}");
             }
         }

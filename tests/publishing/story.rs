@@ -15,6 +15,12 @@ fn accounts_are_made_once_changed_by_one_patch_and_a_second_run_asks_nothing() {
     assert_eq!(user["emails"], json!([{"value": name(1), "type": "work", "primary": true}]));
     assert_eq!(site.count("published"), 3);
     assert_eq!(site.events(), ["created", "created", "created"]);
+    assert!(
+        site.here
+            .events()
+            .iter()
+            .all(|event| event["revision"].as_str().is_some_and(|text| !text.is_empty()))
+    );
 
     site.fake.take_seen();
     site.run();

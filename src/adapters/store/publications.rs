@@ -167,12 +167,13 @@ impl Publications for Store {
 /// Writes what is known of one customer. The fence is passed with what is found inside the transaction: nothing that a
 /// plan is computed from is written, and whoever acts on any of it asks the register anew.
 async fn write(connection: &mut SqliteConnection, record: PublicationRecord) -> Result<ChainHead, Mishap> {
-    let PublicationRecord { customer, run, at, written, forgotten, events, deliveries } = record;
+    let PublicationRecord { customer, run, tree_revision, at, written, forgotten, events, deliveries } =
+        record;
     let row = customers::read(connection, &customer).await?;
     let commit = Commit {
         expected_revision: row.revision,
         run,
-        tree_revision: Text::default(),
+        tree_revision,
         at,
         accounts: Vec::new(),
         events,
