@@ -15,6 +15,7 @@ mod laws;
 mod metrics;
 mod pages;
 mod policies;
+mod publishing;
 mod quickstart;
 mod register;
 mod replicas;

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use serde_json::json;
 
 use crate::documentation::fake::{DocumentationFake, KEY};
+use crate::publishing::fake::{ScimFake, TOKEN as SCIM_TOKEN};
 use crate::support::asking::Served;
 use crate::support::graph::{At, Fault, GraphFake, person};
 use crate::support::intake::{Installation, directory, ldif_source, snapshot_source, until};
@@ -98,11 +99,14 @@ fn story() -> String {
     }
     here.environment("DOCUMENTATION_KEY", KEY);
     let connection = glue.operator_connection("glue");
+    let scim = ScimFake::start();
+    here.environment("SCIM_TOKEN", SCIM_TOKEN);
+    let target = scim.target("");
     // Nobody listens at port 1.
     operator(
         &mut here,
         &format!(
-            "{both}, {{webhook: {{url: \"http://127.0.0.1:1/\"}}, on: [changed]}}]\nconnections:\n{connection}"
+            "{both}, {{webhook: {{url: \"http://127.0.0.1:1/\"}}, on: [changed]}}]\n{target}connections:\n{connection}"
         ),
     );
     here.default_policy("selection: {securityGroups: [Intake Users]}");
@@ -121,6 +125,11 @@ fn story() -> String {
     here.people("fabrikam", &[1, 2, 3]);
     let source = here.graph_source("fabrikam", &graph);
     here.customer("fabrikam", "Fabrikam", &ldif_source("fabrikam"), &source);
+    here.write(
+        "options.yaml",
+        "apiVersion: intake.dev/v1\nkind: ImportOptions\nmetadata: {name: published}\n\
+         spec: {accountType: EndUser, customers: {names: [fabrikam]}, publish: [hr-app]}\n",
+    );
     let nowhere = here.ldap_source("adrift", "ldap://127.0.0.1:1");
     here.people("adrift", &[1]);
     here.customer("adrift", "Adrift", &nowhere, &snapshot_source("adrift"));
@@ -141,7 +150,9 @@ fn story() -> String {
     until("it left", || !page(&served).contains("leaver"));
     until("it is orphaned", || here.names("leaver", "orphaned").len() == 1);
     // Of four first imports, a hold and an orphan.
-    is("intake_delivery_attempts_total{outcome=\"delivered\"}", 6.0);
+    is("intake_publications{target=\"hr-app\",state=\"published\"}", 3.0);
+    // And of three people who were published.
+    is("intake_delivery_attempts_total{outcome=\"delivered\"}", 9.0);
     assert_eq!(receiver.told().len(), 6);
     // At the address where nobody listens: all but the hold.
     is("intake_outbox_deliveries{state=\"waiting\"}", 5.0);

@@ -185,7 +185,7 @@ specs: {}
         ("policies.yaml:19:52", "malformed duration"),
         ("policies.yaml:20:3", "`removal` is here twice"),
         ("policies.yaml:25:40", "`interval` is 30s, and must be 1m at least"),
-        ("policies.yaml:25:55", "this version does not know targets"),
+        ("policies.yaml:25:55", "there is no target `hr-app`"),
         ("policies.yaml:27:7", "expected one of Customer"),
         ("policies.yaml:28:1", "did you mean `spec`?"),
     ];

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LINK, RETRY_AFTER};
+use reqwest::Method;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION,
+    RETRY_AFTER,
+};
 use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
@@ -92,8 +96,36 @@ pub struct Request {
     on_new_connection: bool,
     /// Who is asked, where that is counted.
     asks: Option<Asked>,
-    /// Content type and content; `None` is a GET, `Some` a POST.
+    verb: Verb,
+    /// Content type and content.
     content: Option<(&'static str, Vec<u8>)>,
+}
+
+/// What is done to what an address names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// It is read.
+    Get,
+    /// Something is made of what is sent.
+    Post,
+    /// It is replaced.
+    Put,
+    /// It is changed.
+    Patch,
+    /// It is deleted.
+    Delete,
+}
+
+impl Verb {
+    fn method(self) -> Method {
+        match self {
+            Self::Get => Method::GET,
+            Self::Post => Method::POST,
+            Self::Put => Method::PUT,
+            Self::Patch => Method::PATCH,
+            Self::Delete => Method::DELETE,
+        }
+    }
 }
 
 /// An answer that was read to its end, whatever its status.
@@ -109,6 +141,10 @@ pub struct Answer {
     pub request_id: Option<String>,
     /// The header `Link`, as it came: one that is empty is another thing than none.
     pub link: Option<String>,
+    /// The version of what was answered.
+    pub etag: Option<String>,
+    /// Where what was made is.
+    pub location: Option<String>,
     /// The body, decompressed.
     pub body: Vec<u8>,
     shown: String,
@@ -255,12 +291,10 @@ impl HttpClient {
 
     async fn open(&self, request: &Request, silence: Duration) -> Result<reqwest::Response, Failed> {
         let client = self.client(request)?;
-        let mut builder = match &request.content {
-            None => client.get(request.url.clone()),
-            Some((content_type, content)) => {
-                client.post(request.url.clone()).header(CONTENT_TYPE, *content_type).body(content.clone())
-            }
-        };
+        let mut builder = client.request(request.verb.method(), request.url.clone());
+        if let Some((content_type, content)) = &request.content {
+            builder = builder.header(CONTENT_TYPE, *content_type).body(content.clone());
+        }
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
@@ -322,6 +356,7 @@ impl Request {
             secret_headers: Vec::new(),
             on_new_connection: false,
             asks: None,
+            verb: Verb::Get,
             content: None,
         }
     }
@@ -340,14 +375,22 @@ impl Request {
     /// Makes a POST. Its path is not shown anywhere either: that of a webhook may be its secret.
     pub fn post(url: Url, content_type: &'static str, content: Vec<u8>) -> Self {
         let shown = format!("POST {}", url.origin().ascii_serialization());
-        Self { shown, headers: Vec::new(), content: Some((content_type, content)), ..Self::get(url) }
+        let (verb, content) = (Verb::Post, Some((content_type, content)));
+        Self { shown, headers: Vec::new(), verb, content, ..Self::get(url) }
     }
 
     /// Makes a POST of JSON, answered by JSON, whose path is shown.
     pub fn json(url: Url, content_type: &'static str, content: &serde_json::Value) -> Self {
         let shown = format!("POST {}", without_query(&url));
         let content = content.to_string().into_bytes();
-        Self { shown, content: Some((content_type, content)), ..Self::get(url) }
+        Self { shown, verb: Verb::Post, content: Some((content_type, content)), ..Self::get(url) }
+    }
+
+    /// Makes a request of any kind, whose path is shown, and which asks for no media type.
+    pub fn of(verb: Verb, url: Url, content: Option<(&'static str, &serde_json::Value)>) -> Self {
+        let shown = format!("{} {}", verb.method(), without_query(&url));
+        let content = content.map(|(media_type, value)| (media_type, value.to_string().into_bytes()));
+        Self { shown, headers: Vec::new(), verb, content, ..Self::get(url) }
     }
 
     /// Asks for another media type than JSON's own.
@@ -405,6 +448,8 @@ impl Answer {
                 .and_then(|value| value.to_str().ok())
                 .map(|text| quoted(text, &[])),
             link: link(response.headers()),
+            etag: text_of(response.headers(), &ETAG),
+            location: text_of(response.headers(), &LOCATION),
             asked_at,
             body: Vec::new(),
             shown: request.shown.clone(),
@@ -534,6 +579,10 @@ fn without_query(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
+fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
 /// Returns the header `Link` (RFC 8288), all of it where it came in parts.
 fn link(headers: &HeaderMap) -> Option<String> {
     let parts: Vec<_> =
@@ -631,6 +680,8 @@ mod tests {
             (400, None, Answered::Refused),
         ] {
             let answer = Answer {
+                etag: None,
+                location: None,
                 status,
                 retry_after,
                 asked_at: Instant::now(),

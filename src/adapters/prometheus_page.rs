@@ -1,5 +1,6 @@
 //! The page that Prometheus reads: what the process counted, what the store holds, and which tree is in force.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::adapters::prometheus::{FAILED, PrometheusMeter, Tallies};
 use crate::adapters::prometheus_census::SharedCensus;
 use crate::model::account::AccountType;
 use crate::model::contact_match::MatchStatus;
+use crate::model::publication::PublicationStatus;
 use crate::model::text::Text;
 use crate::plan::outcome::{Action, CustomerState};
 use crate::ports::census::{Census, Counts, OutboxCount};
@@ -104,6 +106,7 @@ impl Collector for Snapshot {
             customers(&mut families, counts, &names)?;
             accounts(&mut families, counts, self.tree.as_ref())?;
             contacts(&mut families, counts, self.tree.as_ref())?;
+            publications(&mut families, counts)?;
             outbox(&mut families, counts.outbox, self.now)?;
         }
         self.plans(&mut families)?;
@@ -244,6 +247,17 @@ fn contacts(families: &mut Families<'_>, counts: &Counts, tree: Option<&TreeInFo
         })
     });
     families.gauges("contacts", "How accounts stand in documentation systems, by the last look.", series)
+}
+
+fn publications(families: &mut Families<'_>, counts: &Counts) -> fmt::Result {
+    let targets: BTreeSet<&Text> = counts.publications.keys().map(|(target, _)| target).collect();
+    let series = targets.into_iter().flat_map(|target| {
+        PublicationStatus::ALL.map(|status| {
+            let count = counts.publications.get(&(target.clone(), status)).copied().unwrap_or_default();
+            ([("target", target.as_str()), ("state", status.code())], count)
+        })
+    });
+    families.gauges("publications", "How accounts stand at the targets that they are published to.", series)
 }
 
 fn outbox(families: &mut Families<'_>, outbox: OutboxCount, now: Timestamp) -> fmt::Result {

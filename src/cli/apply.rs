@@ -80,7 +80,9 @@ async fn apply(
     let systems = operator.documentation(session.common.max_wait, Arc::new(Unmeasured));
     let documenter =
         Arc::new(Documenter::new(systems.clone(), store.register.clone(), clock.clone(), wiring::new_run));
-    let reconciler = reconciler.with_documenter(documenter.clone());
+    let targets = operator.targets(session.common.max_wait, Arc::new(Unmeasured));
+    let publisher = operator.publisher(&targets, store);
+    let reconciler = reconciler.with_documenter(documenter.clone()).with_publisher(publisher.clone());
 
     // Everybody is judged and shown before the first write.
     let mut round = tokio::select! {
@@ -133,11 +135,14 @@ async fn apply(
         }
     })
     .await;
-    let (destinations, meter) = (operator.destinations(&systems, &store.register), Arc::new(Unmeasured));
+    let (destinations, meter) = (operator.destinations(&systems, &targets, store), Arc::new(Unmeasured));
     let courier = Courier { outbox: store.outbox.clone(), destinations, clock, meter, is_shared: false };
     // Who is to be told of what was written does not wait for documentation systems.
     session.deliver(&courier, &stop).await;
     if session.look_for_contacts(&documenter, &stop).await {
+        session.deliver(&courier, &stop).await;
+    }
+    if session.look_for_drift(&publisher, &stop).await {
         session.deliver(&courier, &stop).await;
     }
     if !session.is_json() {

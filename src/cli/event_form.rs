@@ -20,7 +20,7 @@ pub fn line(event: &Event) -> String {
     if let Some((account_type, _)) = event.account {
         let _ = write!(line, " {account_type}");
     }
-    for field in ["by", "reason", "policy", "approval"] {
+    for field in ["by", "reason", "policy", "approval", "target"] {
         if let Some(value) = event.details.get(field).and_then(Value::as_str) {
             let _ = write!(line, " {field}={}", inert(value));
         }

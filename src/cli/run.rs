@@ -20,6 +20,7 @@ use crate::daemon::controller::{Controller, Pace};
 use crate::daemon::desk::Desk;
 use crate::daemon::documentation::{Gaps, look_for_contacts};
 use crate::daemon::inquiry::ControllerInquiry;
+use crate::daemon::publishing::look_for_drift;
 use crate::daemon::readiness::ControllerReadiness;
 use crate::daemon::shared_turns::SharedTurns;
 use crate::daemon::signals::listen;
@@ -37,6 +38,7 @@ use crate::reconcile::candidate::FromKept;
 use crate::reconcile::deliver::Courier;
 use crate::reconcile::documentation::Documenter;
 use crate::reconcile::judge::{Job, Judge, TurnFault};
+use crate::reconcile::publish::Publisher;
 use crate::reconcile::turn::{Reconciler, TurnOutcome, why};
 use crate::web::access::Gate;
 use crate::web::fleet::{FleetBoard, Sources};
@@ -155,10 +157,12 @@ async fn reconcile(
     let systems = operator.documentation(session.common.max_wait, meter.clone());
     let documenter =
         Arc::new(Documenter::new(systems.clone(), store.register.clone(), clock.clone(), wiring::new_run));
-    let reconciler = reconciler.with_documenter(documenter.clone());
+    let targets = operator.targets(session.common.max_wait, meter.clone());
+    let publisher = operator.publisher(&targets, store);
+    let reconciler = reconciler.with_documenter(documenter.clone()).with_publisher(publisher.clone());
     let courier = Arc::new(Courier {
         outbox: store.outbox.clone(),
-        destinations: operator.destinations(&systems, &store.register),
+        destinations: operator.destinations(&systems, &targets, store),
         clock: clock.clone(),
         meter,
         is_shared: shared.is_some(),
@@ -166,7 +170,7 @@ async fn reconcile(
     if arguments.once {
         let read = tree.read().await;
         reconciler.tree(&read).await?;
-        let after = After { documenter: &documenter, courier: &courier };
+        let after = After { documenter: &documenter, publisher: &publisher, courier: &courier };
         return once(session, read?, &operator, store, &reconciler, after, &stop).await;
     }
     if !session.common.customers.is_empty() {
@@ -231,6 +235,7 @@ async fn reconcile(
     let leases = shared.map(|shared| shared.leases.clone());
     let looking = look_for_contacts(documenter, leases.clone(), desk.clone(), Gaps::default(), stop.clone());
     let _looking = AbortOnDropHandle::new(tokio::spawn(looking));
+    let _comparing = AbortOnDropHandle::new(tokio::spawn(look_for_drift(publisher, stop.clone())));
     let reconciler: Arc<dyn Turns> = Arc::new(reconciler);
     let (turns, notices, _keeping) = match leases {
         None => (reconciler, stream::pending().boxed(), None),
@@ -264,6 +269,7 @@ async fn reconcile(
 /// What comes after the turns of a round.
 struct After<'a> {
     documenter: &'a Documenter,
+    publisher: &'a Publisher,
     courier: &'a Courier,
 }
 
@@ -305,6 +311,9 @@ async fn once(
     // Who is to be told of what was written does not wait for documentation systems.
     session.deliver(after.courier, stop).await;
     if session.look_for_contacts(after.documenter, stop).await {
+        session.deliver(after.courier, stop).await;
+    }
+    if session.look_for_drift(after.publisher, stop).await {
         session.deliver(after.courier, stop).await;
     }
 

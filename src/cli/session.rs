@@ -23,6 +23,7 @@ use crate::ports::register::RegisterReader;
 use crate::reconcile::deliver::Courier;
 use crate::reconcile::documentation::{Documenter, Looked};
 use crate::reconcile::observe::{Observer, STALL, read_directories};
+use crate::reconcile::publish::Publisher;
 
 /// Where the register is if nobody says.
 const DEFAULT_STATE: &str = "sqlite:intake.db";
@@ -175,6 +176,23 @@ impl Session {
                 tracing::info!(matched, failed, changed, "looked for contacts");
                 changed > 0
             }
+            Err(fault) => {
+                self.complain(&fault.into());
+                false
+            }
+        }
+    }
+
+    /// Compares targets with what was published to them, whose time has come. Returns whether anything is to be set
+    /// right.
+    pub async fn look_for_drift(&self, publisher: &Publisher, stop: &CancellationToken) -> bool {
+        let looked = tokio::select! {
+            biased;
+            () = stop.cancelled() => return false,
+            looked = publisher.look_for_drift() => looked,
+        };
+        match looked {
+            Ok(asked) => asked > 0,
             Err(fault) => {
                 self.complain(&fault.into());
                 false

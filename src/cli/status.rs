@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::matches::last_look;
+use crate::cli::publications::{Publications, publications};
 use crate::cli::selection::named;
 use crate::cli::session::Session;
+use crate::cli::wiring;
 use crate::model::account::AccountState;
 use crate::model::contact_match::{DocumentationStatus, MatchStatus};
 use crate::model::register::{CustomerStatus, Reports};
@@ -31,9 +33,14 @@ pub async fn run(session: &mut Session) -> Result<Exit, Failure> {
     let tree = register.tree().await?;
     let asked = (!session.common.customers.is_empty()).then_some(&chosen);
     let documentation = documentation(contact_list(&*register, asked).await?);
+    let reader = wiring::open_publications(session.state(&operator)).await?;
+    let published = publications(&*reader, asked).await?;
     if session.is_json() {
-        let customers: Vec<Value> = statuses.iter().map(|status| form(status, &documentation)).collect();
-        session.out.json(&json!({"tree": tree.as_ref().map(tree_form), "customers": customers}))?;
+        let customers: Vec<Value> =
+            statuses.iter().map(|status| form(status, &documentation, &published)).collect();
+        let tree = tree.as_ref().map(tree_form);
+        let targets = published.targets_form();
+        session.out.json(&json!({"tree": tree, "targets": targets, "customers": customers}))?;
         return Ok(Exit::Done);
     }
     if let Some(tree) = &tree {
@@ -43,6 +50,7 @@ pub async fn run(session: &mut Session) -> Result<Exit, Failure> {
     let titles = ["CUSTOMER", "STATE", "LAST ATTEMPT", "LAST SUCCESS", "NEXT ATTEMPT", "MESSAGE"];
     session.out.table(titles, &rows, "No customer has had a turn yet.")?;
     session.out.text(&unclear(&documentation))?;
+    session.out.text(&published.told())?;
     // Of whom somebody asks for by name, also what is billed from.
     if !session.common.customers.is_empty() {
         for status in &statuses {
@@ -132,7 +140,11 @@ fn unclear(documentation: &BTreeMap<Text, Vec<Documented>>) -> String {
     text
 }
 
-fn form(status: &CustomerStatus, documentation: &BTreeMap<Text, Vec<Documented>>) -> Value {
+fn form(
+    status: &CustomerStatus,
+    documentation: &BTreeMap<Text, Vec<Documented>>,
+    published: &Publications,
+) -> Value {
     let mine = documentation.get(&status.customer).into_iter().flatten();
     json!({
         "name": status.customer,
@@ -146,6 +158,7 @@ fn form(status: &CustomerStatus, documentation: &BTreeMap<Text, Vec<Documented>>
         "inScopeWithoutLicense": status.reports.map(|reports| reports.in_scope_without_license),
         "licensedOutsideScope": status.reports.map(|reports| reports.licensed_outside_scope),
         "documentation": mine.map(Documented::form).collect::<Vec<Value>>(),
+        "publications": published.customer_form(&status.customer),
     })
 }
 

@@ -26,6 +26,7 @@ use crate::cli::documentation::{OpenConnections, OperatorDocumentation};
 use crate::cli::exit::Failure;
 use crate::cli::logging;
 use crate::cli::sources::AdapterSources;
+use crate::cli::targets::{OperatorTargets, ScimMemories};
 use crate::cli::tokens::OperatorTokens;
 use crate::cli::webhooks::Webhook;
 use crate::config::operator::{self, GitSource, Notification, Occasion, OperatorFault};
@@ -51,11 +52,14 @@ use crate::ports::in_force::InForce;
 use crate::ports::leases::Leases;
 use crate::ports::meter::{Meter, Readout};
 use crate::ports::outbox::{Destination, Outbox};
+use crate::ports::publishing::{PublicationReader, Publications, Targets};
 use crate::ports::register::{Register, RegisterReader};
 use crate::ports::sign_in::{SIGNED_IN, SignIn};
 use crate::ports::source::Sources;
 use crate::reconcile::make_contact::{ContactMaker, destination_of};
 use crate::reconcile::notice::{Notice, Subscription};
+use crate::reconcile::provision::Provisioner;
+use crate::reconcile::publish::{self, Publisher};
 use crate::web::server::Entrance;
 
 /// What the operator's file says, and the secrets that it lets a tree use.
@@ -74,6 +78,7 @@ pub struct Operator {
     settings: Arc<operator::Operator>,
     secrets: Arc<Secrets>,
     connections: Arc<OpenConnections>,
+    memories: Arc<ScimMemories>,
 }
 
 /// A tree that was read and checked.
@@ -100,6 +105,8 @@ pub struct Store {
     pub register: Arc<dyn Register>,
     /// The outbox.
     pub outbox: Arc<dyn Outbox>,
+    /// What is known of accounts at targets.
+    pub publications: Arc<dyn Publications>,
     /// What both hold, counted.
     pub census: Arc<dyn Census>,
     /// What both hold, for whoever looks around.
@@ -151,6 +158,7 @@ pub fn operator(path: Option<&Path>) -> Result<Operator, Failure> {
         trusted_proxies: settings.trusted_proxies.clone(),
         secrets: Arc::new(Secrets::new(&settings.limits)),
         connections: Arc::default(),
+        memories: Arc::default(),
         settings: Arc::new(settings),
     })
 }
@@ -232,6 +240,29 @@ impl Operator {
         ))
     }
 
+    /// Returns what opens targets; `max_wait` is how long throttling and faults may delay a conversation.
+    pub fn targets(&self, max_wait: Seconds, meter: Arc<dyn Meter>) -> Arc<dyn Targets> {
+        Arc::new(OperatorTargets::new(
+            Arc::clone(&self.settings),
+            Arc::clone(&self.secrets),
+            Arc::clone(&self.memories),
+            max_wait.to_std(),
+            meter,
+        ))
+    }
+
+    /// Returns who decides what is published.
+    pub fn publisher(&self, targets: &Arc<dyn Targets>, store: &Store) -> Arc<Publisher> {
+        Arc::new(Publisher {
+            targets: targets.clone(),
+            publications: store.publications.clone(),
+            register: store.register.clone(),
+            clock: Arc::new(SystemClock),
+            new_run,
+            room: tokio::sync::Mutex::new(()),
+        })
+    }
+
     /// Returns the connections to a documentation product, sorted.
     pub fn documentation_connections(&self, product: Product) -> Vec<Text> {
         let kind = ConnectionKind::Documentation(product);
@@ -245,16 +276,27 @@ impl Operator {
     pub fn destinations(
         &self,
         systems: &Arc<dyn DocumentationSystems>,
-        register: &Arc<dyn Register>,
+        targets: &Arc<dyn Targets>,
+        store: &Store,
     ) -> BTreeMap<Text, Arc<dyn Destination>> {
         let mut destinations: BTreeMap<Text, Arc<dyn Destination>> = BTreeMap::new();
         for connection in self.settings.connections.keys().filter(|name| systems.product(name).is_some()) {
             let maker = ContactMaker {
                 connection: connection.clone(),
                 systems: systems.clone(),
-                register: register.clone(),
+                register: store.register.clone(),
             };
             destinations.insert(destination_of(connection), Arc::new(maker));
+        }
+        for target in self.settings.targets.keys() {
+            let provisioner = Provisioner {
+                target: target.clone(),
+                targets: targets.clone(),
+                publications: store.publications.clone(),
+                clock: Arc::new(SystemClock),
+                new_run,
+            };
+            destinations.insert(publish::destination_of(target), Arc::new(provisioner));
         }
         for notification in &self.settings.notify {
             let name = destination_name(&notification.url);
@@ -347,6 +389,7 @@ pub async fn open_store(url: &str) -> Result<Store, Failure> {
     Ok(Store {
         register: store.clone(),
         outbox: store.clone(),
+        publications: store.clone(),
         census: Arc::new(store.census()),
         browse: Arc::new(store.browse()),
         shared: store
@@ -364,8 +407,7 @@ pub async fn open_reading(url: &str) -> Result<Arc<dyn RegisterReader>, Failure>
     Ok(Arc::new(connection::Store::open_reading(url).await?))
 }
 
-/// Returns the address of a store as others may see it: with the word PASSWORD in
-/// place of one.
+/// Returns the address of a store as others may see it: with the word PASSWORD in place of one.
 pub fn without_password(url: &str) -> String {
     match url.parse::<Url>() {
         Ok(mut shown) if shown.password().is_some() => {
@@ -374,6 +416,14 @@ pub fn without_password(url: &str) -> String {
         }
         _ => url.to_owned(),
     }
+}
+
+/// Opens what is known of publications, for asking only; makes nothing.
+///
+/// # Errors
+/// The store's.
+pub async fn open_publications(url: &str) -> Result<Arc<dyn PublicationReader>, Failure> {
+    Ok(Arc::new(connection::Store::open_reading(url).await?))
 }
 
 /// Whether there is a store at all: one that nobody made yet reads as an empty one.

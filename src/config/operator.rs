@@ -8,21 +8,22 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::config::operator_document::{
-    AuthSpec, ConnectWiseSpec, ConnectionSpec, FilePath, FormWord, GitSpec, HuduSpec, ItGlueSpec, LATER_KEYS,
-    LimitsSpec, MissingAsWord, NotifySpec, OccasionWord, OidcSpec, OperatorSpec, PermitWord, RoleWord,
-    SecretsSpec, is_scp_like,
+    AdoptWord, AuthSpec, ConnectWiseSpec, ConnectionSpec, FilePath, FormWord, GitSpec, HuduSpec, ItGlueSpec,
+    LimitsSpec, MissingAsWord, NotifySpec, OccasionWord, OidcSpec, OnRemovalWord, OperatorSpec, PermitWord,
+    RoleWord, ScimSpec, SecretsSpec, TargetSpec, is_scp_like,
 };
 use crate::model::contact::{ContactKind, Product};
 use crate::model::duration::Seconds;
 use crate::model::guid::Guid;
 use crate::model::network::Network;
+use crate::model::publication::{Adopt, OnRemoval, TargetRules};
 use crate::model::text::Text;
 use crate::policy::check::MAX_FILE;
 use crate::policy::document_tenant::ApplicationSpec;
 use crate::policy::fleet::{GraphApplication, GraphCredential, GraphEndpoints, SecretRef};
 use crate::policy::limits::{ConnectionKind, FleetLimit, Limits, Permit};
 use crate::policy::problem::{Problem, Rule};
-use crate::policy::read::{Placed, Record, Value, check_keys_with_later};
+use crate::policy::read::{Placed, Record, Value, check_keys};
 use crate::policy::source::{Ledger, Place, Source, shown};
 use crate::policy::value::{HttpUrl, Name, Word};
 use crate::policy::yaml::{Scalar, parse};
@@ -38,6 +39,8 @@ pub struct Operator {
     pub limits: Limits,
     /// Connections by name.
     pub connections: BTreeMap<Text, Connection>,
+    /// Services that accounts are published to, by name.
+    pub targets: BTreeMap<Text, Target>,
     /// How many removals may begin over all customers.
     pub fleet: FleetLimit,
     /// Where `run` gets the tree from, if not from a folder.
@@ -54,6 +57,17 @@ pub struct Operator {
     pub oidc: Option<OidcProvider>,
     /// Who collects traces, if anybody does.
     pub traces: Option<Collector>,
+}
+
+/// A service that speaks SCIM 2.0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its base address, without a slash at the end.
+    pub url: String,
+    /// Its bearer token.
+    pub token_from: SecretRef,
+    /// What Intake may do there.
+    pub rules: TargetRules,
 }
 
 /// Somebody who may use the HTTP interface.
@@ -274,6 +288,7 @@ impl Default for Operator {
             concurrency: 16,
             limits: Limits::default(),
             connections: BTreeMap::new(),
+            targets: BTreeMap::new(),
             fleet: FleetLimit::default(),
             git: None,
             notify: Vec::new(),
@@ -329,7 +344,7 @@ pub fn check(path: &Path, content: Vec<u8>) -> Result<Operator, Vec<Problem>> {
         documents.first().filter(|document| document.whole).and_then(|document| document.root.as_ref());
     let spec = root.and_then(|root| {
         let keys = OperatorSpec::keys();
-        check_keys_with_later(root, &keys, &LATER_KEYS, "the operator's file", &mut ledger)
+        check_keys(root, &keys, "the operator's file", &mut ledger)
             .then(|| OperatorSpec::read_fields(root, &mut ledger))
             .flatten()
     });
@@ -373,6 +388,19 @@ fn build(spec: &OperatorSpec, folder: &Path, ledger: &mut Ledger) -> Operator {
                 operator.connections.insert(valid.0, connection);
             }
             (Ok(_), None) => {}
+            (Err(wrong), _) => {
+                ledger.report(name.at, wrong.what).maybe_help(wrong.help);
+            }
+        }
+    }
+    for (name, target) in spec.targets.iter().flat_map(|targets| &targets.0) {
+        let valid = Name::from_scalar(&Scalar { text: name.value.clone(), plain: false });
+        match (valid, build_target(target, ledger)) {
+            (Ok(valid), target) => {
+                // Also one that is broken is no typo of those who name it.
+                operator.limits.targets.insert(valid.0.clone());
+                operator.targets.extend(target.map(|target| (valid.0, target)));
+            }
             (Err(wrong), _) => {
                 ledger.report(name.at, wrong.what).maybe_help(wrong.help);
             }
@@ -535,6 +563,42 @@ fn build_connection(spec: &Placed<ConnectionSpec>, folder: &Path, ledger: &mut L
         public_key_from: public_key_from.reference()?,
         private_key_from: private_key_from.reference()?,
     }))
+}
+
+fn build_target(spec: &Placed<TargetSpec>, ledger: &mut Ledger) -> Option<Target> {
+    let ScimSpec { url, token_from, adopt, on_removal, removal, drift } = spec.value.scim.as_ref()?;
+    let address = url.value.0.trim_end_matches('/');
+    if Url::parse(address).is_ok_and(|url| url.query().is_some() || url.fragment().is_some()) {
+        ledger
+            .report(url.at, "the base address of a SCIM service has neither a query nor a fragment")
+            .help("write it as its documentation has it: `https://app.example/scim/v2`");
+    }
+    let mut rules = TargetRules::default();
+    if *adopt == Some(AdoptWord::UserName) {
+        rules.adopt = Adopt::UserName;
+    }
+    if *on_removal == Some(OnRemovalWord::Delete) {
+        rules.on_removal = OnRemoval::Delete;
+    }
+    if let Some(removal) = removal {
+        let limit = &mut rules.removal;
+        limit.window = removal.window.map_or(limit.window, |window| window.0);
+        limit.max_percent = removal.max_percent.map_or(limit.max_percent, |percent| percent.0);
+        limit.max_count = removal.max_count.map_or(limit.max_count, |count| count.0.into());
+        limit.min_count = removal.min_count.map_or(limit.min_count, |count| count.0.into());
+    }
+    if let Some(drift) = drift {
+        rules.is_corrected = drift.correct.unwrap_or(rules.is_corrected);
+        if let Some(check) = &drift.check {
+            if check.value.0 < Seconds(3_600) {
+                ledger
+                    .report(check.at, "`check` lists all users of the target, and must be 1h at least")
+                    .help("write `check: 24h`");
+            }
+            rules.check = check.value.0;
+        }
+    }
+    Some(Target { url: address.to_owned(), token_from: token_from.reference()?, rules })
 }
 
 /// Returns the address of a service that is sent a key.

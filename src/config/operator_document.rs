@@ -12,9 +12,6 @@ use crate::policy::source::Ledger;
 use crate::policy::value::{Duration, GuidValue, HttpUrl, Name, Word};
 use crate::policy::yaml::{Meaning, Node, Scalar};
 
-/// Keys that later versions have.
-pub const LATER_KEYS: [&str; 1] = ["targets"];
-
 record! {
     /// The operator's file.
     pub struct OperatorSpec = "the operator's file";
@@ -41,6 +38,8 @@ record! {
     "fleet" => fleet: Option<FleetSpec>,
     /// Where `run` gets the policy tree from, in place of a folder.
     "git" => git: Option<GitSpec>,
+    /// Services that accounts are published to, by name.
+    "targets" => targets: Option<Map<Placed<TargetSpec>>>,
     /// Who is told of what.
     "notify" => notify: Option<Vec<NotifySpec>>,
     /// Who may use the HTTP interface.
@@ -149,6 +148,79 @@ record! {
     /// … within this time.
     #[schemars(extend("default" = "1h"))]
     "window" => window: Option<Duration>,
+}
+
+record! {
+    /// A service that accounts are published to.
+    pub struct TargetSpec = "a target" exactly_one &["scim"];
+    /// A service that speaks SCIM 2.0.
+    "scim" => scim: Option<ScimSpec>,
+}
+
+record! {
+    /// A service that speaks SCIM 2.0.
+    pub struct ScimSpec = "`scim`";
+    /// Its base address, to which `/Users` is added; `http://` to this machine alone.
+    "url" => url: Placed<OutsideUrl>,
+    /// Where its bearer token is kept.
+    "tokenFrom" => token_from: Secret,
+    /// By what a user is taken over that is there already and has no id of anybody.
+    #[schemars(extend("default" = "never"))]
+    "adopt" => adopt: Option<AdoptWord>,
+    /// What becomes of the user of an account that was removed.
+    #[schemars(extend("default" = "deactivate"))]
+    "onRemoval" => on_removal: Option<OnRemovalWord>,
+    /// How many users may lose their access within a time; more are held.
+    "removal" => removal: Option<TargetRemovalSpec>,
+    /// What is done about what others change there.
+    "drift" => drift: Option<DriftSpec>,
+}
+
+words! {
+    /// By what a user that is there already is taken over.
+    pub enum AdoptWord = "adopt";
+    /// By nothing.
+    "never" => Never,
+    /// By the same userName.
+    "userName" => UserName,
+}
+
+words! {
+    /// What becomes of the user of an account that was removed.
+    pub enum OnRemovalWord = "onRemoval";
+    /// It stays, inactive.
+    "deactivate" => Deactivate,
+    /// It is deleted.
+    "delete" => Delete,
+}
+
+record! {
+    /// How many users may lose their access within a time, over all customers.
+    pub struct TargetRemovalSpec = "`removal`";
+    /// The time.
+    #[schemars(extend("default" = "24h"))]
+    "window" => window: Option<Duration>,
+    /// In percent of those who are there …
+    #[schemars(extend("default" = 10))]
+    "maxPercent" => max_percent: Option<Whole<0, 100>>,
+    /// … and in number; the smaller wins, but …
+    #[schemars(extend("default" = 25))]
+    "maxCount" => max_count: Option<Whole<0, { u32::MAX }>>,
+    /// … so many may always go.
+    #[schemars(extend("default" = 2))]
+    "minCount" => min_count: Option<Whole<0, { u32::MAX }>>,
+}
+
+record! {
+    /// What is done about what others change there.
+    pub struct DriftSpec = "`drift`";
+    /// How often all users there are compared with what was published, an hour at least; a user that was refused or
+    /// in conflict is also left alone for so long.
+    #[schemars(extend("default" = "24h"))]
+    "check" => check: Option<Placed<Duration>>,
+    /// Whether a difference is set right, once.
+    #[schemars(extend("default" = false))]
+    "correct" => correct: Option<bool>,
 }
 
 record! {

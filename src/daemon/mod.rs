@@ -7,6 +7,7 @@ pub mod desk;
 pub mod documentation;
 pub mod inquiry;
 pub mod lately;
+pub mod publishing;
 pub mod readiness;
 pub mod schedule;
 pub mod shared_turns;

@@ -45,6 +45,24 @@ pub enum EventKind {
     ContactFailed,
     /// What was known of an account in a documentation system is forgotten.
     ContactForgotten,
+    /// A target has a user for an account from now on.
+    PublicationCreated,
+    /// A target's user was changed, or is active again.
+    PublicationUpdated,
+    /// A target's user was deactivated.
+    PublicationDeactivated,
+    /// A target's user was deleted.
+    PublicationDeleted,
+    /// A target's guard keeps a removal back.
+    PublicationHeld,
+    /// Somebody else's user is in the way: a person decides.
+    PublicationConflict,
+    /// A target refuses an account, or it lacks what a user is made with.
+    PublicationFailed,
+    /// A target shows an account otherwise than it was told.
+    PublicationDrifted,
+    /// Nobody publishes an account to a target any more.
+    PublicationOrphaned,
 }
 
 /// An entry of the audit record, before it is chained.
@@ -132,7 +150,7 @@ pub struct EventPage {
 
 impl EventKind {
     /// All kinds, in the order in which an account lives through them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 25] = [
         Self::AccountAdded,
         Self::AccountUpdated,
         Self::AccountPended,
@@ -149,6 +167,15 @@ impl EventKind {
         Self::ContactAmbiguous,
         Self::ContactFailed,
         Self::ContactForgotten,
+        Self::PublicationCreated,
+        Self::PublicationUpdated,
+        Self::PublicationDeactivated,
+        Self::PublicationDeleted,
+        Self::PublicationHeld,
+        Self::PublicationConflict,
+        Self::PublicationFailed,
+        Self::PublicationDrifted,
+        Self::PublicationOrphaned,
     ];
 
     /// Returns the code that the record and every output use.
@@ -170,19 +197,21 @@ impl EventKind {
             Self::ContactAmbiguous => "contact.ambiguous",
             Self::ContactFailed => "contact.failed",
             Self::ContactForgotten => "contact.forgotten",
+            Self::PublicationCreated => "publication.created",
+            Self::PublicationUpdated => "publication.updated",
+            Self::PublicationDeactivated => "publication.deactivated",
+            Self::PublicationDeleted => "publication.deleted",
+            Self::PublicationHeld => "publication.held",
+            Self::PublicationConflict => "publication.conflict",
+            Self::PublicationFailed => "publication.failed",
+            Self::PublicationDrifted => "publication.drifted",
+            Self::PublicationOrphaned => "publication.orphaned",
         }
     }
 
-    /// Whether it tells of an account's contact in a documentation system, and not of the account itself.
-    pub fn is_about_contact(self) -> bool {
-        matches!(
-            self,
-            Self::ContactMatched
-                | Self::ContactUnmatched
-                | Self::ContactAmbiguous
-                | Self::ContactFailed
-                | Self::ContactForgotten
-        )
+    /// Whether it tells of an account itself, where it is about one, and not of its contact or its user elsewhere.
+    pub fn is_about_account(self) -> bool {
+        !(self.code().starts_with("contact.") || self.code().starts_with("publication."))
     }
 
     /// Returns the kind of a code.

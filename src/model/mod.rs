@@ -14,6 +14,7 @@ pub mod guid;
 pub mod listing;
 pub mod network;
 pub mod observation;
+pub mod publication;
 pub mod read_from;
 pub mod reading;
 pub mod reading_digest;

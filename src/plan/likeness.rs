@@ -123,3 +123,40 @@ fn likeness(
 fn all_of(addresses: &Addresses) -> impl Iterator<Item = &str> {
     addresses.primary().into_iter().chain(addresses.aliases()).map(Text::as_str)
 }
+
+/// Splits a display name: `Doe, Jane` at its comma, else before its last word. Whoever has no display name is
+/// called by the address.
+pub fn given_and_family(display_name: &str, address: &str) -> (Text, Text) {
+    let words: Vec<&str> = display_name.split_whitespace().collect();
+    let name = words.join(" ");
+    if let Some((last, first)) = name.split_once(", ").filter(|(_, first)| !first.contains(',')) {
+        return (Text::from(first), Text::from(last));
+    }
+    match name.rsplit_once(' ') {
+        Some((first, last)) => (Text::from(first), Text::from(last)),
+        None if name.is_empty() => {
+            (Text::from(address.split('@').next().unwrap_or(address)), Text::default())
+        }
+        None => (Text::from(name), Text::default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_names_are_split_where_people_split_them() {
+        let split = |name: &str| {
+            let (first, last) = given_and_family(name, "jane@contoso.test");
+            (first.to_string(), last.to_string())
+        };
+        let pair = |first: &str, last: &str| (first.to_owned(), last.to_owned());
+        assert_eq!(split("Jane Doe"), pair("Jane", "Doe"));
+        assert_eq!(split("  Jane   van  Doe "), pair("Jane van", "Doe"));
+        assert_eq!(split("van Doe, Jane"), pair("Jane", "van Doe"));
+        assert_eq!(split("Doe, Jane, PhD"), pair("Doe, Jane,", "PhD"));
+        assert_eq!(split("Jane"), pair("Jane", ""));
+        assert_eq!(split(" "), pair("jane", ""));
+    }
+}

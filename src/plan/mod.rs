@@ -26,6 +26,8 @@ pub mod outcome;
 pub mod patterns;
 pub mod planner;
 pub mod prove;
+pub mod publish;
+pub mod publish_drift;
 pub mod received;
 pub mod redact;
 pub mod refusal;

@@ -10,7 +10,7 @@ use crate::policy::fleet::{
 };
 use crate::policy::limits::Limits;
 use crate::policy::problem::Rule;
-use crate::policy::read::{Placed, Value};
+use crate::policy::read::{Placed, Value, suggest};
 use crate::policy::source::{Ledger, Place};
 use crate::policy::value::{EntraGroup, Group, Ou, Sku, Word};
 use crate::policy::yaml::Scalar;
@@ -275,13 +275,16 @@ pub fn options(written: &Choices, holder: Place, limits: &Limits, ledger: &mut L
             .help(format!("write `interval: {shortest}` or longer"));
     }
     for target in written.publish.iter().flatten() {
-        ledger
-            .report(
-                target.at,
-                format!("there is no target `{}`: this version does not know targets", target.value.0),
-            )
-            .rule(Rule::UnknownReference)
-            .help("remove it");
+        let name = &target.value.0;
+        if !limits.targets.contains(name) {
+            let help = suggest(name, limits.targets.iter().map(Text::as_str)).unwrap_or_else(|| {
+                "targets are in the operator's file (`--config`), which has none".to_owned()
+            });
+            ledger
+                .report(target.at, format!("there is no target `{name}`"))
+                .rule(Rule::UnknownReference)
+                .help(help);
+        }
     }
     let documentation = written.documentation.as_ref();
     Options {

@@ -31,6 +31,8 @@ pub struct Limits {
     pub min_interval: Seconds,
     /// The operator's connections, by name.
     pub connections: BTreeMap<Text, ConnectionKind>,
+    /// The operator's targets.
+    pub targets: BTreeSet<Text>,
 }
 
 /// What needs the operator's permission.
@@ -83,6 +85,7 @@ impl Default for Limits {
             include_privileged: true,
             min_interval: Seconds(60),
             connections: BTreeMap::new(),
+            targets: BTreeSet::new(),
         }
     }
 }

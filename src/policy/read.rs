@@ -170,18 +170,6 @@ pub fn wrong_type(node: &Node, expected: &str, ledger: &mut Ledger) {
 /// Checks a mapping's keys against those known: all unknown and all duplicate ones are reported.
 /// Returns false if the value is no mapping at all.
 pub fn check_keys(node: &Node, keys: &[&'static str], what: &str, ledger: &mut Ledger) -> bool {
-    check_keys_with_later(node, keys, &[], what, ledger)
-}
-
-/// Checks a mapping's keys as [`check_keys`] does. Keys of later versions get a word of their own,
-/// as nobody mistyped them.
-pub fn check_keys_with_later(
-    node: &Node,
-    keys: &[&'static str],
-    later: &[&str],
-    what: &str,
-    ledger: &mut Ledger,
-) -> bool {
     let Content::Mapping(entries) = &node.content else {
         wrong_type(node, &format!("a mapping ({what})"), ledger);
         return false;
@@ -193,13 +181,6 @@ pub fn check_keys_with_later(
             continue;
         };
         if !keys.contains(&name) {
-            if later.contains(&name) {
-                ledger
-                    .report(key.at, format!("this version does not know `{name}`"))
-                    .rule(Rule::UnknownKey)
-                    .help("remove it");
-                continue;
-            }
             if name == "<<" {
                 ledger
                     .report(key.at, "merge keys (`<<`) are not supported")

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::model::account::AccountType;
+use crate::model::publication::PublicationStatus;
 use crate::model::text::Text;
 use crate::ports::register::RegisterFault;
 
@@ -26,6 +27,8 @@ pub struct Counts {
     /// The contacts of each customer's accounts, by the customer's name and the connection: of every documentation
     /// system that was ever looked into for it.
     pub contacts: BTreeMap<(Text, Text), ContactCount>,
+    /// How many accounts stand how at each target that was ever published to.
+    pub publications: BTreeMap<(Text, PublicationStatus), u64>,
     /// What is to be delivered.
     pub outbox: OutboxCount,
 }

@@ -104,11 +104,13 @@ pub enum Asked {
     Hudu,
     /// ConnectWise PSA: one HTTP request.
     ConnectWise,
+    /// A service that accounts are published to by SCIM: one HTTP request.
+    Scim,
 }
 
 impl Asked {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ldap,
         Self::Graph,
         Self::TokenService,
@@ -116,6 +118,7 @@ impl Asked {
         Self::ItGlue,
         Self::Hudu,
         Self::ConnectWise,
+        Self::Scim,
     ];
 
     /// Returns its name for programs.
@@ -128,6 +131,7 @@ impl Asked {
             Self::ItGlue => "itGlue",
             Self::Hudu => "hudu",
             Self::ConnectWise => "connectWise",
+            Self::Scim => "scim",
         }
     }
 }

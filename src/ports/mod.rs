@@ -14,6 +14,7 @@ pub mod inquiry;
 pub mod leases;
 pub mod meter;
 pub mod outbox;
+pub mod publishing;
 pub mod readiness;
 pub mod register;
 pub mod shared_question;

@@ -32,4 +32,18 @@ pub trait Outbox: Send + Sync {
 pub trait Destination: Send + Sync {
     /// Delivers once. Must be safe to repeat: the outbox delivers at least once.
     async fn deliver(&self, delivery: &Delivery) -> Result<(), Fault>;
+
+    /// Returns how many deliveries with lanes it takes together; 1 for one that takes each for itself.
+    fn at_once(&self) -> usize {
+        1
+    }
+
+    /// Delivers several that were taken together, each for itself: one result for each, in their order.
+    async fn deliver_all(&self, deliveries: &[Delivery]) -> Vec<Result<(), Fault>> {
+        let mut results = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            results.push(self.deliver(delivery).await);
+        }
+        results
+    }
 }

@@ -30,6 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a delivery is one process's alone: longer than an attempt may take.
 const CLAIMED: Seconds = Seconds(120);
 
+/// The same for deliveries that are made together.
+const PATIENCE_TOGETHER: Duration = Duration::from_secs(300);
+const CLAIMED_TOGETHER: Seconds = Seconds(400);
+
 /// The waits between attempts: the first, the longest, and how much of them in all.
 const FIRST_WAIT: u64 = 60;
 const LONGEST_WAIT: u64 = 6 * 3_600;
@@ -74,7 +78,7 @@ impl Courier {
             if due.is_empty() {
                 break;
             }
-            let attempts = futures_util::stream::iter(in_turns(due))
+            let attempts = futures_util::stream::iter(in_turns(due, &self.destinations))
                 .map(|deliveries| self.attempt_all(deliveries))
                 .buffer_unordered(AT_ONCE);
             let mut attempts = std::pin::pin!(attempts);
@@ -102,12 +106,17 @@ impl Courier {
     /// Tries one after the other. Of a destination that does not answer one of them the others are put off: it
     /// is not asked for each.
     async fn attempt_all(&self, deliveries: Vec<Delivery>) -> Vec<(Result<(), Fault>, Delivery)> {
+        if let Some(destination) = deliveries.first().and_then(|first| self.destinations.get(first.address()))
+            && destination.at_once() > 1
+        {
+            return self.attempt_together(destination.clone(), deliveries).await;
+        }
         let mut results = Vec::with_capacity(deliveries.len());
         let mut is_silent = false;
         for delivery in deliveries {
             // What is done twice there where two do it at once is done by one of them; and where replicas share the
             // outbox, each delivery is.
-            if (self.is_shared || delivery.has_lane()) && !self.claim(&delivery).await {
+            if (self.is_shared || delivery.has_lane()) && !self.claim(&delivery, CLAIMED).await {
                 continue;
             }
             let result = if is_silent {
@@ -123,13 +132,43 @@ impl Courier {
     }
 
     /// Takes a delivery for this process alone. What the outbox cannot tell now is left for another time.
-    async fn claim(&self, delivery: &Delivery) -> bool {
+    async fn claim(&self, delivery: &Delivery, time: Seconds) -> bool {
         let now = self.clock.now();
-        let claimed = self.outbox.claim(delivery.id, now, CLAIMED.after(now)).await;
+        let claimed = self.outbox.claim(delivery.id, now, time.after(now)).await;
         claimed.unwrap_or_else(|fault| {
             tracing::error!(customer = %inert(&delivery.customer), "a delivery could not be taken: {fault}");
             false
         })
+    }
+
+    /// Tries several at once, of a destination that takes them so.
+    async fn attempt_together(
+        &self,
+        destination: Arc<dyn Destination>,
+        deliveries: Vec<Delivery>,
+    ) -> Vec<(Result<(), Fault>, Delivery)> {
+        let mut claimed = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            if self.claim(&delivery, CLAIMED_TOGETHER).await {
+                claimed.push(delivery);
+            }
+        }
+        if claimed.is_empty() {
+            return Vec::new();
+        }
+        let there = claimed.clone();
+        let attempt = tokio::spawn(async move {
+            tokio::time::timeout(PATIENCE_TOGETHER, destination.deliver_all(&there)).await
+        });
+        let attempt = timed(&*self.meter, Stage::Deliver, attempt).await;
+        let failed = |what: String| Fault::new(FaultKind::Transient, what);
+        let (results, fault) = match attempt {
+            Ok(Ok(results)) => (results, failed("nothing came of it inside Intake".to_owned())),
+            Ok(Err(_)) => (Vec::new(), failed(format!("no answer within {} s", PATIENCE_TOGETHER.as_secs()))),
+            Err(error) => (Vec::new(), failed(format!("delivering failed inside Intake: {}", why(error)))),
+        };
+        let results = results.into_iter().chain(std::iter::repeat_with(move || Err(fault.clone())));
+        results.zip(claimed).collect()
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Result<(), Fault> {
@@ -148,11 +187,7 @@ impl Courier {
             })
         });
         attempt.await.unwrap_or_else(|error| {
-            let why = match error.try_into_panic() {
-                Ok(panic) => panic_text(&*panic),
-                Err(_) => "cancelled".to_owned(),
-            };
-            Err(Fault::new(FaultKind::Transient, format!("delivering failed inside Intake: {why}")))
+            Err(Fault::new(FaultKind::Transient, format!("delivering failed inside Intake: {}", why(error))))
         })
     }
 
@@ -190,9 +225,17 @@ impl Courier {
     }
 }
 
-/// Sorts deliveries into those that are made one after the other: all to one destination with lanes. Others are
-/// made at the same time.
-fn in_turns(due: Vec<Delivery>) -> Vec<Vec<Delivery>> {
+/// Says why a task ended.
+fn why(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => panic_text(&*panic),
+        Err(_) => "cancelled".to_owned(),
+    }
+}
+
+/// Sorts deliveries into those that are made one after the other, or together: all to one destination with lanes.
+/// Others are made at the same time.
+fn in_turns(due: Vec<Delivery>, destinations: &BTreeMap<Text, Arc<dyn Destination>>) -> Vec<Vec<Delivery>> {
     let mut turns: Vec<Vec<Delivery>> = Vec::new();
     let mut places: BTreeMap<Text, usize> = BTreeMap::new();
     for delivery in due {
@@ -201,9 +244,10 @@ fn in_turns(due: Vec<Delivery>) -> Vec<Vec<Delivery>> {
             continue;
         }
         let address = Text::from(delivery.address());
+        let most = destinations.get(&address).map_or(1, |destination| destination.at_once()).max(IN_A_TURN);
         match places.get(&address).and_then(|place| turns.get_mut(*place)) {
             // The others are due as well, and come when these were recorded.
-            Some(turn) if turn.len() < IN_A_TURN => turn.push(delivery),
+            Some(turn) if turn.len() < most => turn.push(delivery),
             Some(_) => {}
             None => {
                 places.insert(address, turns.len());

@@ -18,6 +18,7 @@ use crate::ports::register::RegisterFault;
 use crate::ports::source::Progress;
 use crate::reconcile::apply::is_to_write;
 use crate::reconcile::observe::{Observer, panic_text};
+use crate::reconcile::publish::{Published, published};
 use crate::reconcile::readings::pack;
 
 /// Whom a turn is for.
@@ -62,6 +63,8 @@ pub struct Judged {
     /// By what contacts of the customer's accounts may be recognised, if it is documented anywhere and
     /// everything was read.
     pub documented: Option<Documented>,
+    /// What the customer publishes where; `None` where its documents do not tell.
+    pub published: Option<Published>,
 }
 
 /// A customer that is documented somewhere.
@@ -228,9 +231,23 @@ impl Judge {
                     (rules.absent)(name, &observation.register, *names_are_known)
                 }
             };
+            let published = match &job_there {
+                Job::Listed(customer) => is_believed(&plan).then(|| published(customer)),
+                // Who left the tree publishes nothing any more, once that is certain.
+                Job::Absent { names_are_known, .. } => names_are_known.then(Published::new),
+            };
             let unread = Unread::of(&observation);
             let readings = ReadingDigests::default();
-            Judged { plan, observation, unread, packed: None, sync_state: None, readings, documented: None }
+            Judged {
+                plan,
+                observation,
+                unread,
+                packed: None,
+                sync_state: None,
+                readings,
+                documented: None,
+                published,
+            }
         });
         let planned = timed(self.meter(), Stage::Plan, planning).await;
         planned.map_err(|error| fault_of(job, error))

@@ -14,7 +14,7 @@ use crate::model::guid::Guid;
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::register::{Delivery, LANE, NewDelivery};
 use crate::model::text::Text;
-use crate::plan::likeness::Likeness;
+use crate::plan::likeness::{Likeness, given_and_family};
 use crate::policy::fleet::Customer;
 use crate::ports::documentation::DocumentationSystems;
 use crate::ports::outbox::Destination;
@@ -97,7 +97,7 @@ pub fn contact_of(likeness: &Likeness, kind: ContactKind) -> Option<NewContact> 
     Some(match kind {
         ContactKind::Person => {
             let address = likeness.primary_address.clone()?;
-            let (first_name, last_name) = names(&likeness.display_name, &address);
+            let (first_name, last_name) = given_and_family(&likeness.display_name, &address);
             NewContact::Person(NewPerson { first_name, last_name, address, mark })
         }
         ContactKind::PasswordEntry => {
@@ -107,23 +107,6 @@ pub fn contact_of(likeness: &Likeness, kind: ContactKind) -> Option<NewContact> 
             NewContact::PasswordEntry(NewPasswordEntry { name, username, mark })
         }
     })
-}
-
-/// Splits a display name: `Doe, Jane` at its comma, else before its last word. Whoever has no display name is
-/// called by the address.
-fn names(display_name: &str, address: &str) -> (Text, Text) {
-    let words: Vec<&str> = display_name.split_whitespace().collect();
-    let name = words.join(" ");
-    if let Some((last, first)) = name.split_once(", ").filter(|(_, first)| !first.contains(',')) {
-        return (Text::from(first), Text::from(last));
-    }
-    match name.rsplit_once(' ') {
-        Some((first, last)) => (Text::from(first), Text::from(last)),
-        None if name.is_empty() => {
-            (Text::from(address.split('@').next().unwrap_or(address)), Text::default())
-        }
-        None => (Text::from(name), Text::default()),
-    }
 }
 
 impl ContactMaker {
@@ -223,20 +206,5 @@ mod tests {
         assert_eq!(nameless, Some(NewContact::PasswordEntry(named)));
         let without = likeness("Jane", Some("jane@contoso.test"), None);
         assert_eq!(contact_of(&without, ContactKind::PasswordEntry), None);
-    }
-
-    #[test]
-    fn display_names_are_split_where_people_split_them() {
-        let split = |name: &str| {
-            let (first, last) = names(name, "jane@contoso.test");
-            (first.to_string(), last.to_string())
-        };
-        let pair = |first: &str, last: &str| (first.to_owned(), last.to_owned());
-        assert_eq!(split("Jane Doe"), pair("Jane", "Doe"));
-        assert_eq!(split("  Jane   van  Doe "), pair("Jane van", "Doe"));
-        assert_eq!(split("van Doe, Jane"), pair("Jane", "van Doe"));
-        assert_eq!(split("Doe, Jane, PhD"), pair("Doe, Jane,", "PhD"));
-        assert_eq!(split("Jane"), pair("Jane", ""));
-        assert_eq!(split(" "), pair("jane", ""));
     }
 }

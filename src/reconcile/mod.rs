@@ -15,6 +15,8 @@ pub mod meant;
 pub mod missing_contacts;
 pub mod notice;
 pub mod observe;
+pub mod provision;
+pub mod publish;
 pub mod read_from;
 pub mod read_once;
 pub mod readings;

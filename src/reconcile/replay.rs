@@ -76,7 +76,7 @@ impl Replay {
             |what: String| Unfollowable { customer: event.customer.clone(), sequence: event.sequence, what };
         let kind = EventKind::from_code(&event.kind)
             .ok_or_else(|| unfollowable(format!("`{}` is no kind of event", event.kind)))?;
-        let Some((account_type, id)) = event.account.filter(|_| !kind.is_about_contact()) else {
+        let Some((account_type, id)) = event.account.filter(|_| kind.is_about_account()) else {
             return Ok(());
         };
         let details = Details::deserialize(&event.details)
@@ -172,7 +172,16 @@ impl Details {
             | EventKind::ContactUnmatched
             | EventKind::ContactAmbiguous
             | EventKind::ContactFailed
-            | EventKind::ContactForgotten => {
+            | EventKind::ContactForgotten
+            | EventKind::PublicationCreated
+            | EventKind::PublicationUpdated
+            | EventKind::PublicationDeactivated
+            | EventKind::PublicationDeleted
+            | EventKind::PublicationHeld
+            | EventKind::PublicationConflict
+            | EventKind::PublicationFailed
+            | EventKind::PublicationDrifted
+            | EventKind::PublicationOrphaned => {
                 return Err("it is of a kind that is about no account");
             }
         };

@@ -26,6 +26,7 @@ use crate::reconcile::apply::{commit_of, may_write};
 use crate::reconcile::documentation::{Documenter, Visit};
 use crate::reconcile::judge::{Documented, Job, Judge, Judged, TurnFault, Unread};
 use crate::reconcile::notice::{Stamp, Subscription, state_deliveries};
+use crate::reconcile::publish::Publisher;
 
 /// How often a turn is planned anew because somebody else wrote meanwhile.
 const TRIES: u32 = 3;
@@ -45,6 +46,8 @@ pub struct Reconciler {
     room: tokio::sync::Mutex<()>,
     /// Who looks for contacts after a turn.
     documenter: Option<Arc<Documenter>>,
+    /// Who decides after a turn what is published.
+    publisher: Option<Arc<Publisher>>,
 }
 
 /// What came of a turn.
@@ -85,6 +88,7 @@ impl Reconciler {
             fleet,
             room: tokio::sync::Mutex::new(()),
             documenter: None,
+            publisher: None,
         }
     }
 
@@ -92,6 +96,12 @@ impl Reconciler {
     #[must_use]
     pub fn with_documenter(self, documenter: Arc<Documenter>) -> Self {
         Self { documenter: Some(documenter), ..self }
+    }
+
+    /// Has what targets are to show compared after each turn.
+    #[must_use]
+    pub fn with_publisher(self, publisher: Arc<Publisher>) -> Self {
+        Self { publisher: Some(publisher), ..self }
     }
 
     /// Returns the register.
@@ -256,7 +266,8 @@ impl Reconciler {
         tree_revision: &Text,
         next: Next<'_>,
     ) -> Result<TurnOutcome, TurnFault> {
-        let Judged { plan, observation, unread, packed, sync_state, readings: _, documented } = judged;
+        let Judged { plan, observation, unread, packed, sync_state, readings: _, documented, published } =
+            judged;
         let customer = plan.name.clone();
         // Also of whoever is suspended: reads and plans go on.
         if let Some(packed) = packed {
@@ -295,6 +306,14 @@ impl Reconciler {
             let tree_revision = tree_revision.clone();
             let visit = Visit { customer, tree_revision, likenesses, moment: Arc::default() };
             documenter.expect(visit, &observation.register.documented);
+        }
+        if let (Some(publisher), Some(published), true) =
+            (&self.publisher, published, may_write(&outcome.plan))
+        {
+            // The import is done; whoever comes next compares again.
+            if let Err(fault) = publisher.compare(&customer, &published, tree_revision).await {
+                tracing::error!(customer = %inert(&customer), "nothing was published: {fault}");
+            }
         }
         Ok(outcome)
     }

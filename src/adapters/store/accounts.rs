@@ -371,7 +371,8 @@ pub(super) fn account_type(code: &str) -> Result<AccountType, Mishap> {
         .ok_or_else(|| strange("the account type", code))
 }
 
-fn source(code: &str) -> Result<Source, Mishap> {
+/// Returns the source of a word.
+pub(super) fn source(code: &str) -> Result<Source, Mishap> {
     [Source::Directory, Source::Tenant]
         .into_iter()
         .find(|source| source.code() == code)

@@ -15,6 +15,7 @@ use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::sql::{self, Connection, Row};
 use crate::model::account::AccountType;
 use crate::model::contact_match::MatchStatus;
+use crate::model::publication::PublicationStatus;
 use crate::model::text::Text;
 use crate::ports::census::{AccountCount, Census, ContactCount, Counts, LastTurn, OutboxCount};
 use crate::ports::register::RegisterFault;
@@ -59,6 +60,9 @@ macro_rules! contacts {
 }
 const CONTACTS: &str = contacts!("");
 const CONTACTS_OF: &str = contacts!("customer = $1 AND");
+
+/// Counted by the index, which has all that it needs.
+const PUBLICATIONS: &str = "SELECT target, status, COUNT(*) FROM publications GROUP BY target, status";
 
 /// Of more customers than these all accounts are gone over at once.
 const FEW: usize = 50;
@@ -151,7 +155,8 @@ async fn count(connection: &mut Connection<'_>, before: &Counted) -> Result<(Cou
         contacts.extend(had.contacts.iter().map(|(system, count)| ((name.clone(), system.clone()), *count)));
     }
     let outbox = outbox(connection).await?;
-    Ok((Counts { customers, accounts, contacts, outbox }, counted))
+    let publications = publications(connection).await?;
+    Ok((Counts { customers, accounts, contacts, publications, outbox }, counted))
 }
 
 /// Counts what customers have whose marker is another one than before.
@@ -224,6 +229,19 @@ fn account_count(row: &Row) -> Result<AccountCount, Mishap> {
         orphaned: natural(row.get(4)?)?,
         removed: natural(row.get(5)?)?,
     })
+}
+
+async fn publications(
+    connection: &mut Connection<'_>,
+) -> Result<BTreeMap<(Text, PublicationStatus), u64>, Mishap> {
+    let mut counts = BTreeMap::new();
+    for row in &sql::query(PUBLICATIONS).fetch_all(connection).await? {
+        let status: &str = row.get(1)?;
+        let status =
+            PublicationStatus::from_code(status).ok_or_else(|| strange("a publication's status", status))?;
+        counts.insert((Text::from(row.get::<&str>(0)?), status), natural(row.get(2)?)?);
+    }
+    Ok(counts)
 }
 
 async fn outbox(connection: &mut Connection<'_>) -> Result<OutboxCount, Mishap> {

@@ -14,6 +14,7 @@ pub mod leases;
 pub mod outbox;
 pub mod postgres;
 pub mod postgres_schema;
+pub mod publications;
 pub mod readings;
 pub mod register;
 pub mod sql;

@@ -289,7 +289,8 @@ async fn load(connection: &mut Connection<'_>, customer: &str) -> Result<Registe
     })
 }
 
-async fn write(connection: &mut Connection<'_>, commit: Commit) -> Result<Committed, Mishap> {
+/// Writes a commit, within the transaction of the caller.
+pub(super) async fn write(connection: &mut Connection<'_>, commit: Commit) -> Result<Committed, Mishap> {
     let row = customers::read_to_write(connection, &commit.customer).await?;
     let (links, head) = audit::chain(row.head, &commit)?;
     let revision = customers::pass(connection, &commit, row.revision, &head).await?;

@@ -91,6 +91,15 @@ pub fn words(kind: EventKind) -> (&'static str, &'static str) {
         EventKind::ContactAmbiguous => ("Contact ambiguous", "warn"),
         EventKind::ContactFailed => ("Contact failed", "bad"),
         EventKind::ContactForgotten => ("Contact forgotten", "plain"),
+        EventKind::PublicationCreated => ("Published", "good"),
+        EventKind::PublicationUpdated => ("Publication updated", "plain"),
+        EventKind::PublicationDeactivated => ("Deactivated at a target", "plain"),
+        EventKind::PublicationDeleted => ("Deleted at a target", "bad"),
+        EventKind::PublicationHeld => ("Removal held at a target", "warn"),
+        EventKind::PublicationConflict => ("Publication in conflict", "bad"),
+        EventKind::PublicationFailed => ("Publication failed", "bad"),
+        EventKind::PublicationDrifted => ("Target drifted", "warn"),
+        EventKind::PublicationOrphaned => ("Published no more", "warn"),
     }
 }
 
@@ -129,6 +138,8 @@ fn facts(details: &Value) -> Vec<String> {
         ("contact", text("connection").and_then(|_| after("contact"))),
         ("by", text("connection").and_then(|_| after("matchedBy"))),
         ("", text("connection").and_then(|_| after("cause"))),
+        ("at", text("target")),
+        ("", text("target").and_then(|_| after("cause"))),
         ("pin:", text("pin")),
     ] {
         if let Some(value) = value.filter(|value| !value.is_empty()) {

@@ -1,0 +1,189 @@
+//! What publishing does where nothing is wrong: made, changed, taken out and brought back, each once.
+
+use serde_json::json;
+
+use super::{Site, get, name, publish};
+
+#[test]
+fn accounts_are_made_once_changed_by_one_patch_and_a_second_run_asks_nothing() {
+    let site = Site::new(&[1, 2, 3], "");
+    site.run();
+    assert_eq!(site.active(), [name(1), name(2), name(3)]);
+    let user = site.fake.user(&name(1)).expect("a user");
+    let id = user["externalId"].as_str().expect("an id");
+    assert!(id.starts_with("intake:contoso:EndUser:directory:"), "{id}");
+    assert_eq!(user["emails"], json!([{"value": name(1), "type": "work", "primary": true}]));
+    assert_eq!(site.count("published"), 3);
+    assert_eq!(site.events(), ["created", "created", "created"]);
+    assert!(
+        site.here
+            .events()
+            .iter()
+            .all(|event| event["revision"].as_str().is_some_and(|text| !text.is_empty()))
+    );
+
+    site.fake.take_seen();
+    site.run();
+    assert!(site.fake.take_seen().is_empty(), "no request at all");
+    assert_eq!(site.events().len(), 3);
+
+    site.rename(&[1, 2, 3], &name(1), "janet@contoso.test");
+    assert_eq!(site.writes(), ["PATCH /Users/u1"]);
+    let janet = site.fake.user("janet@contoso.test").expect("the same user");
+    assert_eq!((janet["id"].as_str(), janet["externalId"].as_str()), (Some("u1"), Some(id)));
+    assert_eq!(site.writes(), [""; 0]);
+    assert_eq!(site.events()[3..], ["updated"]);
+}
+
+#[test]
+fn who_is_removed_is_deactivated_and_who_returns_is_the_same_user() {
+    let site = Site::new(&[1, 2, 3], "");
+    site.run();
+    site.people(&[1, 2]);
+    assert_eq!(site.writes(), ["PATCH /Users/u3"]);
+    assert_eq!(site.active(), [name(1), name(2)]);
+    assert_eq!((site.count("published"), site.count("deactivated")), (2, 1));
+    assert_eq!(site.writes(), [""; 0]);
+    site.people(&[1, 2, 3]);
+    assert_eq!(site.writes(), ["PATCH /Users/u3"]);
+    assert_eq!(site.fake.user(&name(3)).expect("the user")["active"], true);
+    assert_eq!(site.events()[3..], ["deactivated", "updated"]);
+}
+
+#[test]
+fn who_is_removed_is_deleted_where_the_operator_says_so() {
+    let site = Site::new(&[1, 2, 3], ", onRemoval: delete");
+    site.run();
+    site.people(&[1, 2]);
+    assert_eq!(site.writes(), ["DELETE /Users/u3"]);
+    assert_eq!(site.fake.users().len(), 2);
+    assert_eq!(site.writes(), [""; 0]);
+    assert_eq!(site.count("deleted"), 1);
+    site.people(&[1, 2, 3]);
+    assert_eq!(site.writes(), ["POST /Users"]);
+}
+
+#[test]
+fn a_file_that_goes_deactivates_nobody() {
+    let site = Site::new(&[1, 2, 3], "");
+    site.run();
+    publish(&site.here, "[]");
+    assert_eq!(site.writes(), [""; 0]);
+    assert_eq!((site.active().len(), site.count("orphaned")), (3, 3));
+    // Nor does one with an error, or a customer that leaves the tree, whoever is removed meanwhile.
+    publish(&site.here, "[hr-ap]");
+    site.people(&[1]);
+    let run = site.here.run(&["run", "--once"]).expect(1);
+    assert!(run.stderr.contains("there is no target `hr-ap`"), "{run:?}");
+    assert!(run.stderr.contains("hr-app"), "the nearest: {run:?}");
+    site.here.delete("contoso.yaml");
+    site.here.write(
+        "other.yaml",
+        "apiVersion: intake.dev/v1\nkind: Customer\nmetadata: {name: other}\nspec: {suspend: true}\n",
+    );
+    let _ = site.here.run(&["run", "--once"]);
+    assert_eq!((site.active().len(), site.count("orphaned")), (3, 3));
+    assert_eq!(site.fake.take_writes(), [""; 0]);
+    assert_eq!(site.events()[3..], ["orphaned", "orphaned", "orphaned"]);
+}
+
+#[test]
+fn a_customer_that_comes_back_is_as_before_and_who_was_removed_meanwhile_goes() {
+    let site = Site::new(&[1, 2, 3], "");
+    site.run();
+    publish(&site.here, "[]");
+    site.run();
+    site.people(&[1, 2]);
+    site.run();
+    publish(&site.here, "[hr-app]");
+    assert_eq!(site.writes(), ["PATCH /Users/u3"], "and nobody else is written");
+    assert_eq!((site.count("published"), site.count("deactivated")), (2, 1));
+}
+
+#[test]
+fn apply_publishes_as_the_controller_does() {
+    let site = Site::new(&[1, 2], "");
+    site.here.run(&["apply", "--yes"]).expect(0);
+    assert_eq!(site.active(), [name(1), name(2)]);
+    assert_eq!(site.count("published"), 2);
+}
+
+#[test]
+fn two_customers_that_want_one_name_are_in_conflict_and_do_not_fight() {
+    let site = Site::new(&[1, 2], "");
+    site.run();
+    // The same people, by another customer of its own register entry.
+    site.here.people("fabrikam", &[2, 3]);
+    let old = std::fs::read_to_string(site.here.tree().join("contoso.yaml")).expect("a file");
+    site.here.write("contoso.yaml", &old.replace("spec:", "spec:\n  matches: []"));
+    site.here.customer(
+        "fabrikam",
+        "Fabrikam",
+        &crate::support::intake::ldif_source("fabrikam"),
+        &crate::support::intake::snapshot_source("fabrikam"),
+    );
+    let _ = site.here.run(&["run", "--once"]);
+    assert_eq!(site.active(), [name(1), name(2), name(3)], "nobody twice");
+    let _ = site.here.run(&["run", "--once"]);
+    site.fake.take_seen();
+    let _ = site.here.run(&["run", "--once"]);
+    assert_eq!(site.count("conflict"), 2, "for both");
+    assert!(site.fake.take_seen().is_empty(), "and nobody is asked about it");
+}
+
+#[test]
+fn a_token_that_is_refused_is_told_of_and_a_new_one_needs_no_restart() {
+    let site = Site::new(&[1, 2], "");
+    site.fake.set_token("another");
+    site.run();
+    let told = site.here.json(&["status"], 0)["targets"][0].clone();
+    assert!(told["fault"].as_str().is_some_and(|fault| fault.contains("401")), "{told:#}");
+    assert_eq!(told["waiting"], 2);
+    let text = site.here.run(&["status"]).expect(0).stdout;
+    assert!(text.contains("Nothing more gets there since"), "{text}");
+    assert!(!text.contains(super::TOKEN), "{text}");
+    site.fake.set_token(super::TOKEN);
+    site.let_time_pass();
+    site.run();
+    assert_eq!(site.active().len(), 2);
+    assert!(site.here.json(&["status"], 0)["targets"][0]["fault"].is_null());
+}
+
+#[test]
+fn a_crash_between_writing_and_recording_makes_nobody_twice() {
+    let site = Site::new(&[1, 2, 3], "");
+    // The user is kept, and the answer does not come before the program is killed.
+    site.fake.set(|wrong| wrong.post_keeps_and_fails = vec![0; 3]);
+    let mut running = site.here.start(&["run", "--once", "--max-wait", "20s"]);
+    crate::support::intake::until("a user is kept", || !site.fake.users().is_empty());
+    running.kill();
+    site.fake.set(|wrong| wrong.post_keeps_and_fails.clear());
+    let made = site.fake.users().len();
+    site.let_time_pass();
+    site.run();
+    assert_eq!(site.active(), [name(1), name(2), name(3)]);
+    let posts = site.fake.take_writes().iter().filter(|write| *write == "POST /Users").count();
+    assert_eq!(posts, 3, "{made} were made before");
+    assert_eq!(site.count("published"), 3);
+}
+
+#[test]
+fn a_controller_publishes_and_shows_how_accounts_stand_in_its_metrics() {
+    let site = Site::new(&[1, 2], "");
+    site.fake.stranger(&name(2), Some("theirs"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    site.here.operator(&format!("listen: \"{address}\"\n{}", site.fake.target("")));
+    let running = site.here.start(&["run"]);
+    crate::support::intake::until("it publishes", || site.fake.user(&name(1)).is_some());
+    let metrics = || get(&format!("http://{address}/metrics")).unwrap_or_default();
+    crate::support::intake::until("it tells", || {
+        let page = metrics();
+        page.contains("intake_publications{target=\"hr-app\",state=\"published\"} 1")
+            && page.contains("intake_publications{target=\"hr-app\",state=\"conflict\"} 1")
+    });
+    running.signal("TERM");
+    running.end().expect(0);
+    assert_eq!(site.fake.user(&name(2)).expect("the stranger")["displayName"], "A Stranger");
+}
