@@ -240,7 +240,12 @@ async fn reconcile(
     let (turns, notices, _keeping) = match leases {
         None => (reconciler, stream::pending().boxed(), None),
         Some(leases) => {
-            let shared = Arc::new(SharedTurns::new(reconciler, leases.clone(), store.register.clone()));
+            let shared = Arc::new(SharedTurns::new(
+                reconciler,
+                leases.clone(),
+                store.register.clone(),
+                wiring::random,
+            ));
             let (keeper, stop) = (shared.clone(), stop.clone());
             let keeping = tokio::spawn(async move { keeper.keep_leases(stop).await });
             (shared as Arc<dyn Turns>, leases.notices(), Some(AbortOnDropHandle::new(keeping)))

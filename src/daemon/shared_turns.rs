@@ -18,11 +18,16 @@ use crate::ports::source::Progress;
 use crate::ports::tree::TreeReading;
 use crate::reconcile::judge::Job;
 
+/// How long a replica leaves a turn to others at the most that is due: each waits for another part of it.
+const FAIRNESS: Duration = Duration::from_millis(250);
+
 /// Turns that are shared.
 pub struct SharedTurns {
     turns: Arc<dyn Turns>,
     leases: Arc<dyn Leases>,
     register: Arc<dyn RegisterReader>,
+    /// Returns numbers from 0 to 1.
+    random: fn() -> f64,
     /// Turns under way, by the name of their lease, and what ends them.
     under_way: Mutex<BTreeMap<Text, CancellationToken>>,
     /// The revision of the tree that this process read last, and whether another one was in force then.
@@ -31,8 +36,13 @@ pub struct SharedTurns {
 
 impl SharedTurns {
     /// Makes turns that are shared by leases. `turns` must write a customer only while its lease is held.
-    pub fn new(turns: Arc<dyn Turns>, leases: Arc<dyn Leases>, register: Arc<dyn RegisterReader>) -> Self {
-        Self { turns, leases, register, under_way: Mutex::default(), read: Mutex::default() }
+    pub fn new(
+        turns: Arc<dyn Turns>,
+        leases: Arc<dyn Leases>,
+        register: Arc<dyn RegisterReader>,
+        random: fn() -> f64,
+    ) -> Self {
+        Self { turns, leases, register, random, under_way: Mutex::default(), read: Mutex::default() }
     }
 
     /// Keeps leases until `stop` is cancelled and nothing is under way any more. A turn whose lease was lost is ended:
@@ -108,6 +118,10 @@ impl Turns for SharedTurns {
             is_asked: taken.is_asked,
             tree_revision: Some(tree_revision.clone()),
         };
+        if !taken.is_asked {
+            // Where many are due at once, as after a change of the tree, who is first would take all of them.
+            tokio::time::sleep(FAIRNESS.mul_f64((self.random)())).await;
+        }
         self.leases.claim(&wish).await
     }
 

@@ -158,7 +158,8 @@ impl ServerAddress {
             ("statement_timeout", format!("{}s", timeout.as_secs()).as_str()),
             // A replica that stands still holds nobody up for longer.
             ("lock_timeout", "30s"),
-            ("idle_in_transaction_session_timeout", "60s"),
+            // A replica that cannot be reached holds its rows no longer than its leases: others take over.
+            ("idle_in_transaction_session_timeout", format!("{}ms", lease.as_millis() / 2).as_str()),
             ("client_min_messages", "warning"),
         ]);
         Ok(Self { options, connections, statement_timeout: timeout, lease, name })
