@@ -100,12 +100,13 @@ def tenant(count):
     ]})
 
 
-def write(tree):
-    people, users = directory(ACCOUNTS), tenant(ACCOUNTS)
+def write(tree, customers=CUSTOMERS, accounts=ACCOUNTS):
+    """Writes customers whose sources are files."""
+    people, users = directory(accounts), tenant(accounts)
     policy = ("apiVersion: intake.dev/v1\nkind: ImportPolicy\nmetadata: {name: staff}\n"
               "spec: {accountType: EndUser, default: true, selection: {securityGroups: [Intake Users]}}\n")
     (tree / "staff.yaml").write_text(policy)
-    for number in range(CUSTOMERS):
+    for number in range(customers):
         (tree / f"customer-{number:05}.ldif").write_text(people)
         (tree / f"customer-{number:05}.json").write_text(users)
         (tree / f"customer-{number:05}.yaml").write_text(
@@ -259,4 +260,5 @@ def main():
             controller.wait()
 
 
-main()
+if __name__ == "__main__":
+    main()
