@@ -32,6 +32,7 @@ pub mod schema;
 pub mod selection;
 pub mod session;
 pub mod sources;
+pub mod state;
 pub mod status;
 pub mod tokens;
 pub mod trees;

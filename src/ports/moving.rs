@@ -14,6 +14,8 @@ pub struct Copied {
     pub tables: Vec<CopiedTable>,
     /// Where each customer's audit record ends in the copy.
     pub heads: BTreeMap<Text, ChainHead>,
+    /// What is damaged in both, each in a sentence with its place.
+    pub damage: Vec<String>,
 }
 
 /// What a copy holds in one table.

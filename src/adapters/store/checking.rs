@@ -40,7 +40,8 @@ impl StoreReader {
     }
 }
 
-async fn check(connection: &mut Connection<'_>, pulse: &Pulse) -> Result<Checked, Mishap> {
+/// Checks within one question, or within the transaction that wrote it all.
+pub(super) async fn check(connection: &mut Connection<'_>, pulse: &Pulse) -> Result<Checked, Mishap> {
     let mut checked = Checked::default();
     let mut found = Damage::default();
     for row in &sql::query(FILE).fetch_all(connection).await? {
