@@ -3,12 +3,22 @@
 use serde_json::Value;
 
 use crate::commands::history::{edit_store, two_customers};
-use crate::support::intake::Installation;
+use crate::support::intake::{Installation, Run, Running};
 use crate::support::postgres::{Postgres, PostgresOptions};
 
 /// The tables of a result, whatever their order.
 fn tables(result: &Value) -> Vec<&Value> {
     result["tables"].as_array().expect("a list").iter().collect()
+}
+
+/// Runs the program without the tree, which is nothing to `state`.
+fn typed(here: &Installation, arguments: &[&str]) -> Run {
+    Running::of(&mut here.command(arguments)).end()
+}
+
+fn json(here: &Installation, arguments: &[&str], code: i32) -> Value {
+    let run = typed(here, &[arguments, &["--format", "json"]].concat()).expect(code);
+    serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"))
 }
 
 /// Everything that the program says about a register, wherever it is.
@@ -26,32 +36,32 @@ fn a_store_moves_to_a_server_and_back_and_the_next_turn_goes_on() {
     let first = format!("sqlite:{}", here.state().display());
     let before = all(&here, &first);
 
-    let run = here.run(&["state", "copy", "--from", &first, "--to", &there]).expect(0);
+    let run = typed(&here, &["state", "copy", "--from", &first, "--to", &there]).expect(0);
     assert!(run.stdout.starts_with("10 accounts and "), "{run:?}");
     assert!(run.stdout.contains("of 2 customers are in postgres://postgres:PASSWORD@127.0.0.1"), "{run:?}");
     assert!(run.stderr.contains("if a controller still runs on it, stop it"), "{run:?}");
     assert!(!format!("{run:?}").contains("horse"), "{run:?}");
     assert_eq!(all(&here, &there), before);
-    let checked = here.json(&["state", "check", "--state", &there], 0);
+    let checked = json(&here, &["state", "check", "--state", &there], 0);
     assert_eq!((&checked["whole"], &checked["rows"]["accounts"]), (&true.into(), &10.into()), "{checked:#}");
 
-    let again = here.run(&["state", "copy", "--from", &first, "--to", &there]).expect(1);
+    let again = typed(&here, &["state", "copy", "--from", &first, "--to", &there]).expect(1);
     assert!(again.stderr.contains("it is not empty") && !again.stderr.contains("horse"), "{again:?}");
 
     let backup = here.folder().join("backup.db");
     let backup = backup.to_str().expect("a path");
-    let backed = here.json(&["state", "backup", "--to", backup, "--state", &there], 0);
+    let backed = json(&here, &["state", "backup", "--to", backup, "--state", &there], 0);
     assert!(!backed.to_string().contains("horse"), "{backed:#}");
-    here.run(&["state", "backup", "--to", backup, "--state", &there]).expect(1);
+    typed(&here, &["state", "backup", "--to", backup, "--state", &there]).expect(1);
     let last = format!("sqlite:{}", here.folder().join("restored.db").display());
-    let restored = here.json(&["state", "restore", "--from", backup, "--state", &last], 0);
+    let restored = json(&here, &["state", "restore", "--from", backup, "--state", &last], 0);
     assert_eq!(tables(&restored), tables(&backed));
     assert_eq!(all(&here, &last), before);
 
     for state in [&there, &last] {
         here.people("contoso", &[1, 2, 3, 4, 5, 6]);
         here.run(&["apply", "--yes", "--state", state]).expect(0);
-        let checked = here.json(&["state", "check", "--state", state], 0);
+        let checked = json(&here, &["state", "check", "--state", state], 0);
         assert_eq!(
             (&checked["whole"], &checked["rows"]["accounts"]),
             (&true.into(), &11.into()),
@@ -63,7 +73,7 @@ fn a_store_moves_to_a_server_and_back_and_the_next_turn_goes_on() {
 #[test]
 fn a_damaged_store_is_an_error_of_check_and_no_backup_is_made_of_a_broken_record() {
     let here = two_customers();
-    let run = here.run(&["state", "check"]).expect(0);
+    let run = typed(&here, &["state", "check"]).expect(0);
     assert!(
         run.stdout.contains("contoso: whole, ") && run.stdout.contains("The store is whole: "),
         "{run:?}"
@@ -73,13 +83,13 @@ fn a_damaged_store_is_an_error_of_check_and_no_backup_is_made_of_a_broken_record
         &here.state(),
         "UPDATE accounts SET tree_revision = '', tenant_user_id = 'y' WHERE customer = 'fabrikam'",
     );
-    let run = here.run(&["state", "check"]).expect(1);
+    let run = typed(&here, &["state", "check"]).expect(1);
     assert!(run.stdout.contains("contoso: broken at event 2: changed"), "{run:?}");
     assert!(run.stdout.contains("damaged: `fabrikam`: `y` is no value of"), "{run:?}");
-    let checked = here.json(&["state", "check"], 1);
+    let checked = json(&here, &["state", "check"], 1);
     assert_eq!(checked["whole"], false, "{checked:#}");
     let backup = here.folder().join("backup.db");
-    let run = here.run(&["state", "backup", "--to", backup.to_str().expect("a path")]).expect(1);
+    let run = typed(&here, &["state", "backup", "--to", backup.to_str().expect("a path")]).expect(1);
     assert!(run.stderr.contains("the audit record of `contoso` is broken at event 2"), "{run:?}");
     assert!(!backup.exists());
 }
@@ -93,10 +103,10 @@ fn what_is_not_there_is_neither_copied_nor_whole() {
         &["state", "restore", "--from", "nothing.db"],
         &["state", "copy", "--from", "sqlite:nothing.db", "--to", "sqlite:other.db"],
     ] {
-        let run = here.run(arguments).expect(1);
+        let run = typed(&here, arguments).expect(1);
         assert!(run.stderr.contains("there is no store at sqlite:"), "{run:?}");
     }
-    let run = here.run(&["state", "check", "--customer", "contoso"]).expect(1);
+    let run = typed(&here, &["state", "check", "--customer", "contoso"]).expect(1);
     assert!(run.stderr.contains("`--customer` is not for it"), "{run:?}");
     for name in ["backup.db", "other.db", "state.db"] {
         assert!(!here.folder().join(name).exists(), "{name}");
