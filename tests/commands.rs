@@ -16,6 +16,7 @@ mod init;
 mod isolation;
 mod notifications;
 mod refresh;
+mod state;
 mod streams;
 mod tenant_only;
 

@@ -7,6 +7,7 @@ mod contract;
 mod damage;
 mod faults;
 mod leases;
+mod moving;
 pub(crate) mod sample;
 mod server;
 mod sharing;

@@ -131,6 +131,9 @@ pub enum Command {
     Suspend(SuspendArguments),
     /// Lets a running controller write for a customer again that was suspended by command
     Resume(OrderArguments),
+    /// Moves the store to another place, backs it up, restores and checks it
+    #[command(subcommand)]
+    State(StateCommand),
     /// Starts a tree for a newcomer: a customer, a policy, schemas, an operator's file and a pipeline
     Init(InitArguments),
     /// Writes the JSON Schemas of policy files
@@ -348,6 +351,46 @@ pub enum ImportFrom {
     Hudu,
     /// ConnectWise PSA
     Connectwise,
+}
+
+/// What is done with the store.
+#[derive(Debug, Subcommand)]
+pub enum StateCommand {
+    /// Copies a store into an empty one, from a file to a server or the other way, and compares the two
+    Copy(StateCopyArguments),
+    /// Reads everything in the store of `--state`, and verifies every audit record
+    Check,
+    /// Writes the store of `--state` into a new file, also while a controller runs
+    Backup(StateBackupArguments),
+    /// Copies a backup into the store of `--state`, which must be empty
+    Restore(StateRestoreArguments),
+}
+
+/// What `state copy` takes.
+#[derive(Debug, Args)]
+pub struct StateCopyArguments {
+    /// The store to copy: sqlite:PATH or postgres://HOST/DATABASE; a controller that runs on it is to be stopped first
+    #[arg(long, value_name = "URL")]
+    pub from: String,
+    /// The store to copy into: a new file, or a database without a table or row
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+}
+
+/// What `state backup` takes.
+#[derive(Debug, Args)]
+pub struct StateBackupArguments {
+    /// The file to write, readable for its owner alone; nothing is overwritten
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+}
+
+/// What `state restore` takes.
+#[derive(Debug, Args)]
+pub struct StateRestoreArguments {
+    /// A file that `state backup` wrote
+    #[arg(long, value_name = "FILE")]
+    pub from: PathBuf,
 }
 
 /// Reads how an account stands.

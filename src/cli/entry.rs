@@ -10,7 +10,7 @@ use crate::cli::progress::Bar;
 use crate::cli::session::Session;
 use crate::cli::{
     accounts, apply, customers, discover, explain, history, init, logging, matches, order, plan, run, schema,
-    status, validate,
+    state, status, validate,
 };
 use crate::ports::control::Order;
 
@@ -77,6 +77,7 @@ async fn dispatch(session: &mut Session, command: &Command) -> Result<Exit, Fail
             order::run(session, &arguments.order, &order).await
         }
         Command::Resume(to) => order::run(session, to, &Order::Resume).await,
+        Command::State(command) => state::run(session, command).await,
         Command::Init(arguments) => init::run(session, arguments),
         Command::Schema(arguments) => schema::run(session, arguments),
     }

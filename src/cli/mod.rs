@@ -33,6 +33,7 @@ pub mod schema;
 pub mod selection;
 pub mod session;
 pub mod sources;
+pub mod state;
 pub mod status;
 pub mod targets;
 pub mod tokens;

@@ -21,7 +21,7 @@ use crate::adapters::otlp::Traces;
 use crate::adapters::prometheus::PrometheusMeter;
 use crate::adapters::prometheus_page::PrometheusPage;
 use crate::adapters::store::address::Address;
-use crate::adapters::store::connection;
+use crate::adapters::store::{connection, moving};
 use crate::cli::documentation::{OpenConnections, OperatorDocumentation};
 use crate::cli::exit::Failure;
 use crate::cli::logging;
@@ -51,9 +51,10 @@ use crate::ports::documentation::DocumentationSystems;
 use crate::ports::in_force::InForce;
 use crate::ports::leases::Leases;
 use crate::ports::meter::{Meter, Readout};
+use crate::ports::moving::{Checked, Copied};
 use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::publishing::{PublicationReader, Publications, Targets};
-use crate::ports::register::{Register, RegisterReader};
+use crate::ports::register::{Register, RegisterFault, RegisterReader};
 use crate::ports::sign_in::{SIGNED_IN, SignIn};
 use crate::ports::source::Sources;
 use crate::reconcile::make_contact::{ContactMaker, destination_of};
@@ -405,6 +406,40 @@ pub async fn open_store(url: &str) -> Result<Store, Failure> {
 /// The store's.
 pub async fn open_reading(url: &str) -> Result<Arc<dyn RegisterReader>, Failure> {
     Ok(Arc::new(connection::Store::open_reading(url).await?))
+}
+
+/// Copies a store into an empty one.
+///
+/// # Errors
+/// The stores'; nothing was written then.
+pub async fn copy_store(from: &str, to: &str) -> Result<Copied, Failure> {
+    moving::copy(from, to).await.map_err(|fault| not_moved(&fault))
+}
+
+/// Copies a store into a new file.
+///
+/// # Errors
+/// The store's, and those of the file.
+pub async fn back_up_store(from: &str, to: &Path) -> Result<Copied, Failure> {
+    moving::back_up(from, to).await.map_err(|fault| not_moved(&fault))
+}
+
+/// `--state` is one of two addresses here, or none of them: what is wrong says which.
+fn not_moved(fault: &RegisterFault) -> Failure {
+    let failure = Failure::of("", fault);
+    match fault {
+        RegisterFault::Newer => failure.hint("use the version of Intake that wrote it, or a later one"),
+        RegisterFault::Damaged { .. } => failure.hint("`intake state check` tells all that is damaged"),
+        _ => failure,
+    }
+}
+
+/// Reads everything in a store; `None` if there is none.
+///
+/// # Errors
+/// The store's.
+pub async fn check_store(url: &str) -> Result<Option<Checked>, Failure> {
+    Ok(connection::Store::open_reading(url).await?.check().await?)
 }
 
 /// Returns the address of a store as others may see it: with the word PASSWORD in place of one.

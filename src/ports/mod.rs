@@ -13,6 +13,7 @@ pub mod in_force;
 pub mod inquiry;
 pub mod leases;
 pub mod meter;
+pub mod moving;
 pub mod outbox;
 pub mod publishing;
 pub mod readiness;

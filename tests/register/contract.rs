@@ -110,7 +110,7 @@ async fn an_unknown_customer_is_empty_and_at_revision_0(register: &dyn Register,
 }
 
 /// One account of every state, source and type, and one of everything else.
-fn full() -> Commit {
+pub(super) fn full() -> Commit {
     let with = |number, state| Account { state, ..account(number) };
     let bare = Account {
         key: AccountKey {

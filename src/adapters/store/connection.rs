@@ -2,6 +2,7 @@
 //! transaction in a task that nobody can cancel.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -144,6 +145,22 @@ impl Store {
         }
     }
 
+    /// As [`write`](Self::write), of work that takes as long as there is much to do: it is given up when its pulse
+    /// stands still.
+    pub(super) async fn write_long<T, W>(&self, pulse: &Pulse, work: W) -> Result<T, RegisterFault>
+    where
+        T: Send + 'static,
+        W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T> + Send + 'static,
+    {
+        match self.home.clone() {
+            Home::Sqlite(writer) => self.tasks.uncancelled(async move { writer.write(work).await }).await,
+            Home::Postgres(server) => {
+                let pulse = pulse.clone();
+                self.tasks.uncancelled(async move { server.write_long(&pulse, work).await }).await
+            }
+        }
+    }
+
     /// As [`write`](Self::write), of one customer: where there are leases, nothing is written without this one.
     pub(super) async fn write_of<T, W>(&self, customer: &str, work: W) -> Result<T, RegisterFault>
     where
@@ -201,6 +218,44 @@ impl StoreReader {
             Origin::File(file) => self.tasks.uncancelled(async move { file.ask(nothing, work).await }).await,
             Origin::Server(server) => {
                 self.tasks.uncancelled(async move { server.ask(nothing, work).await }).await
+            }
+        }
+    }
+}
+
+impl StoreReader {
+    /// As [`ask`](Self::ask), for a question that takes as long as there is much to tell: it is given up when its
+    /// pulse stands still.
+    pub(super) async fn ask_long<T, W>(&self, nothing: T, pulse: &Pulse, work: W) -> Result<T, RegisterFault>
+    where
+        T: Send + 'static,
+        W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T> + Send + 'static,
+    {
+        let Origin::Server(server) = self.origin.clone() else { return self.ask(nothing, work).await };
+        let pulse = pulse.clone();
+        self.tasks.uncancelled(async move { server.ask_long(nothing, &pulse, work).await }).await
+    }
+}
+
+/// Tells work that takes long from work that stands still.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pulse(Arc<AtomicU64>);
+
+impl Pulse {
+    /// Says that something was done.
+    pub(super) fn beat(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits for work; `None` if nothing was done for so long.
+    pub(super) async fn watch<T>(&self, patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let before = self.0.load(Ordering::Relaxed);
+            match tokio::time::timeout(patience, work.as_mut()).await {
+                Ok(done) => return Some(done),
+                Err(_) if self.0.load(Ordering::Relaxed) != before => {}
+                Err(_) => return None,
             }
         }
     }

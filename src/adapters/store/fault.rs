@@ -18,6 +18,8 @@ pub(super) enum Mishap {
     Strange(String),
     /// What is known without the database's word.
     Said(Word),
+    /// A copy into the database was given up, for this reason.
+    NotCopied(String),
     /// The database's schema is of a later version.
     Newer,
     /// The database's schema is of an earlier version, and this connection may only read.
@@ -65,6 +67,10 @@ impl Mishap {
             Self::Foreign(why) => foreign(store, why),
             Self::Strange(what) => RegisterFault::Damaged { what: format!("`{store}`: {what}") },
             Self::Newer => RegisterFault::Newer,
+            Self::NotCopied(why) => RegisterFault::Unavailable {
+                what: format!("nothing was copied into the store `{store}`"),
+                source: why.into(),
+            },
             Self::Said(Word::Silent) => RegisterFault::Unavailable {
                 what: format!("the store `{store}` did not answer in time"),
                 source: "the connection was given up; nothing was written".into(),
@@ -88,6 +94,17 @@ impl Mishap {
     /// written.
     pub(super) fn needs_writing(&self) -> bool {
         matches!(self, Self::Database(error) if matches!(result_code(error), Some(CANTOPEN | READONLY)))
+    }
+
+    /// Returns what is wrong with a row, if that is it: everything else may be read all the same.
+    pub(super) fn of_row(self) -> Result<String, Self> {
+        match self {
+            Self::Strange(what) => Ok(what),
+            Self::Database(error @ (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))) => {
+                Ok(error.to_string())
+            }
+            other => Err(other),
+        }
     }
 
     /// Whether somebody else holds the database.

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Postgres};
 
 use crate::adapters::store::address::ServerAddress;
-use crate::adapters::store::connection::{Outcome, Standing, Told, Work};
+use crate::adapters::store::connection::{Outcome, Pulse, Standing, Told, Work};
 use crate::adapters::store::fault::{Mishap, Word};
 use crate::adapters::store::postgres_schema as schema;
 use crate::adapters::store::sql::Connection;
@@ -117,6 +117,26 @@ impl Server {
         let answering = answer(&mut connection, nothing, work);
         let outcome = tokio::time::timeout(self.patience, answering).await;
         self.named(settle(connection, outcome.unwrap_or_else(|_| Outcome::Unclear(silent()))))
+    }
+
+    /// As [`write`](Self::write), for as long as the work's pulse beats.
+    pub(super) async fn write_long<T, W>(&self, pulse: &Pulse, work: W) -> Result<T, RegisterFault>
+    where
+        W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
+    {
+        let mut connection = self.connect().await?;
+        let outcome = pulse.watch(self.patience, transact(&mut connection, work)).await;
+        self.named(settle(connection, outcome.unwrap_or_else(|| Outcome::Unclear(silent()))))
+    }
+
+    /// As [`ask`](Self::ask), for as long as the work's pulse beats.
+    pub(super) async fn ask_long<T, W>(&self, nothing: T, pulse: &Pulse, work: W) -> Result<T, RegisterFault>
+    where
+        W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
+    {
+        let mut connection = self.connect().await?;
+        let outcome = pulse.watch(self.patience, answer(&mut connection, nothing, work)).await;
+        self.named(settle(connection, outcome.unwrap_or_else(|| Outcome::Unclear(silent()))))
     }
 
     async fn connect(&self) -> Result<PoolConnection<Postgres>, RegisterFault> {

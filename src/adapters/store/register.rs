@@ -274,7 +274,8 @@ impl Register for Store {
     }
 }
 
-async fn load(connection: &mut Connection<'_>, customer: &str) -> Result<RegisterState, Mishap> {
+/// Returns everything about one customer.
+pub(super) async fn load(connection: &mut Connection<'_>, customer: &str) -> Result<RegisterState, Mishap> {
     let row = customers::read(connection, customer).await?;
     Ok(RegisterState {
         revision: row.revision,

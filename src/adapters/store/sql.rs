@@ -253,7 +253,7 @@ macro_rules! column {
     };
 }
 
-column!(i64, Option<i64>, Vec<u8>, &'r [u8]);
+column!(i64, Option<i64>, Vec<u8>, Option<Vec<u8>>, &'r [u8]);
 
 fn missing(column: usize) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_string(), source: "it has no value".into() }
