@@ -8,6 +8,7 @@ mod damage;
 mod faults;
 mod leases;
 mod moving;
+mod publications;
 pub(crate) mod sample;
 mod server;
 mod sharing;

@@ -13,9 +13,10 @@ INSERT INTO intake_schema (one, version) VALUES (1, 1);
 CREATE FUNCTION instr(haystack TEXT, needle TEXT) RETURNS INTEGER
     LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
     RETURN strpos(haystack, needle);
+-- What is extracted is never a name, which may hold a NUL that PostgreSQL cannot; it may stand beside.
 CREATE FUNCTION json_extract(document TEXT, path TEXT) RETURNS TEXT
     LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
-    RETURN document::json #>> string_to_array(substr(path, 3), '.');
+    RETURN replace(document, '\u0000', '\u0001')::json #>> string_to_array(substr(path, 3), '.');
 
 -- A customer is known from its first commit on. `events` and `last_hash` are the head of its audit record: an end that
 -- was cut off cannot be seen in the chain itself.

@@ -136,7 +136,13 @@ async fn apply(
     })
     .await;
     let (destinations, meter) = (operator.destinations(&systems, &targets, store), Arc::new(Unmeasured));
-    let courier = Courier { outbox: store.outbox.clone(), destinations, clock, meter, is_shared: false };
+    let courier = Courier {
+        outbox: store.outbox.clone(),
+        destinations,
+        clock,
+        meter,
+        is_shared: store.shared.is_some(),
+    };
     // Who is to be told of what was written does not wait for documentation systems.
     session.deliver(&courier, &stop).await;
     if session.look_for_contacts(&documenter, &stop).await {

@@ -109,7 +109,10 @@ impl From<RegisterFault> for Failure {
         match fault {
             RegisterFault::Stale { .. } => failure.hint("plan again: somebody else applied meanwhile"),
             RegisterFault::Newer => failure.hint("use the version of Intake that wrote it, or a later one"),
-            RegisterFault::Busy | RegisterFault::LeaseLost { .. } | RegisterFault::NoRoom { .. } => failure,
+            RegisterFault::Busy
+            | RegisterFault::LeaseLost { .. }
+            | RegisterFault::NoRoom { .. }
+            | RegisterFault::Overtaken { .. } => failure,
             RegisterFault::Damaged { .. } => failure.hint("restore the store from a backup"),
             RegisterFault::Unavailable { .. } => {
                 failure.hint("`--state`, INTAKE_STATE and the operator's file say where the store is")

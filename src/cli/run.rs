@@ -22,7 +22,7 @@ use crate::daemon::documentation::{Gaps, look_for_contacts};
 use crate::daemon::inquiry::ControllerInquiry;
 use crate::daemon::publishing::look_for_drift;
 use crate::daemon::readiness::ControllerReadiness;
-use crate::daemon::shared_turns::SharedTurns;
+use crate::daemon::shared_turns::{LEFT, SharedTurns};
 use crate::daemon::signals::listen;
 use crate::daemon::turns::Turns;
 use crate::model::text::{Text, inert};
@@ -165,11 +165,13 @@ async fn reconcile(
         destinations: operator.destinations(&systems, &targets, store),
         clock: clock.clone(),
         meter,
-        is_shared: shared.is_some(),
+        is_shared: store.shared.is_some(),
     });
     if arguments.once {
         let read = tree.read().await;
-        reconciler.tree(&read).await?;
+        if store.shared.is_none() || !others_follow_a_tree(store).await? {
+            reconciler.tree(&read).await?;
+        }
         let after = After { documenter: &documenter, publisher: &publisher, courier: &courier };
         return once(session, read?, &operator, store, &reconciler, after, &stop).await;
     }
@@ -244,6 +246,7 @@ async fn reconcile(
                 reconciler,
                 leases.clone(),
                 store.register.clone(),
+                Arc::new(SystemClock),
                 wiring::random,
             ));
             let (keeper, stop) = (shared.clone(), stop.clone());
@@ -269,6 +272,12 @@ async fn reconcile(
     }
     ran?;
     Ok(Exit::Done)
+}
+
+/// Whether controllers on a shared store follow a tree: which one is in force is theirs to say.
+async fn others_follow_a_tree(store: &Store) -> Result<bool, Failure> {
+    let tree = store.register.tree().await?;
+    Ok(tree.is_some_and(|tree| tree.looked_at > LEFT.before(SystemClock.now())))
 }
 
 /// What comes after the turns of a round.

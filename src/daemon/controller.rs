@@ -257,6 +257,8 @@ impl Loop {
                     Ok(claim) => return (Turned::NotHere(claim), Duration::ZERO),
                     Err(fault) => return (Turned::Made(Err(fault.into())), failed()),
                 }
+                // Whoever fails inside cannot give it back, and must not keep it for ever.
+                let held = Held { turns: turns.clone(), taken: mine.clone() };
                 let progress = bulletin.began(&mine.name);
                 let result = turns.turn(job, revision, progress, next.clone(), stop).await;
                 let (waits, due_after) = match &result {
@@ -264,6 +266,7 @@ impl Loop {
                     Err(_) => (failed(), None),
                 };
                 turns.release(&mine, due_after).await;
+                drop(held);
                 (Turned::Made(result), waits)
             });
             self.taken.insert(handle.id(), taken);
@@ -276,7 +279,9 @@ impl Loop {
             Ok((id, (Turned::NotHere(claim), _))) => return self.not_here(id, &claim),
             Err(error) => (error.id(), Err(error)),
         };
-        let Some(Taken { name, .. }) = self.taken.remove(&id) else { return };
+        let Some(taken) = self.taken.remove(&id) else { return };
+        let name = taken.name.clone();
+        let was_made = matches!(&result, Ok((Ok(_), _)));
         self.desk.bulletin().ended(&name, result.as_ref().ok().map(|(result, _)| result));
         let wait = match result {
             Ok((Ok(went), wait)) => {
@@ -302,7 +307,12 @@ impl Loop {
             }
         };
         let now = self.now();
-        self.schedule.finished(&name, wait, now);
+        if was_made {
+            self.schedule.finished(&name, wait, now);
+        } else {
+            // Whoever asked for a turn is still waiting for it.
+            self.schedule.put_off(&taken, wait, false, now);
+        }
     }
 
     /// Puts a customer off whom another process has, or had a moment ago. A little later than that one says, each
@@ -463,6 +473,18 @@ impl Loop {
             self.running.abort_all();
         }
         tracing::info!("stopped");
+    }
+}
+
+/// Leaves a customer to other processes when its turn is over, however it ended.
+struct Held {
+    turns: Arc<dyn Turns>,
+    taken: Taken,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.turns.abandon(&self.taken);
     }
 }
 

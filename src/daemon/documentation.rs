@@ -95,6 +95,10 @@ pub async fn look_for_contacts(
                     Ok((id, elsewhere)) => (*id, *elsewhere),
                     Err(error) => (error.id(), None),
                 };
+                let failed = names.iter().find(|(_, known)| **known == id).filter(|_| ended.is_err());
+                if let (Some((name, _)), Some(leases)) = (failed, &leases) {
+                    leases.abandon(&format!("{OF_DOCUMENTATION}{name}"));
+                }
                 if let Err(error) = ended {
                     tracing::error!("looking for contacts failed inside Intake: {error}");
                 }

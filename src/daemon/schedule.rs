@@ -295,6 +295,27 @@ mod tests {
     }
 
     #[test]
+    fn who_asked_for_a_turn_that_was_put_off_is_not_forgotten() {
+        let mut schedule = Schedule::new(2);
+        schedule.want(wanted(&[("a", "1")]), seconds(0), &mut || 0.0);
+        let taken = schedule.take(seconds(0)).expect("due");
+        assert!(!taken.is_asked);
+        schedule.finished("a", HOUR, seconds(1));
+        schedule.wake("a", seconds(2));
+        let asked = schedule.take(seconds(2)).expect("woken");
+        assert!(asked.is_asked);
+        schedule.put_off(&asked, seconds(30), true, seconds(3));
+        assert_eq!(schedule.take(seconds(4)), None);
+        // The other process gave it back.
+        schedule.try_again("a", seconds(5));
+        assert!(schedule.take(seconds(5)).expect("again").is_asked);
+        schedule.put_off(&asked, seconds(30), false, seconds(6));
+        schedule.try_again("a", seconds(7));
+        assert_eq!(schedule.take(seconds(8)), None, "nobody had it");
+        assert!(schedule.take(seconds(36)).expect("in its time").is_asked);
+    }
+
+    #[test]
     fn first_turns_are_at_once_but_spread() {
         let mut schedule = Schedule::new(100);
         let names: Vec<String> = (0..11).map(|number| format!("c{number:02}")).collect();

@@ -10,13 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::daemon::schedule::Taken;
 use crate::daemon::turns::{Next, TurnResult, Turns};
+use crate::model::duration::Seconds;
 use crate::model::reading::Fault;
 use crate::model::text::{Text, inert};
+use crate::ports::clock::Clock;
 use crate::ports::leases::{Claim, Done, Leases, OF_CUSTOMERS, Wish};
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::ports::source::Progress;
 use crate::ports::tree::TreeReading;
 use crate::reconcile::judge::Job;
+
+/// After how long a tree in force that nobody looked at is none of another replica: those look every minute.
+pub const LEFT: Seconds = Seconds(600);
 
 /// How long a replica leaves a turn to others at the most that is due: each waits for another part of it.
 const FAIRNESS: Duration = Duration::from_millis(250);
@@ -26,6 +31,7 @@ pub struct SharedTurns {
     turns: Arc<dyn Turns>,
     leases: Arc<dyn Leases>,
     register: Arc<dyn RegisterReader>,
+    clock: Arc<dyn Clock>,
     /// Returns numbers from 0 to 1.
     random: fn() -> f64,
     /// Turns under way, by the name of their lease, and what ends them.
@@ -40,9 +46,10 @@ impl SharedTurns {
         turns: Arc<dyn Turns>,
         leases: Arc<dyn Leases>,
         register: Arc<dyn RegisterReader>,
+        clock: Arc<dyn Clock>,
         random: fn() -> f64,
     ) -> Self {
-        Self { turns, leases, register, random, under_way: Mutex::default(), read: Mutex::default() }
+        Self { turns, leases, register, clock, random, under_way: Mutex::default(), read: Mutex::default() }
     }
 
     /// Keeps leases until `stop` is cancelled and nothing is under way any more. A turn whose lease was lost is ended:
@@ -88,23 +95,28 @@ impl Turns for SharedTurns {
     async fn tree(&self, read: &Result<TreeReading, Fault>) -> Result<(), RegisterFault> {
         let Ok(reading) = read else { return self.turns.tree(read).await };
         let mine = &reading.fleet.revision;
-        let in_force = self.register.tree().await?.map(|tree| tree.revision);
-        let is_other = in_force.as_ref().is_some_and(|in_force| in_force != mine);
+        let in_force = self.register.tree().await?;
+        let now = self.clock.now();
+        let is_other = in_force.as_ref().is_some_and(|in_force| in_force.revision != *mine);
         let is_news = {
             let mut before = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_news = before.0.as_ref() != Some(mine) && reading.behind.is_none();
+            // One that nobody looked at for long is no other replica's.
+            let is_left = in_force.as_ref().is_some_and(|tree| LEFT.before(now) > tree.looked_at);
+            let is_news = (before.0.as_ref() != Some(mine) && reading.behind.is_none()) || is_left;
             let was_told = std::mem::replace(&mut before.1, is_other && !is_news);
             if is_other && !is_news && !was_told {
-                tracing::warn!(revision = %mine, in_force = %in_force.clone().unwrap_or_default(),
+                let other = in_force.as_ref().map(|tree| tree.revision.clone()).unwrap_or_default();
+                tracing::warn!(revision = %mine, in_force = %other,
                     "another replica has another tree in force: no turns here until both have the same");
             }
-            before.0 = Some(mine.clone());
             is_news
         };
         if is_other && !is_news {
             return Ok(());
         }
         self.turns.tree(read).await?;
+        // Only now: what could not be written is still news.
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(mine.clone());
         if is_other || in_force.is_none() {
             self.leases.tell_of_tree().await?;
         }
@@ -130,6 +142,12 @@ impl Turns for SharedTurns {
         if let Err(fault) = self.leases.release(&lease_on(&taken.name), done).await {
             tracing::warn!(customer = %inert(&taken.name), "its lease ends by itself: {fault}");
         }
+    }
+
+    fn abandon(&self, taken: &Taken) {
+        let lease = lease_on(&taken.name);
+        self.under_way().remove(&lease);
+        self.leases.abandon(&lease);
     }
 
     async fn turn(

@@ -35,6 +35,10 @@ pub trait Turns: Send + Sync {
     async fn release(&self, taken: &Taken, due_after: Option<Duration>) {
         let _ = (taken, due_after);
     }
+    /// Leaves a customer to others that was claimed, without a word: its turn failed inside.
+    fn abandon(&self, taken: &Taken) {
+        let _ = taken;
+    }
     /// Carries out one turn. `next` says how long the wait until the next one is; `progress` is told how far
     /// it reads.
     async fn turn(

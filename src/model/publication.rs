@@ -167,6 +167,12 @@ pub struct PublicationRecord {
     pub tree_revision: Text,
     /// When.
     pub at: Timestamp,
+    /// What was known of those that are written or forgotten when that was decided: if it is another by now, nothing is
+    /// written.
+    pub read: Vec<Publication>,
+    /// How many removals the guard of a target counted, if any of these is a removal: if it is another number by now,
+    /// nothing is written.
+    pub counted: Option<CountedRemovals>,
     /// Written whole, by target and account.
     pub written: Vec<Publication>,
     /// Forgotten.
@@ -175,6 +181,17 @@ pub struct PublicationRecord {
     pub events: Vec<NewEvent>,
     /// What must happen outside.
     pub deliveries: Vec<NewDelivery>,
+}
+
+/// How many removals the guard of a target counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedRemovals {
+    /// The target.
+    pub target: Text,
+    /// Since when.
+    pub since: Timestamp,
+    /// How many.
+    pub recent: u64,
 }
 
 /// How a target was last spoken to: bookkeeping.

@@ -72,6 +72,8 @@ pub trait Leases: Send + Sync {
     /// # Errors
     /// The store's: then they end by themselves.
     async fn renew(&self) -> Result<Vec<Text>, RegisterFault>;
+    /// Renews a lease no more: it ends by itself. For what failed inside, and cannot give it back.
+    fn abandon(&self, name: &str);
     /// Tells the others that another tree came into force.
     ///
     /// # Errors

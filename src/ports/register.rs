@@ -155,6 +155,12 @@ pub enum RegisterFault {
         /// The customer.
         customer: Text,
     },
+    /// What is known of publications is another thing than when it was decided from.
+    #[error("what is published of `{customer}` changed meanwhile: nothing was written")]
+    Overtaken {
+        /// The customer.
+        customer: Text,
+    },
     /// Others ask already, as many as may at once.
     #[error("others look around already")]
     Busy,

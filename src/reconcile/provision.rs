@@ -221,11 +221,14 @@ impl Destination for Provisioner {
                 written.push(known);
                 events.extend(told);
             }
+            let read = landed.iter().map(|(errand, _)| errand.known.clone()).collect();
             let record = PublicationRecord {
                 customer,
                 run: (self.new_run)(),
                 tree_revision: tree_revision.unwrap_or_default(),
                 at,
+                read,
+                counted: None,
                 written,
                 forgotten: Vec::new(),
                 events,

@@ -13,8 +13,8 @@ use crate::model::account::{Account, AccountKey, AccountType, Source};
 use crate::model::event::{EventKind, NewEvent};
 use crate::model::guid::Guid;
 use crate::model::publication::{
-    Leavers, Presence, Publication, PublicationRecord, PublicationStatus, RemoteUser, TargetRules,
-    TargetStatus,
+    CountedRemovals, Leavers, Presence, Publication, PublicationRecord, PublicationStatus, RemoteUser,
+    TargetRules, TargetStatus,
 };
 use crate::model::reading::Reading;
 use crate::model::register::{LANE, NewDelivery};
@@ -91,6 +91,17 @@ pub fn published(customer: &Customer) -> Published {
     published
 }
 
+/// How often it is compared anew because a delivery, or another process, wrote meanwhile.
+const TRIES: u32 = 3;
+
+/// What is to be written of one customer at one target.
+#[derive(Default)]
+struct Changes {
+    written: Vec<Publication>,
+    forgotten: Vec<(Text, AccountKey)>,
+    counted: Option<CountedRemovals>,
+}
+
 impl Publisher {
     /// Compares one customer with all targets that it publishes to, or ever did, and asks for what is otherwise.
     /// Returns how much that is. A second time it is nothing.
@@ -98,6 +109,21 @@ impl Publisher {
     /// # Errors
     /// The register's.
     pub async fn compare(
+        &self,
+        customer: &Text,
+        published: &Published,
+        tree_revision: &Text,
+    ) -> Result<usize, RegisterFault> {
+        let mut tries = 1;
+        loop {
+            match self.compare_now(customer, published, tree_revision).await {
+                Err(RegisterFault::Overtaken { .. }) if tries < TRIES => tries += 1,
+                compared => return compared,
+            }
+        }
+    }
+
+    async fn compare_now(
         &self,
         customer: &Text,
         published: &Published,
@@ -149,9 +175,13 @@ impl Publisher {
         let now = self.clock.now();
         let _room = self.room.lock().await;
         // Counted only where somebody may leave: it takes a while where many are published.
-        let leavers = match may_leave(accounts, &known) {
-            true => self.publications.leavers(target, rules.removal.window.before(now)).await?,
-            false => Leavers::default(),
+        let since = rules.removal.window.before(now);
+        let (leavers, counted) = match may_leave(accounts, &known) {
+            true => {
+                let leavers = self.publications.leavers(target, since).await?;
+                (leavers, Some(CountedRemovals { target: target.clone(), since, recent: leavers.recent }))
+            }
+            false => (Leavers::default(), None),
         };
         let (name, at, all) = (customer.clone(), target.clone(), accounts.clone());
         // On a thread where a hundred thousand people hold nobody up.
@@ -175,7 +205,8 @@ impl Publisher {
         })?;
         let Publishing { written, forgotten } = publishing;
         let forgotten = forgotten.into_iter().map(|account| (target.clone(), account)).collect();
-        self.record((customer, tree_revision), &known, written, forgotten, now).await
+        let changes = Changes { written, forgotten, counted };
+        self.record((customer, tree_revision), &known, changes, now).await
     }
 
     /// Writes what is otherwise, with the events and the deliveries that follow from it. Returns how much is asked for.
@@ -183,10 +214,10 @@ impl Publisher {
         &self,
         (customer, tree_revision): (&Text, &Text),
         before: &[Publication],
-        written: Vec<Publication>,
-        forgotten: Vec<(Text, AccountKey)>,
+        changes: Changes,
         at: Timestamp,
     ) -> Result<usize, RegisterFault> {
+        let Changes { written, forgotten, mut counted } = changes;
         if written.is_empty() && forgotten.is_empty() {
             return Ok(0);
         }
@@ -211,13 +242,20 @@ impl Publisher {
                 .filter_map(|known| delivery_of(customer, tree_revision, known))
                 .collect();
             asked += deliveries.len();
+            let gone = forgotten.take().unwrap_or_default();
+            let touched = chunk.iter().map(|known| known.account);
+            let touched = touched.chain(gone.iter().map(|(_, account)| *account));
+            let read = touched.filter_map(|account| before.get(&account).copied().cloned()).collect();
             let record = PublicationRecord {
                 customer: customer.clone(),
                 run: (self.new_run)(),
                 tree_revision: tree_revision.clone(),
                 at,
+                read,
+                // Of several parts the first one: nobody else in this process decides meanwhile.
+                counted: counted.take(),
                 written: chunk.to_vec(),
-                forgotten: forgotten.take().unwrap_or_default(),
+                forgotten: gone,
                 events: events.collect(),
                 deliveries,
             };
@@ -297,7 +335,12 @@ impl Publisher {
                 state.accounts.iter().map(|account| (account.key, account)).collect();
             let now = self.clock.now();
             let written = drift(customer, &accounts, &known, &listed, rules, now);
-            asked += self.record((customer, &Text::default()), &known, written, Vec::new(), now).await?;
+            let changes = Changes { written, ..Changes::default() };
+            match self.record((customer, &Text::default()), &known, changes, now).await {
+                // A delivery came between: the next comparison sees what it led to.
+                Err(RegisterFault::Overtaken { .. }) => {}
+                recorded => asked += recorded?,
+            }
         }
         Ok(Ok(asked))
     }

@@ -216,3 +216,44 @@ async fn replicas_hear_of_each_other_and_not_of_themselves() {
     assert_eq!(right_heard, Some(Notice::Released("customer/contoso".into())));
     assert_eq!(left_heard, Some(Notice::Tree));
 }
+
+/// A turn that fails inside gives nothing back, and a release may not reach the database: neither may be kept alive by
+/// the renewal of others.
+#[tokio::test]
+async fn a_lease_that_was_not_given_back_ends_by_itself_while_others_are_renewed() {
+    let database = Postgres::shared().database().await;
+    let ((_, left), (_, right)) = (replica(&database, "left").await, replica(&database, "right").await);
+    for customer in ["contoso", "fabrikam"] {
+        assert_eq!(left.claim(&wish(customer)).await.unwrap(), Claim::Held);
+    }
+    left.abandon("customer/contoso");
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(left.renew().await.unwrap(), Vec::<Text>::new());
+    }
+    assert_eq!(right.claim(&wish("contoso")).await.unwrap(), Claim::Held);
+    assert!(matches!(right.claim(&wish("fabrikam")).await.unwrap(), Claim::Elsewhere(_)));
+}
+
+#[tokio::test]
+async fn a_long_transaction_of_one_customer_keeps_no_other_lease_from_being_renewed() {
+    let database = Postgres::shared().database().await;
+    let ((_, left), (_, right)) = (replica(&database, "left").await, replica(&database, "right").await);
+    for customer in ["contoso", "fabrikam"] {
+        assert_eq!(left.claim(&wish(customer)).await.unwrap(), Claim::Held);
+    }
+    let mut connection = database.raw().await;
+    let mut writing = sqlx::Connection::begin(&mut connection).await.unwrap();
+    sqlx::query("SELECT 1 FROM leases WHERE name = 'customer/contoso' FOR SHARE")
+        .execute(&mut *writing)
+        .await
+        .unwrap();
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(left.renew().await.unwrap(), Vec::<Text>::new(), "it is still its own");
+    }
+    // Neither can be taken: one is renewed, the other one's row is proof of a write.
+    assert!(matches!(right.claim(&wish("fabrikam")).await.unwrap(), Claim::Elsewhere(_)));
+    assert!(matches!(right.claim(&wish("contoso")).await.unwrap(), Claim::Elsewhere(_)));
+    writing.rollback().await.unwrap();
+}

@@ -15,18 +15,21 @@ use intake::model::account::{Account, Profile};
 use intake::model::contact_match::{ContactChanges, DocumentationStatus, MatchStatus};
 use intake::model::digest::Digest;
 use intake::model::guid::Guid;
+use intake::model::publication::{PublicationStatus, TargetStatus};
 use intake::model::register::{
     Commit, CustomerStatus, Measures, PackedReadings, Sighting, Suspension, SuspensionChange,
 };
 use intake::model::tenant::SyncState;
 use intake::model::tree_status::TreeStatus;
 use intake::ports::outbox::Outbox as _;
+use intake::ports::publishing::Publications as _;
 use intake::ports::register::{ChainCheck, Register as _, RegisterFault, RegisterReader as _};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use crate::support::postgres::{Database, Postgres, PostgresOptions};
 
 use super::contract::full;
+use super::publications;
 use super::sample::{Folder, account, at, commit, contact, delivery, event, raw, small, tamper, url, whole};
 
 fn told(fault: &RegisterFault) -> String {
@@ -127,6 +130,15 @@ async fn furnish(store: &Store) {
         saw_organization: true,
     };
     store.record_documentation(&[documented]).await.unwrap();
+    let published = publications::publication(1, PublicationStatus::Waiting);
+    store.record(publications::record("contoso", &[], &[published])).await.unwrap();
+    let target = TargetStatus {
+        target: "hr".into(),
+        fault: Some(("it refused\0".to_owned(), at(4))),
+        compared_at: Some(at(5)),
+        comparison_fault: None,
+    };
+    store.record_target(&target).await.unwrap();
 }
 
 async fn furnished() -> Folder {

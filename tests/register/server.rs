@@ -6,13 +6,17 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use intake::adapters::store::connection::{Store, StoreReader};
+use intake::model::event::EventKind;
+use intake::model::listing::AccountQuery;
 use intake::model::register::Commit;
+use intake::ports::browse::Browse as _;
 use intake::ports::register::{Register as _, RegisterFault, RegisterReader as _};
+use serde_json::json;
 use sqlx::{Connection as _, Row as _};
 
 use crate::support::postgres::{Postgres, PostgresOptions};
 
-use super::sample::{account, commit, event, small, whole};
+use super::sample::{account, at, commit, event, small, whole};
 
 /// Both what was tried and why it failed.
 fn told(fault: &RegisterFault) -> String {
@@ -392,5 +396,41 @@ async fn callers_that_go_away_at_any_moment_cost_no_write() {
         store.load("contoso").await.unwrap().revision,
         whole(&store.verify("contoso").await.unwrap()).unwrap()
     );
+    store.close().await;
+}
+
+/// Its JSON holds the NUL as an escape, which PostgreSQL cannot turn back into a character.
+#[tokio::test]
+async fn removals_are_counted_also_of_people_whose_names_hold_a_nul() {
+    let database = Postgres::shared().database().await;
+    let store = Store::open(&database.url()).await.unwrap();
+    let mut removed = event("Ja\0ne");
+    removed.kind = EventKind::AccountRemoved;
+    removed.details = json!({"before": {"displayName": "Ja\0ne \\u0000", "state": "active"}});
+    let mut ended = removed.clone();
+    ended.details = json!({"before": {"displayName": "\0", "state": "pendingRemoval"}});
+    store.commit(Commit { events: vec![removed, ended], ..commit("contoso", 0) }).await.unwrap();
+    assert_eq!(store.removals_since(at(0)).await.unwrap(), 1);
+    store.close().await;
+}
+
+/// A name is as long as somebody makes it; a page of an index is not.
+#[tokio::test]
+async fn names_of_any_length_are_held_and_listed() {
+    let database = Postgres::shared().database().await;
+    let store = Store::open(&database.url()).await.unwrap();
+    let mut accounts: Vec<_> = (1..4).map(account).collect();
+    for (account, letter) in accounts.iter_mut().zip(["z", "\u{1f980}", "a"]) {
+        account.profile.sam_account_name = letter.repeat(10_000).into();
+        account.profile.display_name = letter.repeat(10_000).into();
+    }
+    store.commit(Commit { accounts: accounts.clone(), ..commit("contoso", 0) }).await.unwrap();
+    let query = AccountQuery { limit: 2, ..AccountQuery::default() };
+    let first = store.browse().account_page(&query).await.unwrap();
+    let second =
+        store.browse().account_page(&AccountQuery { after: first.next.clone(), ..query }).await.unwrap();
+    let listed: Vec<_> =
+        first.accounts.into_iter().chain(second.accounts).map(|(_, account)| account).collect();
+    assert_eq!(listed, [accounts[2].clone(), accounts[0].clone(), accounts[1].clone()]);
     store.close().await;
 }

@@ -259,10 +259,16 @@ pub(super) async fn removals_since(connection: &mut Connection<'_>, since: Times
 /// numbers, and nobody who reads on from one misses another. In SQLite there is only one who writes.
 const IN_ORDER: Statement = either("SELECT 1", "SELECT pg_advisory_xact_lock(1229870156)");
 
+/// Waits until nobody else is appending, and keeps others from it until the transaction ends.
+pub(super) async fn wait_for_others(connection: &mut Connection<'_>) -> Result<(), Mishap> {
+    sql::query(IN_ORDER).execute(connection).await?;
+    Ok(())
+}
+
 /// Appends chained events.
 pub(super) async fn append(connection: &mut Connection<'_>, links: Vec<Link>) -> Result<(), Mishap> {
     if !links.is_empty() {
-        sql::query(IN_ORDER).execute(connection).await?;
+        wait_for_others(connection).await?;
     }
     for link in links {
         let (account_type, account_id) = link.account.unzip();

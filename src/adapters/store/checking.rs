@@ -9,7 +9,7 @@ use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::sql::{self, Connection, Row, Statement, either};
 use crate::adapters::store::tables::MOVED;
 use crate::adapters::store::{
-    audit, bookkeeping, contacts, customers, readings, register, suspensions, sync_states, tree,
+    audit, bookkeeping, contacts, customers, publications, readings, register, suspensions, sync_states, tree,
 };
 use crate::model::event::EventQuery;
 use crate::model::text::Text;
@@ -74,6 +74,7 @@ pub(super) async fn check(connection: &mut Connection<'_>, pulse: &Pulse) -> Res
     }
     found.note("the statuses", bookkeeping::statuses(connection).await)?;
     found.note("the statuses of documentation", contacts::statuses(connection).await)?;
+    found.note("the targets", publications::statuses(connection).await)?;
     found.note("the tree", tree::read(connection).await)?;
     outbox(connection, &mut found, pulse).await?;
     checked.damage = found.0;
@@ -120,6 +121,7 @@ async fn of_customer(
     found.note(&place, contacts::listed(connection, Some(customer)).await)?;
     found.note(&place, readings::read(connection, customer).await)?;
     found.note(&place, sync_states::read(connection, customer).await)?;
+    found.note(&place, publications::listed(connection, Some(customer)).await)?;
     pulse.beat();
     let (query, mut after) = (EventQuery::all(Some(customer)), None);
     loop {

@@ -29,6 +29,11 @@ pub(super) enum Mishap {
         /// The customer.
         customer: Text,
     },
+    /// What was decided from was another thing by the time it was to be written.
+    Overtaken {
+        /// The customer.
+        customer: Text,
+    },
     /// More removals began over all customers than the operator allows.
     NoRoom {
         /// Whose were the last.
@@ -85,6 +90,7 @@ impl Mishap {
             },
             Self::LeaseLost { customer } => RegisterFault::LeaseLost { customer },
             Self::NoRoom { customer } => RegisterFault::NoRoom { customer },
+            Self::Overtaken { customer } => RegisterFault::Overtaken { customer },
             Self::Stale { customer, expected, found } => RegisterFault::Stale { customer, expected, found },
             Self::Database(error) => of_database(error, store),
         }

@@ -33,7 +33,8 @@ const CLAIM: &str = "
 
 /// Why it was not to be had.
 const LOOK: &str = "
-    SELECT CASE WHEN holder = '' THEN 0 ELSE expires_at - intake_now() END, due_at - intake_now(),
+    SELECT CASE WHEN holder = '' THEN 0 ELSE expires_at - intake_now() END,
+        CASE WHEN $4 = 1 OR ($3 <> '' AND done_for <> $3) THEN 0 ELSE due_at - intake_now() END,
         (SELECT COUNT(*) FROM tree WHERE $2 <> '' AND revision <> $2)
     FROM leases WHERE name = $1";
 
@@ -43,9 +44,15 @@ const RELEASE: &str = "
         done_for = CASE WHEN $5 = '' THEN done_for ELSE $5 END
     WHERE name = $1 AND holder = $2 AND fence = $3";
 
-/// Also one whose time is over, as long as nobody took it.
+/// Also one whose time is over, as long as nobody took it. A row that is locked, by a transaction that proves by it
+/// that it may write, is not waited for: the others would end meanwhile.
 const RENEW: &str = "
-    UPDATE leases SET expires_at = intake_now() + $2 WHERE holder = $1 RETURNING name, fence";
+    UPDATE leases SET expires_at = intake_now() + $4
+    WHERE name = (
+        SELECT name FROM leases WHERE name = $1 AND holder = $2 AND fence = $3 FOR UPDATE SKIP LOCKED)";
+
+/// Whether it is still this one's that could not be renewed.
+const IS_MINE: &str = "SELECT fence FROM leases WHERE name = $1 AND holder = $2 AND fence = $3";
 
 /// Until the transaction ends nobody takes it.
 const IS_HELD: &str = "SELECT fence FROM leases WHERE name = $1 AND holder = $2 AND fence = $3 FOR SHARE";
@@ -150,20 +157,33 @@ impl Leases for StoreLeases {
             return Ok(Vec::new());
         }
         let (holder, length) = (self.held.holder.clone(), microseconds(self.length));
-        let renewed = self
+        let lost = self
             .store
             .write(move |connection| {
                 Box::pin(async move {
-                    let mut renewed = BTreeMap::new();
-                    for row in sql::query(RENEW).bind(holder).bind(length).fetch_all(connection).await? {
-                        renewed.insert(Text::from(row.get::<&str>(0)?), row.get::<i64>(1)?);
+                    let mut lost = Vec::new();
+                    for (name, fence) in before {
+                        let renew =
+                            sql::query(RENEW).bind(name.as_str()).bind(&holder).bind(fence).bind(length);
+                        if renew.execute(connection).await? == 0 {
+                            let look = sql::query(IS_MINE).bind(name.as_str()).bind(&holder).bind(fence);
+                            if look.fetch_optional(connection).await?.is_none() {
+                                lost.push((name, fence));
+                            }
+                        }
                     }
-                    Ok(renewed)
+                    Ok(lost)
                 })
             })
             .await?;
-        let is_lost = |(name, fence): &(Text, i64)| renewed.get(name) != Some(fence);
-        Ok(before.into_iter().filter(is_lost).map(|(name, _)| name).collect())
+        // What was given back meanwhile, and perhaps taken again, is not lost.
+        let fences = self.held.fences();
+        let is_lost = |(name, fence): &(Text, i64)| fences.get(name) == Some(fence);
+        Ok(lost.into_iter().filter(is_lost).map(|(name, _)| name).collect())
+    }
+
+    fn abandon(&self, name: &str) {
+        self.held.fences().remove(name);
     }
 
     async fn tell_of_tree(&self) -> Result<(), RegisterFault> {
@@ -195,7 +215,7 @@ async fn claim(
         .bind(wish.name.as_str())
         .bind(holder)
         .bind(length)
-        .bind(fingerprint)
+        .bind(fingerprint.as_str())
         .bind(i64::from(wish.is_asked))
         .bind(tree)
         .fetch_optional(connection)
@@ -203,7 +223,8 @@ async fn claim(
     if let Some(row) = taken {
         return Ok((Claim::Held, Some(row.get(0)?)));
     }
-    let row = sql::query(LOOK).bind(wish.name.as_str()).bind(tree).fetch_one(connection).await?;
+    let look = sql::query(LOOK).bind(wish.name.as_str()).bind(tree).bind(fingerprint.as_str());
+    let row = look.bind(i64::from(wish.is_asked)).fetch_one(connection).await?;
     let (held, due, other_trees): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let claim = match (held, due) {
         _ if other_trees > 0 => Claim::OtherTree,

@@ -9,13 +9,13 @@ use crate::adapters::store::accounts::{account_type, guid, moment, source, stran
 use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::sql::{self, Connection, Row};
-use crate::adapters::store::{accounts, customers, register, suspensions};
+use crate::adapters::store::{accounts, audit, customers, register, suspensions};
 use crate::model::account::AccountKey;
 use crate::model::contact_match::ContactChanges;
 use crate::model::digest::Digest;
 use crate::model::event::{ChainHead, ReadingDigests};
 use crate::model::publication::{
-    Leavers, Presence, Publication, PublicationRecord, PublicationStatus, TargetStatus,
+    CountedRemovals, Leavers, Presence, Publication, PublicationRecord, PublicationStatus, TargetStatus,
 };
 use crate::model::register::{Commit, SuspensionChange};
 use crate::model::text::Text;
@@ -163,12 +163,37 @@ impl Publications for Store {
     }
 }
 
-/// Writes what is known of one customer. The fence is passed with what is found inside the transaction: nothing that a
-/// plan is computed from is written, and whoever acts on any of it asks the register anew.
+/// Writes what is known of one customer, if what it was decided from is still so. The fence of the register is passed
+/// with what is found inside the transaction: nothing that a plan is computed from is written.
 async fn write(connection: &mut Connection<'_>, record: PublicationRecord) -> Result<ChainHead, Mishap> {
-    let PublicationRecord { customer, run, tree_revision, at, written, forgotten, events, deliveries } =
-        record;
+    let PublicationRecord {
+        customer,
+        run,
+        tree_revision,
+        at,
+        read,
+        counted,
+        written,
+        forgotten,
+        events,
+        deliveries,
+    } = record;
     let row = customers::read_to_write(connection, &customer).await?;
+    let touched = written.iter().map(|known| (&known.target, known.account));
+    let touched = touched.chain(forgotten.iter().map(|(target, account)| (target, *account)));
+    for (target, account) in touched {
+        let before = read.iter().find(|known| known.target == *target && known.account == account);
+        if known_of(connection, &customer, target, account).await?.as_ref() != before {
+            return Err(Mishap::Overtaken { customer });
+        }
+    }
+    if let Some(CountedRemovals { target, since, recent }) = counted {
+        // Others who remove somebody there wait for this one, and count anew.
+        audit::wait_for_others(connection).await?;
+        if leavers(connection, &target, since).await?.recent != recent {
+            return Err(Mishap::Overtaken { customer });
+        }
+    }
     let commit = Commit {
         expected_revision: row.revision,
         run,
@@ -233,7 +258,8 @@ async fn write_one(
     Ok(())
 }
 
-async fn listed(
+/// Returns what is known of the accounts of one customer or of all: by customer, target and account.
+pub(super) async fn listed(
     connection: &mut Connection<'_>,
     customer: Option<&str>,
 ) -> Result<Vec<(Text, Publication)>, Mishap> {
@@ -263,17 +289,26 @@ async fn standing(
     for key in keys {
         let found = accounts::with_id(connection, customer, key.id).await?;
         standing.accounts.extend(found.into_iter().filter(|account| account.key == *key));
-        let row = sql::query(OF_ACCOUNT)
-            .bind(customer)
-            .bind(target)
-            .bind(key.account_type.code())
-            .bind(key.source.code())
-            .bind(key.id.to_string())
-            .fetch_optional(connection)
-            .await?;
-        standing.publications.extend(row.as_ref().map(publication).transpose()?);
+        standing.publications.extend(known_of(connection, customer, target, *key).await?);
     }
     Ok(standing)
+}
+
+async fn known_of(
+    connection: &mut Connection<'_>,
+    customer: &str,
+    target: &str,
+    key: AccountKey,
+) -> Result<Option<Publication>, Mishap> {
+    let row = sql::query(OF_ACCOUNT)
+        .bind(customer)
+        .bind(target)
+        .bind(key.account_type.code())
+        .bind(key.source.code())
+        .bind(key.id.to_string())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(publication).transpose()
 }
 
 async fn taken(
@@ -315,7 +350,8 @@ async fn customers_of(connection: &mut Connection<'_>, target: &str) -> Result<V
     Ok(names)
 }
 
-async fn statuses(connection: &mut Connection<'_>) -> Result<Vec<TargetStatus>, Mishap> {
+/// Returns how targets were last spoken to, by name.
+pub(super) async fn statuses(connection: &mut Connection<'_>) -> Result<Vec<TargetStatus>, Mishap> {
     let rows = sql::query(STATUSES).fetch_all(connection).await?;
     let mut statuses = Vec::with_capacity(rows.len());
     for row in &rows {

@@ -296,18 +296,19 @@ pub(super) async fn write(connection: &mut Connection<'_>, commit: Commit) -> Re
     let (links, head) = audit::chain(row.head, &commit)?;
     let revision = customers::pass(connection, &commit, row.revision, &head).await?;
     accounts::write(connection, &commit.customer, &commit.accounts).await?;
-    audit::append(connection, links).await?;
-    if let Some(room) = commit.room
-        && audit::removals_since(connection, room.since).await? > room.most
-    {
-        return Err(Mishap::NoRoom { customer: commit.customer });
-    }
     outbox::write(connection, &commit.customer, &commit.deliveries, commit.at).await?;
     customers::write_holds(connection, &commit.customer, &commit.holds).await?;
     suspensions::write(connection, &commit.customer, &commit.suspension).await?;
     contacts::write(connection, &commit.customer, &commit.contacts).await?;
     if let Some(measures) = &commit.measures {
         bookkeeping::write_measures(connection, &commit.customer, measures).await?;
+    }
+    // Last: nobody else appends until the transaction ends.
+    audit::append(connection, links).await?;
+    if let Some(room) = commit.room
+        && audit::removals_since(connection, room.since).await? > room.most
+    {
+        return Err(Mishap::NoRoom { customer: commit.customer });
     }
     Ok(Committed { revision, head: head.told()? })
 }
