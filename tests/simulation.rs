@@ -45,7 +45,7 @@ use truth::Change;
 use weather::{Answer, Blow, Tally, Weather};
 
 /// How many seeds an ordinary run has.
-const SEEDS: u64 = 32;
+const SEEDS: u64 = 48;
 
 /// The step that broke a rule, from 0, and the rule.
 type Broken = (usize, String);
