@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::daemon::controller::until;
 use crate::daemon::desk::Desk;
 use crate::model::text::Text;
-use crate::ports::leases::{Claim, Done, Leases, OF_DOCUMENTATION, Wish};
+use crate::ports::leases::{Claim, Done, Leases, Wish, of_documentation};
 use crate::reconcile::documentation::Documenter;
 
 /// How often a documentation system is looked into at the most. One sweep is for everybody who waits: however
@@ -95,14 +95,13 @@ pub async fn look_for_contacts(
                     Ok((id, elsewhere)) => (*id, *elsewhere),
                     Err(error) => (error.id(), None),
                 };
-                let failed = names.iter().find(|(_, known)| **known == id).filter(|_| ended.is_err());
-                if let (Some((name, _)), Some(leases)) = (failed, &leases) {
-                    leases.abandon(&format!("{OF_DOCUMENTATION}{name}"));
-                }
+                let name = names.iter().find(|(_, known)| **known == id).map(|(name, _)| name.clone());
                 if let Err(error) = ended {
                     tracing::error!("looking for contacts failed inside Intake: {error}");
+                    if let (Some(name), Some(leases)) = (&name, &leases) {
+                        leases.abandon(&of_documentation(name));
+                    }
                 }
-                let name = names.iter().find(|(_, known)| **known == id).map(|(name, _)| name.clone());
                 if let Some(name) = name {
                     names.remove(&name);
                     let began = began.remove(&name).unwrap_or_else(Instant::now);
@@ -129,7 +128,7 @@ async fn look_alone(
     leases: &dyn Leases,
     gaps: Gaps,
 ) -> Option<Duration> {
-    let name = Text::from(format!("{OF_DOCUMENTATION}{connection}"));
+    let name = of_documentation(connection);
     let wish = Wish { name: name.clone(), fingerprint: None, is_asked: false, tree_revision: None };
     match leases.claim(&wish).await {
         Ok(Claim::Held) => {}

@@ -14,7 +14,7 @@ use crate::model::duration::Seconds;
 use crate::model::reading::Fault;
 use crate::model::text::{Text, inert};
 use crate::ports::clock::Clock;
-use crate::ports::leases::{Claim, Done, Leases, OF_CUSTOMERS, Wish};
+use crate::ports::leases::{Claim, Done, Leases, Wish, of_customer};
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::ports::source::Progress;
 use crate::ports::tree::TreeReading;
@@ -80,10 +80,6 @@ impl SharedTurns {
     }
 }
 
-fn lease_on(customer: &str) -> Text {
-    Text::from(format!("{OF_CUSTOMERS}{customer}"))
-}
-
 #[async_trait]
 impl Turns for SharedTurns {
     async fn known(&self) -> Result<Vec<Text>, RegisterFault> {
@@ -125,7 +121,7 @@ impl Turns for SharedTurns {
 
     async fn claim(&self, taken: &Taken, tree_revision: &Text) -> Result<Claim, RegisterFault> {
         let wish = Wish {
-            name: lease_on(&taken.name),
+            name: of_customer(&taken.name),
             fingerprint: Some(taken.fingerprint),
             is_asked: taken.is_asked,
             tree_revision: Some(tree_revision.clone()),
@@ -139,13 +135,13 @@ impl Turns for SharedTurns {
 
     async fn release(&self, taken: &Taken, due_after: Option<Duration>) {
         let done = due_after.map(|due_after| Done { due_after, fingerprint: Some(taken.fingerprint) });
-        if let Err(fault) = self.leases.release(&lease_on(&taken.name), done).await {
+        if let Err(fault) = self.leases.release(&of_customer(&taken.name), done).await {
             tracing::warn!(customer = %inert(&taken.name), "its lease ends by itself: {fault}");
         }
     }
 
     fn abandon(&self, taken: &Taken) {
-        let lease = lease_on(&taken.name);
+        let lease = of_customer(&taken.name);
         self.under_way().remove(&lease);
         self.leases.abandon(&lease);
     }
@@ -158,7 +154,7 @@ impl Turns for SharedTurns {
         next: Next,
         stop: CancellationToken,
     ) -> TurnResult {
-        let lease = lease_on(job.name());
+        let lease = of_customer(job.name());
         let stop = stop.child_token();
         self.under_way().insert(lease.clone(), stop.clone());
         let result = self.turns.turn(job, tree_revision, progress, next, stop).await;

@@ -13,8 +13,15 @@ use crate::ports::register::RegisterFault;
 /// How the names of leases on customers' turns begin; the customer's name follows.
 pub const OF_CUSTOMERS: &str = "customer/";
 
-/// How the names of leases on looks into documentation systems begin; the connection's name follows.
-pub const OF_DOCUMENTATION: &str = "documentation/";
+/// Returns the name of the lease on a customer's turns.
+pub fn of_customer(customer: &str) -> Text {
+    Text::from(format!("{OF_CUSTOMERS}{customer}"))
+}
+
+/// Returns the name of the lease on looks into a documentation system, by its connection.
+pub fn of_documentation(connection: &str) -> Text {
+    Text::from(format!("documentation/{connection}"))
+}
 
 /// What somebody wants to do alone.
 #[derive(Debug, Clone, PartialEq, Eq)]

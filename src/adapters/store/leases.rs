@@ -11,7 +11,7 @@ use crate::adapters::store::connection::{Store, Told};
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::sql::{self, Connection};
 use crate::model::text::Text;
-use crate::ports::leases::{Claim, Done, Leases, Notice, OF_CUSTOMERS, Wish};
+use crate::ports::leases::{Claim, Done, Leases, Notice, Wish, of_customer};
 use crate::ports::register::RegisterFault;
 
 const MAKE: &str = "
@@ -79,11 +79,6 @@ impl Held {
         let query = sql::query(IS_HELD).bind(name.as_str()).bind(&self.holder).bind(fence);
         query.fetch_optional(connection).await?.map(|_| ()).ok_or_else(lost)
     }
-}
-
-/// Returns the name of the lease on a customer's turns.
-pub(super) fn of_customer(customer: &str) -> Text {
-    Text::from(format!("{OF_CUSTOMERS}{customer}"))
 }
 
 /// The leases of replicas on one database.

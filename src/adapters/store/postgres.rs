@@ -86,8 +86,8 @@ impl Server {
         self.lease_length
     }
 
-    /// Returns what processes on this database tell each other from now on. Its connection is its own; while there is none it is opened anew
-    /// again and again, and what was told meanwhile is missed.
+    /// Returns what processes on this database tell each other from now on. Its connection is its own; while there is
+    /// none it is opened anew again and again, and what was told meanwhile is missed.
     pub(super) fn told(&self) -> BoxStream<'static, Told> {
         let line = Line { options: self.pool.connect_options(), listener: None, was_there: false };
         stream::unfold(line, Line::next).boxed()
@@ -103,9 +103,7 @@ impl Server {
     where
         W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
     {
-        let mut connection = self.connect().await?;
-        let outcome = tokio::time::timeout(self.patience, transact(&mut connection, work)).await;
-        self.named(settle(connection, outcome.unwrap_or_else(|_| Outcome::Unclear(silent()))))
+        self.write_long(&Pulse::default(), work).await
     }
 
     /// Answers a question from one state; `nothing` is the answer of a database without a table.
@@ -113,10 +111,7 @@ impl Server {
     where
         W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
     {
-        let mut connection = self.connect().await?;
-        let answering = answer(&mut connection, nothing, work);
-        let outcome = tokio::time::timeout(self.patience, answering).await;
-        self.named(settle(connection, outcome.unwrap_or_else(|_| Outcome::Unclear(silent()))))
+        self.ask_long(nothing, &Pulse::default(), work).await
     }
 
     /// As [`write`](Self::write), for as long as the work's pulse beats.
