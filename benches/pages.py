@@ -184,7 +184,13 @@ def ask(address, path):
         is_full = not free and len(known) == MOST
         for number, _ in poll.poll(10 if is_full or due >= ends else max(0, due - time.monotonic())):
             connection = known[number]
-            if connection.take():
+            if connection in free:
+                # The controller closes connections that nobody used for a while.
+                assert not connection.socket.recv(1), "an answer that nobody asked for"
+                free.remove(connection)
+                del known[number]
+                connection.socket.close()
+            elif connection.take():
                 now = time.monotonic()
                 if connection.is_refused:
                     refused += 1

@@ -284,6 +284,29 @@ pub struct Delivery {
     pub attempts: u32,
 }
 
+/// What came of one attempt at a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempted {
+    /// The delivery's number in the outbox.
+    pub id: i64,
+    /// Whether it arrived.
+    pub outcome: Outcome,
+}
+
+/// Whether a delivery arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did.
+    Arrived,
+    /// It did not.
+    Failed {
+        /// Why, for a person.
+        error: String,
+        /// When to try again; `None` gives it up in the open.
+        again_at: Option<Timestamp>,
+    },
+}
+
 /// A delivery that failed at least once, and was not made since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LateDelivery {

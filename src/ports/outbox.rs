@@ -1,30 +1,30 @@
 //! The outbox and the destinations behind it: what must happen outside, until it did.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::model::reading::Fault;
-use crate::model::register::Delivery;
+use crate::model::register::{Attempted, Delivery};
 use crate::ports::register::RegisterFault;
 
 /// Deliveries that are due, written by the same transaction as what they tell of.
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// Returns deliveries whose time has come, oldest first, at most `limit`. Of one destination
+    /// Returns deliveries whose time has come, at most `limit`, those first whose time came first. Of one destination
     /// and customer only the oldest is returned, so that they arrive in order.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, RegisterFault>;
-    /// Takes a delivery that is due for oneself until a moment; false if somebody else took it, made it or gave
-    /// it up meanwhile. Whoever ends without a word leaves it to others from that moment on.
-    async fn claim(&self, id: i64, now: Timestamp, until: Timestamp) -> Result<bool, RegisterFault>;
-    /// Records that a delivery arrived.
-    async fn delivered(&self, id: i64, at: Timestamp) -> Result<(), RegisterFault>;
-    /// Records that an attempt failed, and when to try again; `None` gives it up in the open.
-    async fn failed(
+    /// Takes deliveries that are due for oneself until a moment; returns those that nobody else took, made or gave up
+    /// meanwhile. Whoever ends without a word leaves them to others from that moment on.
+    async fn claim(
         &self,
-        id: i64,
-        next_attempt: Option<Timestamp>,
-        error: &str,
-    ) -> Result<(), RegisterFault>;
+        ids: &[i64],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeSet<i64>, RegisterFault>;
+    /// Records what came of attempts: of all of them, or of none.
+    async fn settle(&self, attempts: &[Attempted], at: Timestamp) -> Result<(), RegisterFault>;
 }
 
 /// Where deliveries go.

@@ -1,15 +1,16 @@
 //! Drains the outbox: what must happen outside is tried until it did, or is given up in the open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::duration::Seconds;
 use crate::model::reading::{Fault, FaultKind};
-use crate::model::register::Delivery;
+use crate::model::register::{Attempted, Delivery, Outcome};
 use crate::model::text::{Text, inert};
 use crate::ports::clock::Clock;
 use crate::ports::meter::{Attempt, Meter, Stage, timed};
@@ -82,7 +83,7 @@ impl Courier {
                 .map(|deliveries| self.attempt_all(deliveries))
                 .buffer_unordered(AT_ONCE);
             let mut attempts = std::pin::pin!(attempts);
-            let mut is_moving = false;
+            let (mut is_moving, mut fault) = (false, None);
             loop {
                 let next = tokio::select! {
                     biased;
@@ -91,9 +92,13 @@ impl Courier {
                 };
                 let Some(results) = next else { break };
                 is_moving |= !results.is_empty();
-                for (result, delivery) in results {
-                    self.record(result, &delivery, &mut drained).await?;
+                // What came of the others is recorded nevertheless, as far as it can be.
+                if let Err(unrecorded) = self.record(results, &mut drained).await {
+                    fault.get_or_insert(unrecorded);
                 }
+            }
+            if let Some(fault) = fault {
+                return Err(fault);
             }
             // Others have all of them, or none can be taken now.
             if !is_moving {
@@ -116,7 +121,9 @@ impl Courier {
         for delivery in deliveries {
             // What is done twice there where two do it at once is done by one of them; and where replicas share the
             // outbox, each delivery is.
-            if (self.is_shared || delivery.has_lane()) && !self.claim(&delivery, CLAIMED).await {
+            if (self.is_shared || delivery.has_lane())
+                && self.claim(std::slice::from_ref(&delivery), CLAIMED).await.is_empty()
+            {
                 continue;
             }
             let result = if is_silent {
@@ -131,13 +138,15 @@ impl Courier {
         results
     }
 
-    /// Takes a delivery for this process alone. What the outbox cannot tell now is left for another time.
-    async fn claim(&self, delivery: &Delivery, time: Seconds) -> bool {
+    /// Takes deliveries for this process alone; returns the numbers of those that it has. What the outbox cannot tell
+    /// now is left for another time.
+    async fn claim(&self, deliveries: &[Delivery], time: Seconds) -> BTreeSet<i64> {
         let now = self.clock.now();
-        let claimed = self.outbox.claim(delivery.id, now, time.after(now)).await;
+        let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
+        let claimed = self.outbox.claim(&ids, now, time.after(now)).await;
         claimed.unwrap_or_else(|fault| {
-            tracing::error!(customer = %inert(&delivery.customer), "a delivery could not be taken: {fault}");
-            false
+            tracing::error!("{} deliveries could not be taken: {fault}", ids.len());
+            BTreeSet::new()
         })
     }
 
@@ -145,18 +154,14 @@ impl Courier {
     async fn attempt_together(
         &self,
         destination: Arc<dyn Destination>,
-        deliveries: Vec<Delivery>,
+        mut deliveries: Vec<Delivery>,
     ) -> Vec<(Result<(), Fault>, Delivery)> {
-        let mut claimed = Vec::with_capacity(deliveries.len());
-        for delivery in deliveries {
-            if self.claim(&delivery, CLAIMED_TOGETHER).await {
-                claimed.push(delivery);
-            }
-        }
-        if claimed.is_empty() {
+        let claimed = self.claim(&deliveries, CLAIMED_TOGETHER).await;
+        deliveries.retain(|delivery| claimed.contains(&delivery.id));
+        if deliveries.is_empty() {
             return Vec::new();
         }
-        let there = claimed.clone();
+        let there = deliveries.clone();
         let attempt = tokio::spawn(async move {
             tokio::time::timeout(PATIENCE_TOGETHER, destination.deliver_all(&there)).await
         });
@@ -168,7 +173,7 @@ impl Courier {
             Err(error) => (Vec::new(), failed(format!("delivering failed inside Intake: {}", why(error)))),
         };
         let results = results.into_iter().chain(std::iter::repeat_with(move || Err(fault.clone())));
-        results.zip(claimed).collect()
+        results.zip(deliveries).collect()
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Result<(), Fault> {
@@ -191,22 +196,35 @@ impl Courier {
         })
     }
 
+    /// Records what came of attempts, and counts it.
     async fn record(
+        &self,
+        results: Vec<(Result<(), Fault>, Delivery)>,
+        drained: &mut Drained,
+    ) -> Result<(), RegisterFault> {
+        if results.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let attempted = |(result, delivery)| self.attempted(result, &delivery, now, drained);
+        let attempts: Vec<_> = results.into_iter().map(attempted).collect();
+        self.outbox.settle(&attempts, now).await
+    }
+
+    /// Tells what came of an attempt, and decides whether there is another one.
+    fn attempted(
         &self,
         result: Result<(), Fault>,
         delivery: &Delivery,
+        now: Timestamp,
         drained: &mut Drained,
-    ) -> Result<(), RegisterFault> {
-        let now = self.clock.now();
+    ) -> Attempted {
         let (customer, destination) = (inert(&delivery.customer), inert(&delivery.destination));
-        let fault = match result {
-            Ok(()) => {
-                tracing::debug!(%customer, %destination, key = %delivery.key, "delivered");
-                drained.delivered += 1;
-                self.meter.delivered(Attempt::Delivered);
-                return self.outbox.delivered(delivery.id, now).await;
-            }
-            Err(fault) => fault,
+        let Err(fault) = result else {
+            tracing::debug!(%customer, %destination, key = %delivery.key, "delivered");
+            drained.delivered += 1;
+            self.meter.delivered(Attempt::Delivered);
+            return Attempted { id: delivery.id, outcome: Outcome::Arrived };
         };
         let attempts = delivery.attempts.saturating_add(1);
         let wait = wait_after(attempts, fault.retry_after);
@@ -221,7 +239,9 @@ impl Courier {
             drained.given_up += 1;
             self.meter.delivered(Attempt::GivenUp);
         }
-        self.outbox.failed(delivery.id, wait.map(|wait| wait.after(now)), &fault.with_hint()).await
+        let outcome =
+            Outcome::Failed { error: fault.with_hint(), again_at: wait.map(|wait| wait.after(now)) };
+        Attempted { id: delivery.id, outcome }
     }
 }
 
@@ -279,7 +299,6 @@ mod tests {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use jiff::Timestamp;
 
     use super::*;
     use crate::plan::outcome::CustomerPlan;
@@ -297,6 +316,9 @@ mod tests {
         assert_eq!(wait_after(u32::MAX, None), None);
     }
 
+    /// What came of this delivery cannot be recorded.
+    const UNRECORDED: i64 = 13;
+
     #[derive(Default)]
     struct FakeOutbox {
         waiting: Mutex<Vec<Delivery>>,
@@ -309,19 +331,29 @@ mod tests {
             Ok(std::mem::take(&mut *self.waiting.lock().expect("a lock")))
         }
 
-        async fn claim(&self, _id: i64, _now: Timestamp, _until: Timestamp) -> Result<bool, RegisterFault> {
-            Ok(true)
+        async fn claim(
+            &self,
+            ids: &[i64],
+            _now: Timestamp,
+            _until: Timestamp,
+        ) -> Result<BTreeSet<i64>, RegisterFault> {
+            Ok(ids.iter().copied().collect())
         }
 
-        async fn delivered(&self, id: i64, _at: Timestamp) -> Result<(), RegisterFault> {
-            self.log.lock().expect("a lock").push(format!("{id} delivered"));
-            Ok(())
-        }
-
-        async fn failed(&self, id: i64, next: Option<Timestamp>, error: &str) -> Result<(), RegisterFault> {
-            let next = next.map_or("never".to_owned(), |next| next.to_string());
-            self.log.lock().expect("a lock").push(format!("{id} {next} {error}"));
-            Ok(())
+        async fn settle(&self, attempts: &[Attempted], _at: Timestamp) -> Result<(), RegisterFault> {
+            self.log.lock().expect("a lock").extend(attempts.iter().map(|Attempted { id, outcome }| {
+                match outcome {
+                    Outcome::Arrived => format!("{id} delivered"),
+                    Outcome::Failed { error, again_at: None } => format!("{id} never {error}"),
+                    Outcome::Failed { error, again_at: Some(at) } => format!("{id} {at} {error}"),
+                }
+            }));
+            match attempts.iter().any(|attempted| attempted.id == UNRECORDED) {
+                true => {
+                    Err(RegisterFault::Unavailable { what: "a full disk".to_owned(), source: "no".into() })
+                }
+                false => Ok(()),
+            }
         }
     }
 
@@ -355,30 +387,41 @@ mod tests {
         }
     }
 
+    fn delivery(id: i64, destination: &str, key: &str, attempts: u32) -> Delivery {
+        let (destination, key) = (Text::from(destination), Text::from(key));
+        let body = serde_json::Value::Null;
+        Delivery { id, customer: Text::from("contoso"), destination, key, body, attempts }
+    }
+
+    fn courier(outbox: &Arc<FakeOutbox>, meter: &Arc<CountedAttempts>) -> Courier {
+        let hook: Arc<dyn Destination> = Arc::new(Fickle);
+        let destinations = BTreeMap::from([(Text::from("hook"), hook)]);
+        let clock = Arc::new(FixedClock);
+        Courier { outbox: outbox.clone(), destinations, clock, meter: meter.clone(), is_shared: false }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_recorded_of_one_delivery_keeps_no_other_from_being_recorded() {
+        let outbox = Arc::new(FakeOutbox::default());
+        *outbox.waiting.lock().expect("a lock") =
+            [1, UNRECORDED, 2, 3].map(|id| delivery(id, "hook", "good", 0)).to_vec();
+        let drained = courier(&outbox, &Arc::default()).drain(&CancellationToken::new()).await;
+        assert_eq!(drained.expect_err("one is not recorded").to_string(), "a full disk");
+        let mut log = outbox.log.lock().expect("a lock").clone();
+        log.sort();
+        assert_eq!(log, ["1 delivered", "13 delivered", "2 delivered", "3 delivered"]);
+    }
+
     #[tokio::test]
     async fn each_delivery_arrives_is_put_off_or_is_given_up_for_itself() {
-        let outbox = Arc::new(FakeOutbox::default());
-        let delivery = |id, destination: &str, key: &str, attempts| Delivery {
-            id,
-            customer: Text::from("contoso"),
-            destination: Text::from(destination),
-            key: Text::from(key),
-            body: serde_json::Value::Null,
-            attempts,
-        };
+        let (outbox, meter) = (Arc::new(FakeOutbox::default()), Arc::new(CountedAttempts::default()));
         *outbox.waiting.lock().expect("a lock") = vec![
             delivery(1, "hook", "good", 0),
             delivery(2, "hook", "panics", 0),
             delivery(3, "hook", "busy", 0),
             delivery(4, "gone", "good", 36),
         ];
-        let destinations: BTreeMap<Text, Arc<dyn Destination>> =
-            BTreeMap::from([(Text::from("hook"), Arc::new(Fickle) as Arc<dyn Destination>)]);
-        let (clock, meter) = (Arc::new(FixedClock), Arc::new(CountedAttempts::default()));
-        let meters = meter.clone();
-        let courier =
-            Courier { outbox: outbox.clone(), destinations, clock, meter: meters, is_shared: false };
-        let drained = courier.drain(&CancellationToken::new()).await.expect("drained");
+        let drained = courier(&outbox, &meter).drain(&CancellationToken::new()).await.expect("drained");
         assert_eq!(drained, Drained { delivered: 1, put_off: 2, given_up: 1 });
         let mut attempts = meter.0.lock().expect("a lock").clone();
         attempts.sort();

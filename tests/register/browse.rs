@@ -148,7 +148,7 @@ async fn a_store_from_before_there_were_names_has_them_once_it_was_opened() {
     drop(store);
     tamper(
         &folder.path(),
-        "DROP TABLE publications; DROP TABLE targets;
+        "DROP INDEX outbox_due; DROP TABLE publications; DROP TABLE targets;
          DROP INDEX accounts_listed; DROP INDEX events_by_account; DROP INDEX events_by_customer_time;
          ALTER TABLE accounts DROP COLUMN listed_as; ALTER TABLE accounts DROP COLUMN searched;
          PRAGMA user_version = 13",

@@ -13,7 +13,7 @@ use intake::ports::register::Register as _;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::sample::{Folder, account, at, commit, contact, delivery, small, tamper};
+use super::sample::{Folder, OneByOne as _, account, at, commit, contact, delivery, small, tamper};
 
 /// Counts by what was counted before, and from the start: both must say the same.
 async fn counts(census: &Arc<dyn Census>, store: &Store) -> Counts {

@@ -17,8 +17,9 @@ use intake::model::event::{ChainHead, Event, EventKind, EventQuery, NewEvent, Re
 use intake::model::guid::Guid;
 use intake::model::read_from::{GroupsRead, ReadFrom};
 use intake::model::register::{
-    AccountEntry, AccountList, Commit, CustomerStatus, Delivery, Hold, Measures, PackedReadings,
-    PinnedAccount, PinnedScope, Pins, Reports, ScopeKind, ScopeName, Sighting, Suspension, SuspensionChange,
+    AccountEntry, AccountList, Attempted, Commit, CustomerStatus, Delivery, Hold, Measures, Outcome,
+    PackedReadings, PinnedAccount, PinnedScope, Pins, Reports, ScopeKind, ScopeName, Sighting, Suspension,
+    SuspensionChange,
 };
 use intake::model::tenant::SyncState;
 use intake::model::text::Text;
@@ -31,7 +32,7 @@ use serde_json::json;
 use crate::support::postgres::Postgres;
 
 use super::sample::{
-    Folder, account, at, commit, contact, days, delivery, event, hold, readings, small, whole,
+    Folder, OneByOne as _, account, at, commit, contact, days, delivery, event, hold, readings, small, whole,
 };
 
 /// Runs every law over every store.
@@ -76,6 +77,7 @@ laws! {
     choices_that_could_not_be_followed_are_loaded_with_the_register
     how_looking_for_contacts_went_is_bookkeeping
     a_delivery_that_fails_is_late_until_it_was_made
+    many_rows_of_one_commit_keep_their_order
     of_many_writers_on_one_revision_exactly_one_wins
     a_commit_whose_caller_goes_away_is_written_all_the_same
     customers_do_not_touch_each_other
@@ -283,6 +285,40 @@ async fn an_account_is_written_whole_by_its_key(register: &dyn Register, _: &dyn
     let accounts = register.load("contoso").await.unwrap().accounts;
     assert_eq!(accounts.len(), 6);
     assert!(accounts.contains(&changed) && accounts.contains(&other) && !accounts.contains(&account(1)));
+}
+
+async fn many_rows_of_one_commit_keep_their_order(register: &dyn Register, outbox: &dyn Outbox) {
+    // More than are written together, twice, and some that are left over.
+    const MANY: u128 = 133;
+    for (revision, state) in [(0, AccountState::Active), (1, AccountState::Orphaned { since: at(9) })] {
+        let of = |number: u128| Account { state: state.clone(), ..account(number) };
+        let told = |number: u128| format!("{revision} {number}");
+        let many = Commit {
+            accounts: (0..MANY).map(of).collect(),
+            events: (0..MANY).map(|number| event(&told(number))).collect(),
+            deliveries: (0..MANY).map(|number| delivery(&told(number), "k")).collect(),
+            ..commit("contoso", revision)
+        };
+        register.commit(many).await.unwrap();
+        let mut accounts = register.load("contoso").await.unwrap().accounts;
+        accounts.sort_by_key(|account| account.key.id);
+        assert_eq!(accounts, (0..MANY).map(of).collect::<Vec<_>>());
+        for customer in [None, Some("contoso")] {
+            let events = register.events(customer).await.unwrap();
+            let subjects: Vec<_> =
+                events.iter().rev().take(133).rev().map(|event| event.subject.clone()).collect();
+            assert_eq!(subjects, (0..MANY).map(told).collect::<Vec<_>>());
+        }
+        let due = outbox.due(at(10), 1_000).await.unwrap();
+        assert_eq!(
+            due.iter().map(|one| one.destination.to_string()).collect::<Vec<_>>(),
+            (0..MANY).map(told).collect::<Vec<_>>()
+        );
+        let arrived: Vec<_> =
+            due.iter().map(|one| Attempted { id: one.id, outcome: Outcome::Arrived }).collect();
+        outbox.settle(&arrived, at(10)).await.unwrap();
+    }
+    assert_eq!(whole(&register.verify("contoso").await.unwrap()), Some(266));
 }
 
 async fn a_commit_of_nothing_raises_the_revision(register: &dyn Register, _: &dyn Outbox) {
@@ -547,14 +583,15 @@ async fn deliveries_of_one_destination_and_customer_arrive_in_order(
     outbox.delivered(due[1].id, at(20)).await.unwrap();
     // `hr 1` waits, and `hr 2` behind it; nobody else does.
     assert_eq!(keys(&outbox.due(at(59), 10).await.unwrap()), ["glue 2", "hr 3", "glue 3"]);
+    // Its time came after the others'.
     let due = outbox.due(at(60), 10).await.unwrap();
-    assert_eq!(keys(&due), ["hr 1", "glue 2", "hr 3", "glue 3"]);
-    assert_eq!(due[0].attempts, 1);
+    assert_eq!(keys(&due), ["glue 2", "hr 3", "glue 3", "hr 1"]);
+    assert_eq!(due[3].attempts, 1);
 
-    outbox.delivered(due[0].id, at(61)).await.unwrap();
+    outbox.delivered(due[3].id, at(61)).await.unwrap();
     // An attempt that is told to have failed after another one arrived changes nothing.
-    outbox.failed(due[0].id, Some(at(61)), "timeout").await.unwrap();
-    outbox.delivered(due[0].id, at(62)).await.unwrap();
+    outbox.failed(due[3].id, Some(at(61)), "timeout").await.unwrap();
+    outbox.delivered(due[3].id, at(62)).await.unwrap();
     assert_eq!(keys(&outbox.due(at(61), 10).await.unwrap()), ["hr 2", "glue 2", "hr 3", "glue 3"]);
 }
 
@@ -599,9 +636,13 @@ async fn a_delivery_that_is_not_there_cannot_be_marked(register: &dyn Register, 
     register.commit(small("contoso", 0)).await.unwrap();
     let delivered = outbox.delivered(99, at(1)).await.unwrap_err();
     let failed = outbox.failed(99, None, "").await.unwrap_err();
-    for fault in [delivered, failed] {
+    let due = outbox.due(at(10), 10).await.unwrap();
+    let both = [due[0].id, 99].map(|id| Attempted { id, outcome: Outcome::Arrived });
+    let with_another = outbox.settle(&both, at(1)).await.unwrap_err();
+    for fault in [delivered, failed, with_another] {
         assert!(fault.to_string().contains("no delivery 99"), "{fault}");
     }
+    assert_eq!(outbox.due(at(10), 10).await.unwrap(), due, "of several all are recorded, or none");
 }
 
 async fn bookkeeping_raises_no_revision(register: &dyn Register, outbox: &dyn Outbox) {
@@ -854,12 +895,12 @@ async fn a_delivery_that_fails_is_late_until_it_was_made(register: &dyn Register
     let due = outbox.due(at(100), 10).await.unwrap();
     assert_eq!(due.len(), 4);
     // Whoever takes one has it alone until the moment that they said.
-    assert!(outbox.claim(due[1].id, at(100), at(150)).await.unwrap());
-    assert!(!outbox.claim(due[1].id, at(100), at(150)).await.unwrap());
+    assert!(outbox.claim_one(due[1].id, at(100), at(150)).await.unwrap());
+    assert!(!outbox.claim_one(due[1].id, at(100), at(150)).await.unwrap());
     assert!(outbox.due(at(149), 10).await.unwrap().iter().all(|one| one.id != due[1].id));
-    assert!(outbox.claim(due[1].id, at(150), at(151)).await.unwrap());
+    assert!(outbox.claim_one(due[1].id, at(150), at(151)).await.unwrap());
     outbox.delivered(due[1].id, at(150)).await.unwrap();
-    assert!(!outbox.claim(due[1].id, at(200), at(201)).await.unwrap());
+    assert!(!outbox.claim_one(due[1].id, at(200), at(201)).await.unwrap());
     assert_eq!(due[0].address(), "documentation/glue");
     outbox.failed(due[0].id, Some(at(200)), "refused").await.unwrap();
     outbox.failed(due[0].id, Some(at(300)), "refused again").await.unwrap();

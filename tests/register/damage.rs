@@ -263,7 +263,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_hol
     // What the later steps added.
     tamper(
         &folder.path(),
-        "DROP TABLE publications; DROP TABLE targets; \
+        "DROP INDEX outbox_due; DROP TABLE publications; DROP TABLE targets; \
          DROP INDEX accounts_listed; DROP INDEX events_by_account; DROP INDEX events_by_customer_time; ALTER TABLE accounts DROP COLUMN listed_as; \
          ALTER TABLE accounts DROP COLUMN searched; DROP TABLE contact_matches; \
          DROP TABLE documentation_statuses; DROP TABLE suspensions; DROP TABLE tree; DROP TABLE sync_states; ALTER TABLE events DROP COLUMN readings; DROP TABLE readings; \
@@ -295,7 +295,7 @@ async fn contacts_of_a_version_that_recorded_no_choices_stay_and_have_none() {
     store.close().await;
     tamper(
         &folder.path(),
-        "DROP TABLE publications; DROP TABLE targets; \
+        "DROP INDEX outbox_due; DROP TABLE publications; DROP TABLE targets; \
          DROP INDEX contact_matches_by_status; DROP INDEX contact_matches_unfollowed; \
          ALTER TABLE contact_matches DROP COLUMN unfollowed; \
          DROP INDEX accounts_listed; DROP INDEX events_by_account; DROP INDEX events_by_customer_time; \
@@ -331,7 +331,7 @@ const OLD_EVENTS: &str = r#"
          'sha256:c123a8bd65750a6d29c9e5f14b75f5729ecfa88f1ee2faaa2856382fcbf63867');
     UPDATE customers SET events = 2,
         last_hash = 'sha256:c123a8bd65750a6d29c9e5f14b75f5729ecfa88f1ee2faaa2856382fcbf63867';
-    DROP TABLE publications;
+    DROP INDEX outbox_due; DROP TABLE publications;
     DROP TABLE targets;
     ALTER TABLE events DROP COLUMN readings;
     DROP TABLE sync_states;

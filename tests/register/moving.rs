@@ -30,7 +30,9 @@ use crate::support::postgres::{Database, Postgres, PostgresOptions};
 
 use super::contract::full;
 use super::publications;
-use super::sample::{Folder, account, at, commit, contact, delivery, event, raw, small, tamper, url, whole};
+use super::sample::{
+    Folder, OneByOne as _, account, at, commit, contact, delivery, event, raw, small, tamper, url, whole,
+};
 
 fn told(fault: &RegisterFault) -> String {
     let cause = fault.source().map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use intake::adapters::store::connection::Store;
 use intake::model::account::{Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source};
 use intake::model::contact::ContactKind;
@@ -11,8 +12,9 @@ use intake::model::contact_match::{ContactChanges, ContactMatch, MatchCandidate,
 use intake::model::digest::Digest;
 use intake::model::event::{EventKind, NewEvent, ReadingDigests};
 use intake::model::guid::Guid;
-use intake::model::register::{Commit, Hold, NewDelivery, Pins, SuspensionChange};
-use intake::ports::register::ChainCheck;
+use intake::model::register::{Attempted, Commit, Hold, NewDelivery, Outcome, Pins, SuspensionChange};
+use intake::ports::outbox::Outbox;
+use intake::ports::register::{ChainCheck, RegisterFault};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -120,6 +122,26 @@ pub(crate) fn event(subject: &str) -> NewEvent {
 pub(crate) fn delivery(destination: &str, key: &str) -> NewDelivery {
     NewDelivery { destination: destination.into(), key: key.into(), body: json!({"key": key}) }
 }
+
+/// Of deliveries one at a time.
+#[async_trait]
+pub(crate) trait OneByOne: Outbox {
+    /// Takes it; whether nobody else did.
+    async fn claim_one(&self, id: i64, now: Timestamp, until: Timestamp) -> Result<bool, RegisterFault> {
+        Ok(self.claim(&[id], now, until).await?.contains(&id))
+    }
+
+    async fn delivered(&self, id: i64, at: Timestamp) -> Result<(), RegisterFault> {
+        self.settle(&[Attempted { id, outcome: Outcome::Arrived }], at).await
+    }
+
+    async fn failed(&self, id: i64, again_at: Option<Timestamp>, error: &str) -> Result<(), RegisterFault> {
+        let outcome = Outcome::Failed { error: error.to_owned(), again_at };
+        self.settle(&[Attempted { id, outcome }], again_at.unwrap_or(at(1))).await
+    }
+}
+
+impl<T: Outbox + ?Sized> OneByOne for T {}
 
 pub(crate) fn hold(seed: &str) -> Hold {
     Hold {

@@ -1,6 +1,7 @@
 //! The real store, behind a wrapper that lets every call of it fail, lie about what it did, or be the
 //! last one of the process.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,8 +15,8 @@ use intake::model::contact_match::{ContactMatch, DocumentationStatus};
 use intake::model::digest::Digest;
 use intake::model::event::{Event, EventPage, EventQuery};
 use intake::model::register::{
-    Commit, Committed, CustomerStatus, Delivery, LateDelivery, Measures, NewDelivery, PackedReadings,
-    RegisterState,
+    Attempted, Commit, Committed, CustomerStatus, Delivery, LateDelivery, Measures, NewDelivery,
+    PackedReadings, RegisterState,
 };
 use intake::model::tenant::SyncState;
 use intake::model::text::Text;
@@ -239,21 +240,17 @@ impl Outbox for Storage {
         self.call("due", self.store.due(now, limit)).await
     }
 
-    async fn claim(&self, id: i64, now: Timestamp, until: Timestamp) -> Result<bool, RegisterFault> {
-        self.call("claim", self.store.claim(id, now, until)).await
-    }
-
-    async fn delivered(&self, id: i64, at: Timestamp) -> Result<(), RegisterFault> {
-        self.call("delivered", self.store.delivered(id, at)).await
-    }
-
-    async fn failed(
+    async fn claim(
         &self,
-        id: i64,
-        next_attempt: Option<Timestamp>,
-        error: &str,
-    ) -> Result<(), RegisterFault> {
-        self.call("failed", self.store.failed(id, next_attempt, error)).await
+        ids: &[i64],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeSet<i64>, RegisterFault> {
+        self.call("claim", self.store.claim(ids, now, until)).await
+    }
+
+    async fn settle(&self, attempts: &[Attempted], at: Timestamp) -> Result<(), RegisterFault> {
+        self.call("settle", self.store.settle(attempts, at)).await
     }
 }
 

@@ -7,7 +7,7 @@ use hashbrown::HashSet;
 use jiff::Timestamp;
 
 use crate::adapters::store::fault::Mishap;
-use crate::adapters::store::sql::{self, Connection, Row, Statement, either};
+use crate::adapters::store::sql::{self, Connection, Insert, LazyInsert, Row, Statement, either};
 use crate::model::account::{
     Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
 };
@@ -15,34 +15,35 @@ use crate::model::guid::Guid;
 use crate::model::listing::{AccountPage, AccountPlace, AccountQuery, MOST_WORDS, StateName, searched};
 use crate::model::text::{Text, fold, inert};
 
-const WRITE: &str = "
-    INSERT INTO accounts (
-        customer, account_type, source, id, directory, sam_account_name, user_principal_name, display_name,
-        email, mobile_phone, tenant_user_id, password_sync, state, since, until, reason, approved,
-        policy, tree_revision, run, imported_at, removal_began_at, listed_as, searched)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        $23, $24)
-    ON CONFLICT (customer, account_type, source, id) DO UPDATE SET
-        directory = excluded.directory,
-        sam_account_name = excluded.sam_account_name,
-        user_principal_name = excluded.user_principal_name,
-        display_name = excluded.display_name,
-        email = excluded.email,
-        mobile_phone = excluded.mobile_phone,
-        tenant_user_id = excluded.tenant_user_id,
-        password_sync = excluded.password_sync,
-        state = excluded.state,
-        since = excluded.since,
-        until = excluded.until,
-        reason = excluded.reason,
-        approved = excluded.approved,
-        policy = excluded.policy,
-        tree_revision = excluded.tree_revision,
-        run = excluded.run,
-        imported_at = excluded.imported_at,
-        removal_began_at = excluded.removal_began_at,
-        listed_as = excluded.listed_as,
-        searched = excluded.searched";
+static WRITE: LazyInsert = LazyInsert::new(|| {
+    Insert::new(
+        "accounts (
+            customer, account_type, source, id, directory, sam_account_name, user_principal_name, display_name,
+            email, mobile_phone, tenant_user_id, password_sync, state, since, until, reason, approved,
+            policy, tree_revision, run, imported_at, removal_began_at, listed_as, searched)",
+        "ON CONFLICT (customer, account_type, source, id) DO UPDATE SET
+            directory = excluded.directory,
+            sam_account_name = excluded.sam_account_name,
+            user_principal_name = excluded.user_principal_name,
+            display_name = excluded.display_name,
+            email = excluded.email,
+            mobile_phone = excluded.mobile_phone,
+            tenant_user_id = excluded.tenant_user_id,
+            password_sync = excluded.password_sync,
+            state = excluded.state,
+            since = excluded.since,
+            until = excluded.until,
+            reason = excluded.reason,
+            approved = excluded.approved,
+            policy = excluded.policy,
+            tree_revision = excluded.tree_revision,
+            run = excluded.run,
+            imported_at = excluded.imported_at,
+            removal_began_at = excluded.removal_began_at,
+            listed_as = excluded.listed_as,
+            searched = excluded.searched",
+    )
+});
 
 /// The columns in the order in which [`account`] reads them.
 macro_rules! select {
@@ -112,7 +113,11 @@ const PAGE_OF_CUSTOMER: Statement =
     either(page_of_customer!("INDEXED BY accounts_listed"), page_of_customer!(""));
 const PAGE_OF_ALL: Statement = either(page_of_all!("INDEXED BY accounts_listed"), page_of_all!(""));
 
-const WITH_ID: &str = select!("WHERE customer = $1 AND id = $2");
+/// All columns of the key, so that no more than four rows are looked at, however many the customer has.
+const WITH_ID: &str = select!(
+    "WHERE customer = $1 AND account_type IN ('EndUser', 'Administrator')
+        AND source IN ('directory', 'tenant') AND id = $2"
+);
 
 /// Whose names in lower case the database cannot write by itself.
 const NOT_ASCII: &str = "
@@ -142,6 +147,7 @@ pub(super) async fn write(
     customer: &str,
     accounts: &[Account],
 ) -> Result<(), Mishap> {
+    let mut rows = WRITE.rows();
     for account in accounts {
         let (since, until, reason, approved) = match &account.state {
             AccountState::Active => (None, None, None, None),
@@ -154,35 +160,35 @@ pub(super) async fn write(
             }
         };
         let profile = &account.profile;
-        sql::query(WRITE)
-            .bind(customer)
-            .bind(account.key.account_type.code())
-            .bind(account.key.source.code())
-            .bind(account.key.id.to_string())
-            .bind(account.provenance.directory.as_deref())
-            .bind(profile.sam_account_name.as_str())
-            .bind(profile.user_principal_name.as_deref())
-            .bind(profile.display_name.as_str())
-            .bind(profile.email.as_deref())
-            .bind(profile.mobile_phone.as_deref())
-            .bind(profile.tenant_user_id.map(|id| id.to_string()))
-            .bind(i64::from(profile.password_sync))
-            .bind(account.state.code())
-            .bind(since.map(|at| at.as_microsecond()))
-            .bind(until.map(|at| at.as_microsecond()))
-            .bind(reason.map(|reason| reason.code()))
-            .bind(approved.map(i64::from))
-            .bind(account.provenance.policy.as_str())
-            .bind(account.provenance.tree_revision.as_str())
-            .bind(account.provenance.run.as_str())
-            .bind(account.imported_at.as_microsecond())
-            .bind(account.removal_began_at.map(|at| at.as_microsecond()))
-            .bind(account.listed_name().as_ref())
-            .bind(searched(account))
-            .execute(connection)
-            .await?;
+        let values = [
+            customer.into(),
+            account.key.account_type.code().into(),
+            account.key.source.code().into(),
+            account.key.id.to_string().into(),
+            account.provenance.directory.as_deref().into(),
+            profile.sam_account_name.as_str().into(),
+            profile.user_principal_name.as_deref().into(),
+            profile.display_name.as_str().into(),
+            profile.email.as_deref().into(),
+            profile.mobile_phone.as_deref().into(),
+            profile.tenant_user_id.map(|id| id.to_string()).into(),
+            i64::from(profile.password_sync).into(),
+            account.state.code().into(),
+            since.map(|at| at.as_microsecond()).into(),
+            until.map(|at| at.as_microsecond()).into(),
+            reason.map(|reason| reason.code()).into(),
+            approved.map(i64::from).into(),
+            account.provenance.policy.as_str().into(),
+            account.provenance.tree_revision.as_str().into(),
+            account.provenance.run.as_str().into(),
+            account.imported_at.as_microsecond().into(),
+            account.removal_began_at.map(|at| at.as_microsecond()).into(),
+            account.listed_name().into_owned().into(),
+            searched(account).into(),
+        ];
+        rows.push(values, connection).await?;
     }
-    Ok(())
+    Ok(rows.end(connection).await?)
 }
 
 /// Returns one customer's accounts in the order of their keys.

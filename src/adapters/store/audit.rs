@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::adapters::store::accounts::{account_type, guid, moment, strange};
 use crate::adapters::store::fault::Mishap;
-use crate::adapters::store::sql::{self, Connection, Row, Statement, either};
+use crate::adapters::store::sql::{self, Connection, Insert, LazyInsert, Row, Statement, either};
 use crate::model::digest::{Digest, Digester};
 use crate::model::event::{ChainHead, Event, EventPage, EventQuery, ReadingDigests};
 use crate::model::listing::{EventFilter, EventOrder, FoundEvents};
@@ -17,11 +17,13 @@ use crate::model::register::Commit;
 use crate::model::text::Text;
 use crate::ports::register::ChainCheck;
 
-const APPEND: &str = "
-    INSERT INTO events (
-        customer, sequence, at, run, tree_revision, kind, account_type, account_id, subject, details, hash,
-        readings)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+static APPEND: LazyInsert = LazyInsert::new(|| {
+    Insert::new(
+        "events (customer, sequence, at, run, tree_revision, kind, account_type, account_id, subject, details, hash,
+            readings)",
+        "",
+    )
+});
 
 /// The columns in the order in which [`Link::read`] reads them.
 macro_rules! select {
@@ -270,25 +272,26 @@ pub(super) async fn append(connection: &mut Connection<'_>, links: Vec<Link>) ->
     if !links.is_empty() {
         wait_for_others(connection).await?;
     }
+    let mut rows = APPEND.rows();
     for link in links {
         let (account_type, account_id) = link.account.unzip();
-        sql::query(APPEND)
-            .bind(link.customer)
-            .bind(link.sequence)
-            .bind(link.at)
-            .bind(link.run)
-            .bind(link.tree_revision)
-            .bind(link.kind)
-            .bind(account_type)
-            .bind(account_id)
-            .bind(link.subject)
-            .bind(link.details)
-            .bind(link.hash)
-            .bind(link.readings)
-            .execute(connection)
-            .await?;
+        let values = [
+            link.customer.into(),
+            link.sequence.into(),
+            link.at.into(),
+            link.run.into(),
+            link.tree_revision.into(),
+            link.kind.into(),
+            account_type.into(),
+            account_id.into(),
+            link.subject.into(),
+            link.details.into(),
+            link.hash.into(),
+            link.readings.into(),
+        ];
+        rows.push(values, connection).await?;
     }
-    Ok(())
+    Ok(rows.end(connection).await?)
 }
 
 /// Returns a page of the record: of one customer by number, of all as they were written.

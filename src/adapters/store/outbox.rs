@@ -1,13 +1,15 @@
 //! The outbox: deliveries that wait, were made, or were given up.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapters::store::accounts::strange;
 use crate::adapters::store::connection::Store;
 use crate::adapters::store::fault::Mishap;
-use crate::adapters::store::sql::{self, Connection};
-use crate::model::register::{Delivery, LateDelivery, NewDelivery};
+use crate::adapters::store::sql::{self, Connection, Insert, LazyInsert};
+use crate::model::register::{Attempted, Delivery, LateDelivery, NewDelivery, Outcome};
 use crate::model::text::Text;
 use crate::ports::outbox::Outbox;
 use crate::ports::register::RegisterFault;
@@ -18,18 +20,22 @@ const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// How much of an error's text is kept, in characters.
 const ERROR_LENGTH: usize = 2000;
 
-const WRITE: &str = "
-    INSERT INTO outbox (customer, destination, key, body, attempts, next_attempt) VALUES ($1, $2, $3, $4, 0, $5)
-    ON CONFLICT (destination, key) DO NOTHING";
+static WRITE: LazyInsert = LazyInsert::new(|| {
+    Insert::new(
+        "outbox (customer, destination, key, body, attempts, next_attempt)",
+        "ON CONFLICT (destination, key) DO NOTHING",
+    )
+});
 
-/// One that was given up no longer stands in the way of those behind it.
+/// Found by the index `outbox_due`, and behind each by `outbox_waiting` whether another one is before it: this takes as
+/// long as `limit` is large, however many wait. One that was given up no longer stands in the way of those behind it.
 const DUE: &str = "
     SELECT id, customer, destination, key, body, attempts FROM outbox
-    WHERE next_attempt <= $1 AND id IN (
-        SELECT MIN(id) FROM outbox
-        WHERE delivered_at IS NULL AND given_up_at IS NULL
-        GROUP BY destination, customer)
-    ORDER BY id LIMIT $2";
+    WHERE delivered_at IS NULL AND given_up_at IS NULL AND next_attempt <= $1 AND NOT EXISTS (
+        SELECT 1 FROM outbox AS before
+        WHERE before.destination = outbox.destination AND before.customer = outbox.customer
+            AND before.id < outbox.id AND before.delivered_at IS NULL AND before.given_up_at IS NULL)
+    ORDER BY next_attempt, id LIMIT $2";
 
 const CLAIM: &str = "
     UPDATE outbox SET next_attempt = $3
@@ -65,17 +71,19 @@ pub(super) async fn write(
     deliveries: &[NewDelivery],
     at: Timestamp,
 ) -> Result<(), Mishap> {
+    let mut rows = WRITE.rows();
     for delivery in deliveries {
-        sql::query(WRITE)
-            .bind(customer)
-            .bind(delivery.destination.as_str())
-            .bind(delivery.key.as_str())
-            .bind(delivery.body.to_string())
-            .bind(at.as_microsecond())
-            .execute(connection)
-            .await?;
+        let values = [
+            customer.into(),
+            delivery.destination.as_str().into(),
+            delivery.key.as_str().into(),
+            delivery.body.to_string().into(),
+            0.into(),
+            at.as_microsecond().into(),
+        ];
+        rows.push(values, connection).await?;
     }
-    Ok(())
+    Ok(rows.end(connection).await?)
 }
 
 #[async_trait]
@@ -84,29 +92,20 @@ impl Outbox for Store {
         self.reader().ask(Vec::new(), move |connection| Box::pin(due(connection, now, limit))).await
     }
 
-    async fn claim(&self, id: i64, now: Timestamp, until: Timestamp) -> Result<bool, RegisterFault> {
-        self.write(move |connection| {
-            Box::pin(async move {
-                let query = sql::query(CLAIM).bind(id).bind(now.as_microsecond());
-                Ok(query.bind(until.as_microsecond()).execute(connection).await? == 1)
-            })
-        })
-        .await
-    }
-
-    /// Besides records the delivery: forgets deliveries that were made 30 days before it.
-    async fn delivered(&self, id: i64, at: Timestamp) -> Result<(), RegisterFault> {
-        self.write(move |connection| Box::pin(delivered(connection, id, at))).await
-    }
-
-    async fn failed(
+    async fn claim(
         &self,
-        id: i64,
-        next_attempt: Option<Timestamp>,
-        error: &str,
-    ) -> Result<(), RegisterFault> {
-        let error: String = error.chars().take(ERROR_LENGTH).collect();
-        self.write(move |connection| Box::pin(failed(connection, id, next_attempt, error))).await
+        ids: &[i64],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeSet<i64>, RegisterFault> {
+        let ids = ids.to_vec();
+        self.write(move |connection| Box::pin(claim(connection, ids, now, until))).await
+    }
+
+    /// Forgets besides what arrived 30 days before.
+    async fn settle(&self, attempts: &[Attempted], at: Timestamp) -> Result<(), RegisterFault> {
+        let attempts = attempts.to_vec();
+        self.write(move |connection| Box::pin(settle(connection, attempts, at))).await
     }
 }
 
@@ -149,27 +148,59 @@ fn attempts(written: i64) -> Result<u32, Mishap> {
     u32::try_from(written).map_err(|_| strange("a number of attempts", &written.to_string()))
 }
 
-async fn delivered(connection: &mut Connection<'_>, id: i64, at: Timestamp) -> Result<(), Mishap> {
-    let rows = sql::query(DELIVERED).bind(id).bind(at.as_microsecond()).execute(connection).await?;
-    if rows == 0 {
-        return Err(unknown(id));
+async fn claim(
+    connection: &mut Connection<'_>,
+    ids: Vec<i64>,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<BTreeSet<i64>, Mishap> {
+    let mut claimed = BTreeSet::new();
+    for id in ids {
+        let query = sql::query(CLAIM).bind(id).bind(now.as_microsecond()).bind(until.as_microsecond());
+        if query.execute(connection).await? == 1 {
+            claimed.insert(id);
+        }
     }
-    let before = at.as_microsecond().saturating_sub(microseconds(KEPT));
-    sql::query(PRUNE).bind(before).execute(connection).await?;
+    Ok(claimed)
+}
+
+async fn settle(
+    connection: &mut Connection<'_>,
+    attempts: Vec<Attempted>,
+    at: Timestamp,
+) -> Result<(), Mishap> {
+    let mut has_arrived = false;
+    for Attempted { id, outcome } in attempts {
+        match outcome {
+            Outcome::Arrived => {
+                has_arrived = true;
+                let query = sql::query(DELIVERED).bind(id).bind(at.as_microsecond());
+                if query.execute(connection).await? == 0 {
+                    return Err(unknown(id));
+                }
+            }
+            Outcome::Failed { error, again_at } => failed(connection, id, again_at, &error, at).await?,
+        }
+    }
+    if has_arrived {
+        let before = at.as_microsecond().saturating_sub(microseconds(KEPT));
+        sql::query(PRUNE).bind(before).execute(connection).await?;
+    }
     Ok(())
 }
 
 async fn failed(
     connection: &mut Connection<'_>,
     id: i64,
-    next_attempt: Option<Timestamp>,
-    error: String,
+    again_at: Option<Timestamp>,
+    error: &str,
+    at: Timestamp,
 ) -> Result<(), Mishap> {
-    let given_up_at = next_attempt.is_none().then(|| Timestamp::now().as_microsecond());
+    let error: String = error.chars().take(ERROR_LENGTH).collect();
     let rows = sql::query(FAILED)
         .bind(id)
-        .bind(next_attempt.map(|at| at.as_microsecond()))
-        .bind(given_up_at)
+        .bind(again_at.map(|at| at.as_microsecond()))
+        .bind(again_at.is_none().then(|| at.as_microsecond()))
         .bind(error)
         .execute(connection)
         .await?;

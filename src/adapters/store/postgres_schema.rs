@@ -7,10 +7,11 @@ use crate::adapters::store::fault::{Mishap, UNDEFINED_TABLE, state_of};
 
 /// The steps in their order; the version of a schema is how many of them were taken. A step that was released is
 /// never changed. Each sets the version itself.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("../../../migrations/postgres/0001_register.sql"),
     include_str!("../../../migrations/postgres/0002_leases.sql"),
     include_str!("../../../migrations/postgres/0003_publications.sql"),
+    include_str!("../../../migrations/postgres/0004_outbox_due.sql"),
 ];
 
 /// Taken alone by who migrates, after everybody who writes is done. The number is that of [`WRITE`].

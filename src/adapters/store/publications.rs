@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::adapters::store::accounts::{account_type, guid, moment, source, strange, time};
 use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
-use crate::adapters::store::sql::{self, Connection, Row};
+use crate::adapters::store::sql::{self, Connection, Insert, LazyInsert, Row, Value};
 use crate::adapters::store::{accounts, audit, customers, register, suspensions};
 use crate::model::account::AccountKey;
 use crate::model::contact_match::ContactChanges;
@@ -22,16 +22,18 @@ use crate::model::text::Text;
 use crate::ports::publishing::{PublicationReader, Publications, Standing};
 use crate::ports::register::RegisterFault;
 
-const WRITE: &str = "
-    INSERT INTO publications (
-        customer, target, account_type, source, id, subject, status, cause, since, wanted, user_name, remote_id,
-        asked, asked_at, confirmed, removal_at, corrected)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-    ON CONFLICT (customer, target, account_type, source, id) DO UPDATE SET
-        subject = excluded.subject, status = excluded.status, cause = excluded.cause, since = excluded.since,
-        wanted = excluded.wanted, user_name = excluded.user_name, remote_id = excluded.remote_id,
-        asked = excluded.asked, asked_at = excluded.asked_at, confirmed = excluded.confirmed,
-        removal_at = excluded.removal_at, corrected = excluded.corrected";
+static WRITE: LazyInsert = LazyInsert::new(|| {
+    Insert::new(
+        "publications (
+            customer, target, account_type, source, id, subject, status, cause, since, wanted, user_name, remote_id,
+            asked, asked_at, confirmed, removal_at, corrected)",
+        "ON CONFLICT (customer, target, account_type, source, id) DO UPDATE SET
+            subject = excluded.subject, status = excluded.status, cause = excluded.cause, since = excluded.since,
+            wanted = excluded.wanted, user_name = excluded.user_name, remote_id = excluded.remote_id,
+            asked = excluded.asked, asked_at = excluded.asked_at, confirmed = excluded.confirmed,
+            removal_at = excluded.removal_at, corrected = excluded.corrected",
+    )
+});
 const FORGET: &str = "
     DELETE FROM publications
     WHERE customer = $1 AND target = $2 AND account_type = $3 AND source = $4 AND id = $5";
@@ -213,9 +215,11 @@ async fn write(connection: &mut Connection<'_>, record: PublicationRecord) -> Re
         customer: customer.clone(),
     };
     let committed = register::write(connection, commit).await?;
+    let mut rows = WRITE.rows();
     for known in &written {
-        write_one(connection, &customer, known).await?;
+        rows.push(values(&customer, known), connection).await?;
     }
+    rows.end(connection).await?;
     for (target, account) in &forgotten {
         sql::query(FORGET)
             .bind(customer.as_str())
@@ -229,33 +233,27 @@ async fn write(connection: &mut Connection<'_>, record: PublicationRecord) -> Re
     Ok(committed.head)
 }
 
-async fn write_one(
-    connection: &mut Connection<'_>,
-    customer: &str,
-    known: &Publication,
-) -> Result<(), Mishap> {
+fn values<'q>(customer: &'q str, known: &'q Publication) -> [Value<'q>; 17] {
     let digest = |digest: &Option<Digest>| digest.map(|digest| digest.to_string());
-    sql::query(WRITE)
-        .bind(customer)
-        .bind(known.target.as_str())
-        .bind(known.account.account_type.code())
-        .bind(known.account.source.code())
-        .bind(known.account.id.to_string())
-        .bind(known.subject.as_str())
-        .bind(known.status.code())
-        .bind(&known.cause)
-        .bind(known.since.as_microsecond())
-        .bind(known.wanted.code())
-        .bind(known.user_name.as_deref())
-        .bind(known.remote_id.as_deref())
-        .bind(digest(&known.asked))
-        .bind(known.asked_at.map(|at| at.as_microsecond()))
-        .bind(digest(&known.confirmed))
-        .bind(known.removal_at.map(|at| at.as_microsecond()))
-        .bind(digest(&known.corrected))
-        .execute(connection)
-        .await?;
-    Ok(())
+    [
+        customer.into(),
+        known.target.as_str().into(),
+        known.account.account_type.code().into(),
+        known.account.source.code().into(),
+        known.account.id.to_string().into(),
+        known.subject.as_str().into(),
+        known.status.code().into(),
+        known.cause.as_str().into(),
+        known.since.as_microsecond().into(),
+        known.wanted.code().into(),
+        known.user_name.as_deref().into(),
+        known.remote_id.as_deref().into(),
+        digest(&known.asked).into(),
+        known.asked_at.map(|at| at.as_microsecond()).into(),
+        digest(&known.confirmed).into(),
+        known.removal_at.map(|at| at.as_microsecond()).into(),
+        digest(&known.corrected).into(),
+    ]
 }
 
 /// Returns what is known of the accounts of one customer or of all: by customer, target and account.

@@ -5,7 +5,7 @@
 //! connection to PostgreSQL has to.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -36,6 +36,76 @@ pub(super) const fn either(sqlite: &'static str, postgres: &'static str) -> Stat
 impl From<&'static str> for Statement {
     fn from(text: &'static str) -> Self {
         either(text, text)
+    }
+}
+
+/// How many rows one statement writes. PostgreSQL takes 65,535 values a statement and SQLite 32,766; more rows are
+/// hardly any faster.
+const TOGETHER: usize = 64;
+
+/// A statement that writes rows: one of them, or many at once.
+pub(super) struct Insert {
+    columns: usize,
+    one: Statement,
+    many: Statement,
+}
+
+/// An [`Insert`] that is made when it is first used.
+pub(super) type LazyInsert = LazyLock<Insert>;
+
+impl Insert {
+    /// Makes it of the text before `VALUES`, whose columns are counted, and of the text after the values.
+    pub(super) fn new(into: &str, rest: &str) -> Self {
+        let columns = into.matches(',').count() + 1;
+        let row = |number: usize| {
+            let places: Vec<_> =
+                (1..=columns).map(|place| format!("${}", number * columns + place)).collect();
+            format!("({})", places.join(", "))
+        };
+        // Made once, and needed until the end: as good as a constant.
+        let statement = |rows: usize| {
+            let rows: Vec<_> = (0..rows).map(row).collect();
+            Statement::from(&*format!("INSERT INTO {into} VALUES {} {rest}", rows.join(", ")).leak())
+        };
+        Self { columns, one: statement(1), many: statement(TOGETHER) }
+    }
+
+    /// Begins to write rows.
+    pub(super) fn rows<'q>(&'static self) -> Rows<'q> {
+        Rows { insert: self, waiting: Vec::new() }
+    }
+}
+
+/// Rows that are written in their order: many by one statement, and the last ones each by its own, so that no connection
+/// has to keep more than two statements prepared.
+#[must_use = "the last rows are written at the end"]
+pub(super) struct Rows<'q> {
+    insert: &'static Insert,
+    waiting: Vec<Value<'q>>,
+}
+
+impl<'q> Rows<'q> {
+    /// Writes one with a value for each column, now or later.
+    pub(super) async fn push<const COLUMNS: usize>(
+        &mut self,
+        values: [Value<'q>; COLUMNS],
+        connection: &mut Connection<'_>,
+    ) -> Result<(), sqlx::Error> {
+        debug_assert_eq!(COLUMNS, self.insert.columns, "a value for each column");
+        self.waiting.extend(values);
+        if self.waiting.len() == TOGETHER * COLUMNS {
+            let values = std::mem::take(&mut self.waiting);
+            Query { statement: self.insert.many, values }.execute(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes those that wait.
+    pub(super) async fn end(self, connection: &mut Connection<'_>) -> Result<(), sqlx::Error> {
+        for row in self.waiting.chunks(self.insert.columns) {
+            Query { statement: self.insert.one, values: row.to_vec() }.execute(connection).await?;
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ const APPLICATION: i64 = 0x494e_544b;
 /// The steps in their order; the version of a schema is how many of them were taken. A step that
 /// was released is never changed. Each sets `user_version` and `application_id` itself, so that
 /// they change in the same transaction as the tables.
-const STEPS: [&str; 16] = [
+const STEPS: [&str; 17] = [
     include_str!("../../../migrations/sqlite/0001_register.sql"),
     include_str!("../../../migrations/sqlite/0002_sightings.sql"),
     include_str!("../../../migrations/sqlite/0003_events_by_time.sql"),
@@ -30,6 +30,7 @@ const STEPS: [&str; 16] = [
     include_str!("../../../migrations/sqlite/0014_names.sql"),
     include_str!("../../../migrations/sqlite/0015_browsing.sql"),
     include_str!("../../../migrations/sqlite/0016_publications.sql"),
+    include_str!("../../../migrations/sqlite/0017_outbox_due.sql"),
 ];
 
 /// The version from which on accounts have names for lists and for a search.
