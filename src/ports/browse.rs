@@ -8,6 +8,7 @@ use crate::model::account::{Account, AccountKey};
 use crate::model::contact_match::ContactMatch;
 use crate::model::guid::Guid;
 use crate::model::listing::{AccountPage, AccountQuery, EventFilter, FoundEvents};
+use crate::model::publication::Publication;
 use crate::model::register::Suspension;
 use crate::model::text::Text;
 use crate::ports::register::RegisterFault;
@@ -26,6 +27,13 @@ pub trait Browse: Send + Sync {
         customer: &str,
         accounts: &[AccountKey],
     ) -> Result<Vec<ContactMatch>, RegisterFault>;
+    /// Returns how some accounts of one customer stand at the targets that they are published to: by account, then
+    /// target.
+    async fn publications_of(
+        &self,
+        customer: &str,
+        accounts: &[AccountKey],
+    ) -> Result<Vec<Publication>, RegisterFault>;
     /// Returns a page of the audit record.
     async fn found_events(&self, filter: &EventFilter) -> Result<FoundEvents, RegisterFault>;
     /// Returns how many accounts of each customer were imported at the end of each of so many days before

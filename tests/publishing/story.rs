@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::{Site, get, name, publish};
+use crate::support::asking::Served;
+use crate::support::intake::until;
+
+use super::{Site, name, publish};
 
 #[test]
 fn accounts_are_made_once_changed_by_one_patch_and_a_second_run_asks_nothing() {
@@ -168,22 +171,30 @@ fn a_crash_between_writing_and_recording_makes_nobody_twice() {
 }
 
 #[test]
-fn a_controller_publishes_and_shows_how_accounts_stand_in_its_metrics() {
+fn a_controller_publishes_and_shows_how_accounts_stand_in_its_metrics_and_on_their_pages() {
     let site = Site::new(&[1, 2], "");
     site.fake.stranger(&name(2), Some("theirs"));
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    drop(listener);
-    site.here.operator(&format!("listen: \"{address}\"\n{}", site.fake.target("")));
-    let running = site.here.start(&["run"]);
-    crate::support::intake::until("it publishes", || site.fake.user(&name(1)).is_some());
-    let metrics = || get(&format!("http://{address}/metrics")).unwrap_or_default();
-    crate::support::intake::until("it tells", || {
-        let page = metrics();
+    site.here.operator(&format!("listen: \"127.0.0.1:0\"\n{}", site.fake.target("")));
+    let served = Served::start(&site.here);
+    until("it publishes", || site.fake.user(&name(1)).is_some());
+    until("it tells", || {
+        let page = served.get("/metrics").expect(200).body;
         page.contains("intake_publications{target=\"hr-app\",state=\"published\"} 1")
             && page.contains("intake_publications{target=\"hr-app\",state=\"conflict\"} 1")
     });
-    running.signal("TERM");
-    running.end().expect(0);
+    let page_of = |number: u32| {
+        let page = served.get(&format!("/customers/contoso/accounts/{}", name(number))).expect(200).body;
+        let (_, rest) = page.split_once("Published to").expect("a part about targets");
+        rest.split_once("</section>").expect("its end").0.to_owned()
+    };
+    let (published, conflict) = (page_of(1), page_of(2));
+    let id = site.fake.user(&name(1)).expect("a user")["id"].as_str().expect("an id").to_owned();
+    for part in ["hr-app", "is-published", &format!(">{id}</code>")] {
+        assert!(published.contains(part), "{part}: {published}");
+    }
+    for part in ["hr-app", "is-conflict", "is there already"] {
+        assert!(conflict.contains(part), "{part}: {conflict}");
+    }
+    served.end();
     assert_eq!(site.fake.user(&name(2)).expect("the stranger")["displayName"], "A Stranger");
 }

@@ -90,9 +90,13 @@ const OLDEST_OF_CUSTOMER: &str = found!("sequence", "customer = $7 AND ", "");
 const NEWEST: &str = found!("id", "", " DESC");
 const OLDEST: &str = found!("id", "", "");
 
-/// Where a record begins and ends; and where a period of it does, by indexes alone.
-const ENDS_OF_CUSTOMER: &str = "SELECT MIN(sequence), MAX(sequence) FROM events WHERE customer = $1";
-const ENDS: &str = "SELECT MIN(id), MAX(id) FROM events";
+/// Where a record begins and ends. Each end for itself: SQLite goes over the whole index for two in one question.
+const ENDS_OF_CUSTOMER: &str = "
+    SELECT (SELECT MIN(sequence) FROM events WHERE customer = $1),
+        (SELECT MAX(sequence) FROM events WHERE customer = $1)";
+const ENDS: &str = "SELECT (SELECT MIN(id) FROM events), (SELECT MAX(id) FROM events)";
+
+/// Where a period of a record begins and ends, by indexes alone.
 const PERIOD_OF_CUSTOMER: &str =
     "SELECT MIN(sequence), MAX(sequence) FROM events WHERE customer = $1 AND at BETWEEN $2 AND $3";
 const PERIOD: &str = "SELECT MIN(id), MAX(id) FROM events WHERE at BETWEEN $1 AND $2";

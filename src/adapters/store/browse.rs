@@ -12,11 +12,12 @@ use crate::adapters::store::accounts::strange;
 use crate::adapters::store::connection::{Store, StoreReader, Work};
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::sql::{self, Connection};
-use crate::adapters::store::{accounts, audit, contacts, suspensions};
+use crate::adapters::store::{accounts, audit, contacts, publications, suspensions};
 use crate::model::account::{Account, AccountKey};
 use crate::model::contact_match::ContactMatch;
 use crate::model::guid::Guid;
 use crate::model::listing::{AccountPage, AccountQuery, EventFilter, FoundEvents};
+use crate::model::publication::Publication;
 use crate::model::register::Suspension;
 use crate::model::text::Text;
 use crate::ports::browse::Browse;
@@ -127,6 +128,18 @@ impl Browse for StoreBrowse {
         let (customer, keys) = (customer.to_owned(), keys.to_vec());
         self.ask(Vec::new(), move |connection| {
             Box::pin(async move { contacts::of_accounts(connection, &customer, &keys).await })
+        })
+        .await
+    }
+
+    async fn publications_of(
+        &self,
+        customer: &str,
+        keys: &[AccountKey],
+    ) -> Result<Vec<Publication>, RegisterFault> {
+        let (customer, keys) = (customer.to_owned(), keys.to_vec());
+        self.ask(Vec::new(), move |connection| {
+            Box::pin(async move { publications::of_accounts(connection, &customer, &keys).await })
         })
         .await
     }

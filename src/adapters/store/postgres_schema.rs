@@ -11,7 +11,7 @@ const STEPS: [&str; 4] = [
     include_str!("../../../migrations/postgres/0001_register.sql"),
     include_str!("../../../migrations/postgres/0002_leases.sql"),
     include_str!("../../../migrations/postgres/0003_publications.sql"),
-    include_str!("../../../migrations/postgres/0004_outbox_due.sql"),
+    include_str!("../../../migrations/postgres/0004_found_by_index.sql"),
 ];
 
 /// Taken alone by who migrates, after everybody who writes is done. The number is that of [`WRITE`].

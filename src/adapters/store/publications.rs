@@ -55,6 +55,8 @@ const OF_ALL: &str = select!("");
 const OF_ACCOUNT: &str =
     select!("WHERE customer = $1 AND target = $2 AND account_type = $3 AND source = $4 AND id = $5");
 
+const OF_PERSON: &str = select!("WHERE customer = $1 AND id = $2 ORDER BY target");
+
 /// A user that left gave its name up, as far as Intake is concerned: whether the target does is for it to say.
 const TAKEN: &str = "
     SELECT customer FROM publications
@@ -307,6 +309,22 @@ async fn known_of(
         .fetch_optional(connection)
         .await?;
     row.as_ref().map(publication).transpose()
+}
+
+/// Returns how some accounts of one customer stand: by account, then target.
+pub(super) async fn of_accounts(
+    connection: &mut Connection<'_>,
+    customer: &str,
+    accounts: &[AccountKey],
+) -> Result<Vec<Publication>, Mishap> {
+    let mut all = Vec::new();
+    for key in accounts {
+        let query = sql::query(OF_PERSON).bind(customer).bind(key.id.to_string());
+        for row in &query.fetch_all(connection).await? {
+            all.extend(Some(publication(row)?).filter(|known| known.account == *key));
+        }
+    }
+    Ok(all)
 }
 
 async fn taken(

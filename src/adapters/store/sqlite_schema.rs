@@ -30,7 +30,7 @@ const STEPS: [&str; 17] = [
     include_str!("../../../migrations/sqlite/0014_names.sql"),
     include_str!("../../../migrations/sqlite/0015_browsing.sql"),
     include_str!("../../../migrations/sqlite/0016_publications.sql"),
-    include_str!("../../../migrations/sqlite/0017_outbox_due.sql"),
+    include_str!("../../../migrations/sqlite/0017_found_by_index.sql"),
 ];
 
 /// The version from which on accounts have names for lists and for a search.

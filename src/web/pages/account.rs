@@ -13,6 +13,7 @@ use crate::model::account::{Account, AccountState};
 use crate::model::contact_match::{ContactMatch, MatchCandidate};
 use crate::model::guid::Guid;
 use crate::model::listing::EventFilter;
+use crate::model::publication::Publication;
 use crate::model::text::{Text, inert};
 use crate::plan::explanation::{Explanation, Outcome, Step};
 use crate::plan::outcome::AccountView;
@@ -48,6 +49,7 @@ struct AccountPage {
     unexplained: Option<(Prose, Prose)>,
     people: Vec<(String, String)>,
     contacts: Vec<ContactView>,
+    publications: Vec<PublicationView>,
     events: Vec<EventRow>,
     all_events: String,
 }
@@ -104,6 +106,17 @@ struct CandidateView {
     line: Option<String>,
 }
 
+/// How an account stands at a target.
+struct PublicationView {
+    target: String,
+    account_type: &'static str,
+    badge: Badge,
+    since: Moment,
+    cause: Prose,
+    /// The id that the target gave it.
+    user: Option<String>,
+}
+
 /// Shows an account, or somebody who is none.
 pub async fn show(
     State(site): State<Site>,
@@ -144,6 +157,8 @@ pub async fn show(
     let named: Vec<(Text, Account)> =
         accounts.iter().map(|account| (Text::from(customer.as_str()), account.clone())).collect();
     let contacts = site.inquiry.contacts(&named).await?;
+    let keys: Vec<_> = accounts.iter().map(|account| account.key).collect();
+    let publications = site.browse.publications_of(&customer, &keys).await.map_err(failed)?;
     let name = name(
         &accounts,
         explained.as_deref().ok(),
@@ -190,6 +205,7 @@ pub async fn show(
                 Some(ContactView::of(account, found, now))
             })
             .collect(),
+        publications: publications.iter().map(|known| PublicationView::of(known, now)).collect(),
         events: events.iter().map(|event| EventRow::of(event, now)).collect(),
         all_events: of_customer(&customer, "/audit"),
         name,
@@ -352,6 +368,19 @@ impl ContactView {
                 })
                 .collect(),
             more: found.candidate_count.checked_sub(listed).filter(|more| *more > 0).map(number),
+        }
+    }
+}
+
+impl PublicationView {
+    fn of(known: &Publication, now: Timestamp) -> Self {
+        Self {
+            target: inert(&known.target).into_owned(),
+            account_type: word::account_type(known.account.account_type),
+            badge: word::publication(known.status),
+            since: Moment::of(known.since, now),
+            cause: Prose::of(&sentence(&known.cause)),
+            user: known.remote_id.as_ref().map(|id| word::shown(id)),
         }
     }
 }

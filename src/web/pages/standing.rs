@@ -131,18 +131,18 @@ impl Badge {
     /// Returns the sign that goes with the word.
     fn icon(&self) -> &'static str {
         match self.kind {
-            "ready" | "active" | "matched" | "passed" => "check",
+            "ready" | "active" | "matched" | "passed" | "published" => "check",
             "held" => "lock",
             "unreadable" => "unplugged",
-            "invalid" | "warning" => "triangle",
+            "invalid" | "warning" | "drifted" => "triangle",
             "notReady" | "orphaned" => "unlinked",
             "suspended" => "pause",
             "new" => "dashed",
             "syncing" => "turn",
-            "pendingRemoval" => "clock",
-            "removed" | "unmatched" => "minus",
+            "pendingRemoval" | "waiting" => "clock",
+            "removed" | "unmatched" | "deactivated" | "deleted" => "minus",
             "ambiguous" | "unknown" => "question",
-            "failed" | "error" => "cross",
+            "failed" | "error" | "conflict" => "cross",
             "notReached" => "dot",
             _ => "info",
         }

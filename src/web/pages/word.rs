@@ -3,6 +3,7 @@
 use crate::model::account::{AccountState, AccountType, Verdict};
 use crate::model::contact_match::MatchStatus;
 use crate::model::listing::StateName;
+use crate::model::publication::PublicationStatus;
 use crate::model::text::inert;
 use crate::plan::explanation::{Outcome, Rule};
 use crate::plan::outcome::{AccountView, Severity};
@@ -62,6 +63,22 @@ pub fn contact(status: MatchStatus) -> Badge {
         MatchStatus::Unmatched => "Unmatched",
         MatchStatus::Ambiguous => "Ambiguous",
         MatchStatus::Failed => "Failed",
+    };
+    Badge { kind: status.code(), word }
+}
+
+/// Returns how an account stands at a target.
+pub fn publication(status: PublicationStatus) -> Badge {
+    let word = match status {
+        PublicationStatus::Waiting => "Waiting",
+        PublicationStatus::Published => "Published",
+        PublicationStatus::Drifted => "Drifted",
+        PublicationStatus::Conflict => "Conflict",
+        PublicationStatus::Failed => "Failed",
+        PublicationStatus::Held => "Removal held",
+        PublicationStatus::Orphaned => "Published no more",
+        PublicationStatus::Deactivated => "Deactivated",
+        PublicationStatus::Deleted => "Deleted",
     };
     Badge { kind: status.code(), word }
 }
