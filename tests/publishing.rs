@@ -8,8 +8,6 @@ mod paging;
 mod reference;
 mod story;
 
-use std::process::Command;
-
 use serde_json::Value;
 
 use crate::support::intake::{Installation, Run};
@@ -70,22 +68,14 @@ impl Site {
 
     /// Lets deliveries be due that wait, as if the time had passed.
     fn let_time_pass(&self) {
-        self.sql("UPDATE outbox SET next_attempt = 0");
+        self.here.sql("UPDATE outbox SET next_attempt = 0");
     }
 
     /// Lets the next round compare the target, and try again what was refused.
     fn let_a_day_pass(&self) {
         self.let_time_pass();
-        self.sql("UPDATE targets SET compared_at = compared_at - 90000000000");
-        self.sql("UPDATE publications SET asked_at = asked_at - 90000000000, removal_at = removal_at - 90000000000 WHERE status <> 'waiting'");
-    }
-
-    fn sql(&self, text: &str) {
-        let program =
-            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()";
-        let mut command = Command::new("python3");
-        command.arg("-c").arg(program).arg(self.here.state()).arg(text);
-        crate::support::process::run(&mut command);
+        self.here.sql("UPDATE targets SET compared_at = compared_at - 90000000000");
+        self.here.sql("UPDATE publications SET asked_at = asked_at - 90000000000, removal_at = removal_at - 90000000000 WHERE status <> 'waiting'");
     }
 
     /// How many accounts stand so.

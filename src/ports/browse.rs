@@ -27,13 +27,9 @@ pub trait Browse: Send + Sync {
         customer: &str,
         accounts: &[AccountKey],
     ) -> Result<Vec<ContactMatch>, RegisterFault>;
-    /// Returns how some accounts of one customer stand at the targets that they are published to: by account, then
-    /// target.
-    async fn publications_of(
-        &self,
-        customer: &str,
-        accounts: &[AccountKey],
-    ) -> Result<Vec<Publication>, RegisterFault>;
+    /// Returns how the accounts of one customer that have an id stand at the targets that they are published to, by
+    /// target: also accounts that the register has forgotten.
+    async fn publications_of(&self, customer: &str, id: Guid) -> Result<Vec<Publication>, RegisterFault>;
     /// Returns a page of the audit record.
     async fn found_events(&self, filter: &EventFilter) -> Result<FoundEvents, RegisterFault>;
     /// Returns how many accounts of each customer were imported at the end of each of so many days before

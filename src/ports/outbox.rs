@@ -12,7 +12,7 @@ use crate::ports::register::RegisterFault;
 /// Deliveries that are due, written by the same transaction as what they tell of.
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// Returns deliveries whose time has come, at most `limit`, those first whose time came first. Of one destination
+    /// Returns deliveries whose time has come, oldest first, at most `limit`. Of one destination
     /// and customer only the oldest is returned, so that they arrive in order.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, RegisterFault>;
     /// Takes deliveries that are due for oneself until a moment; returns those that nobody else took, made or gave up

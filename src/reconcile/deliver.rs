@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -24,6 +25,10 @@ const AT_ONCE: usize = 8;
 
 /// How many deliveries to one destination with lanes are made before others are looked for.
 const IN_A_TURN: usize = 8;
+
+/// How often others may have taken all that are due, or none can be taken, before it is left to another time: whoever
+/// takes some takes them all at once, and there may be more.
+const ROUNDS_OF_OTHERS: u32 = 3;
 
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,36 +79,42 @@ impl Courier {
     /// The outbox's.
     pub async fn drain(&self, stop: &CancellationToken) -> Result<Drained, RegisterFault> {
         let mut drained = Drained::default();
-        while !stop.is_cancelled() {
+        let mut rounds_of_others = 0;
+        while !stop.is_cancelled() && rounds_of_others < ROUNDS_OF_OTHERS {
             let due = self.outbox.due(self.clock.now(), BATCH).await?;
             if due.is_empty() {
                 break;
             }
+            // What cannot be recorded is done again: nothing more is begun then.
+            let is_recorded = AtomicBool::new(true);
             let attempts = futures_util::stream::iter(in_turns(due, &self.destinations))
-                .map(|deliveries| self.attempt_all(deliveries))
+                .map(|deliveries| async {
+                    match is_recorded.load(Ordering::Relaxed) {
+                        true => self.attempt_all(deliveries).await,
+                        false => Vec::new(),
+                    }
+                })
                 .buffer_unordered(AT_ONCE);
             let mut attempts = std::pin::pin!(attempts);
             let (mut is_moving, mut fault) = (false, None);
             loop {
                 let next = tokio::select! {
                     biased;
-                    () = stop.cancelled() => return Ok(drained),
+                    () = stop.cancelled() => return fault.map_or(Ok(drained), Err),
                     next = attempts.next() => next,
                 };
                 let Some(results) = next else { break };
                 is_moving |= !results.is_empty();
-                // What came of the others is recorded nevertheless, as far as it can be.
+                // What came of those that are under way is recorded nevertheless, as far as it can be.
                 if let Err(unrecorded) = self.record(results, &mut drained).await {
+                    is_recorded.store(false, Ordering::Relaxed);
                     fault.get_or_insert(unrecorded);
                 }
             }
             if let Some(fault) = fault {
                 return Err(fault);
             }
-            // Others have all of them, or none can be taken now.
-            if !is_moving {
-                break;
-            }
+            rounds_of_others = if is_moving { 0 } else { rounds_of_others + 1 };
         }
         Ok(drained)
     }
@@ -145,7 +156,9 @@ impl Courier {
         let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
         let claimed = self.outbox.claim(&ids, now, time.after(now)).await;
         claimed.unwrap_or_else(|fault| {
-            tracing::error!("{} deliveries could not be taken: {fault}", ids.len());
+            let first = deliveries.first();
+            let customer = first.map_or("", |delivery| &*delivery.customer);
+            tracing::error!(customer = %inert(customer), deliveries = ids.len(), "deliveries could not be taken: {fault}");
             BTreeSet::new()
         })
     }
@@ -297,6 +310,7 @@ fn wait_after(attempts: u32, retry_after: Option<Duration>) -> Option<Seconds> {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
 
     use async_trait::async_trait;
 
@@ -323,12 +337,18 @@ mod tests {
     struct FakeOutbox {
         waiting: Mutex<Vec<Delivery>>,
         log: Mutex<Vec<String>>,
+        /// How often somebody else takes what is due, and there is more of it.
+        others: AtomicUsize,
     }
 
     #[async_trait]
     impl Outbox for FakeOutbox {
         async fn due(&self, _now: Timestamp, _limit: u32) -> Result<Vec<Delivery>, RegisterFault> {
-            Ok(std::mem::take(&mut *self.waiting.lock().expect("a lock")))
+            let mut waiting = self.waiting.lock().expect("a lock");
+            Ok(match self.others.load(Ordering::Relaxed) {
+                0 => std::mem::take(&mut *waiting),
+                _ => waiting.clone(),
+            })
         }
 
         async fn claim(
@@ -337,7 +357,11 @@ mod tests {
             _now: Timestamp,
             _until: Timestamp,
         ) -> Result<BTreeSet<i64>, RegisterFault> {
-            Ok(ids.iter().copied().collect())
+            let fewer = |others: usize| others.checked_sub(1);
+            Ok(match self.others.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer) {
+                Ok(_) => BTreeSet::new(),
+                Err(_) => ids.iter().copied().collect(),
+            })
         }
 
         async fn settle(&self, attempts: &[Attempted], _at: Timestamp) -> Result<(), RegisterFault> {
@@ -382,6 +406,7 @@ mod tests {
             match delivery.key.as_str() {
                 "good" => Ok(()),
                 "panics" => panic!("inside"),
+                "silent" => std::future::pending().await,
                 _ => Err(Fault::new(FaultKind::Transient, "busy").after(Some(Duration::from_secs(7_200)))),
             }
         }
@@ -410,6 +435,39 @@ mod tests {
         let mut log = outbox.log.lock().expect("a lock").clone();
         log.sort();
         assert_eq!(log, ["1 delivered", "13 delivered", "2 delivered", "3 delivered"]);
+    }
+
+    #[tokio::test]
+    async fn where_nothing_can_be_recorded_nothing_more_is_begun_and_that_is_told_also_at_the_end() {
+        let (outbox, stop) = (Arc::new(FakeOutbox::default()), CancellationToken::new());
+        *outbox.waiting.lock().expect("a lock") =
+            (0..64).map(|_| delivery(UNRECORDED, "hook", "good", 0)).collect();
+        courier(&outbox, &Arc::default()).drain(&stop).await.expect_err("nothing is recorded");
+        let tried = outbox.log.lock().expect("a lock").len();
+        assert!((1..=AT_ONCE).contains(&tried), "{tried}");
+
+        *outbox.waiting.lock().expect("a lock") =
+            vec![delivery(UNRECORDED, "hook", "good", 0), delivery(1, "hook", "silent", 0)];
+        let courier = courier(&outbox, &Arc::default());
+        let until_stopped = async {
+            while outbox.log.lock().expect("a lock").len() == tried {
+                tokio::task::yield_now().await;
+            }
+            stop.cancel();
+        };
+        let (drained, ()) = tokio::join!(courier.drain(&stop), until_stopped);
+        assert_eq!(drained.expect_err("one is not recorded").to_string(), "a full disk");
+    }
+
+    #[tokio::test]
+    async fn what_others_took_at_the_same_moment_is_looked_for_again_but_not_for_ever() {
+        for (others, delivered) in [(1, 1), (2, 1), (1_000, 0)] {
+            let outbox = Arc::new(FakeOutbox { others: AtomicUsize::new(others), ..FakeOutbox::default() });
+            *outbox.waiting.lock().expect("a lock") = vec![delivery(1, "hook", "good", 0)];
+            let courier = Courier { is_shared: true, ..courier(&outbox, &Arc::default()) };
+            let drained = courier.drain(&CancellationToken::new()).await.expect("drained");
+            assert_eq!(drained, Drained { delivered, ..Drained::default() }, "{others}");
+        }
     }
 
     #[tokio::test]

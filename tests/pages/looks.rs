@@ -82,6 +82,16 @@ fn documented() -> DocumentationFake {
     glue
 }
 
+/// Somebody who is published to many targets, and stands otherwise at each.
+const PUBLISHED: &str = "
+    WITH statuses (status, cause) AS (VALUES
+        ('waiting', ''), ('published', ''), ('deactivated', ''), ('deleted', ''),
+        ('drifted', 'the target shows another displayName'), ('conflict', 'the userName `jane` is there already'),
+        ('failed', 'the target refuses it: <b>no</b>'), ('held', 'more than 10 % would go'), ('orphaned', ''))
+    INSERT INTO publications (customer, target, account_type, source, id, subject, status, cause, since, wanted, remote_id)
+    SELECT customer, 'target-' || status, account_type, source, id, display_name, status, cause, imported_at, 'present', 'u1'
+    FROM accounts, statuses WHERE customer = 'adventure-works' AND display_name = 'Jane Doe'";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_is_open_to_everybody_in_both_themes_wide_and_narrow() {
     let glue = documented();
@@ -126,6 +136,7 @@ async fn every_page_is_open_to_everybody_in_both_themes_wide_and_narrow() {
         by_account(&ambiguous).iter().all(|one| one["status"] == "ambiguous") && ambiguous["next"].is_null()
     );
     assert!(!by_account(&ambiguous).is_empty());
+    here.sql(PUBLISHED);
     let suspended = operator.page("/customers/northwind");
     assert!(suspended.contains("What a turn would do if it were not suspended"), "{suspended}");
     assert!(!suspended.contains("What the next turn would do"), "{suspended}");

@@ -173,7 +173,7 @@ fn a_crash_between_writing_and_recording_makes_nobody_twice() {
 #[test]
 fn a_controller_publishes_and_shows_how_accounts_stand_in_its_metrics_and_on_their_pages() {
     let site = Site::new(&[1, 2], "");
-    site.fake.stranger(&name(2), Some("theirs"));
+    site.fake.stranger(&name(2), Some("<i>theirs</i>"));
     site.here.operator(&format!("listen: \"127.0.0.1:0\"\n{}", site.fake.target("")));
     let served = Served::start(&site.here);
     until("it publishes", || site.fake.user(&name(1)).is_some());
@@ -192,7 +192,7 @@ fn a_controller_publishes_and_shows_how_accounts_stand_in_its_metrics_and_on_the
     for part in ["hr-app", "is-published", &format!(">{id}</code>")] {
         assert!(published.contains(part), "{part}: {published}");
     }
-    for part in ["hr-app", "is-conflict", "is there already"] {
+    for part in ["hr-app", "is-conflict", "is there already", "&#60;i&#62;theirs"] {
         assert!(conflict.contains(part), "{part}: {conflict}");
     }
     served.end();

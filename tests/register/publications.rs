@@ -1,10 +1,12 @@
 //! What is known of publications is written only if what it was decided from is still so.
 
 use intake::adapters::store::connection::Store;
+use intake::model::account::{AccountKey, AccountType};
 use intake::model::publication::{
     CountedRemovals, Presence, Publication, PublicationRecord, PublicationStatus,
 };
 use intake::model::text::Text;
+use intake::ports::browse::Browse as _;
 use intake::ports::publishing::{PublicationReader as _, Publications as _};
 use intake::ports::register::Register as _;
 use intake::ports::register::RegisterFault;
@@ -86,6 +88,33 @@ async fn what_was_read_before_somebody_else_wrote_is_not_written_over_it() {
         assert!(is_overtaken(store.record(forgetting).await));
         let known = store.publications(Some("contoso")).await.unwrap();
         assert_eq!(known, [("contoso".into(), leaving)]);
+    }
+}
+
+#[tokio::test]
+async fn many_are_written_together_and_found_by_their_account() {
+    // More than one statement writes, twice, and some that are left over.
+    const MANY: u128 = 133;
+    for store in stores().await {
+        let of = |status| (0..MANY).map(|number| publication(number, status)).collect::<Vec<_>>();
+        let (waiting, published) = (of(PublicationStatus::Waiting), of(PublicationStatus::Published));
+        store.record(record("contoso", &[], &waiting)).await.unwrap();
+        store.record(record("contoso", &waiting, &published)).await.unwrap();
+        let mut known = store.publications(Some("contoso")).await.unwrap();
+        known.sort_by_key(|(_, known)| known.account.id);
+        assert_eq!(known, published.iter().map(|one| ("contoso".into(), one.clone())).collect::<Vec<_>>());
+
+        // Somebody who is in both roles, at two targets; and somebody else's, of the same id.
+        let here = &published[7];
+        let as_administrator = AccountKey { account_type: AccountType::Administrator, ..here.account };
+        let elsewhere = Publication { target: "chat".into(), ..here.clone() };
+        let administrator = Publication { account: as_administrator, ..here.clone() };
+        store.record(record("contoso", &[], &[elsewhere.clone(), administrator.clone()])).await.unwrap();
+        store.record(record("fabrikam", &[], std::slice::from_ref(here))).await.unwrap();
+        let browse = store.browse();
+        let found = browse.publications_of("contoso", here.account.id).await.unwrap();
+        assert_eq!(found, [elsewhere, administrator, here.clone()]);
+        assert!(browse.publications_of("adatum", here.account.id).await.unwrap().is_empty());
     }
 }
 

@@ -83,6 +83,13 @@ impl Installation {
         self.folder.path().join("state.db")
     }
 
+    /// Changes the register behind everybody's back.
+    pub fn sql(&self, text: &str) {
+        let program =
+            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()";
+        run(Command::new("python3").arg("-c").arg(program).arg(self.state()).arg(text));
+    }
+
     /// Writes the operator's file: the register, the permissions, and these lines.
     pub fn operator(&self, lines: &str) {
         self.operator_at(&format!("sqlite:{}", self.state().display()), lines);

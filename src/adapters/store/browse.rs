@@ -132,14 +132,10 @@ impl Browse for StoreBrowse {
         .await
     }
 
-    async fn publications_of(
-        &self,
-        customer: &str,
-        keys: &[AccountKey],
-    ) -> Result<Vec<Publication>, RegisterFault> {
-        let (customer, keys) = (customer.to_owned(), keys.to_vec());
+    async fn publications_of(&self, customer: &str, id: Guid) -> Result<Vec<Publication>, RegisterFault> {
+        let customer = customer.to_owned();
         self.ask(Vec::new(), move |connection| {
-            Box::pin(async move { publications::of_accounts(connection, &customer, &keys).await })
+            Box::pin(async move { publications::with_id(connection, &customer, id).await })
         })
         .await
     }

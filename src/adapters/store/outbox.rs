@@ -27,15 +27,16 @@ static WRITE: LazyInsert = LazyInsert::new(|| {
     )
 });
 
-/// Found by the index `outbox_due`, and behind each by `outbox_waiting` whether another one is before it: this takes as
-/// long as `limit` is large, however many wait. One that was given up no longer stands in the way of those behind it.
+/// Goes over those that wait by the index `outbox_due`, from the oldest on, and looks for each that is due by
+/// `outbox_waiting` whether another one is before it. That ends where `limit` are found, which is soon unless most of
+/// those that wait are put off or stand behind others. One that was given up stands in nobody's way.
 const DUE: &str = "
     SELECT id, customer, destination, key, body, attempts FROM outbox
     WHERE delivered_at IS NULL AND given_up_at IS NULL AND next_attempt <= $1 AND NOT EXISTS (
         SELECT 1 FROM outbox AS before
         WHERE before.destination = outbox.destination AND before.customer = outbox.customer
             AND before.id < outbox.id AND before.delivered_at IS NULL AND before.given_up_at IS NULL)
-    ORDER BY next_attempt, id LIMIT $2";
+    ORDER BY id LIMIT $2";
 
 const CLAIM: &str = "
     UPDATE outbox SET next_attempt = $3
@@ -98,13 +99,16 @@ impl Outbox for Store {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<BTreeSet<i64>, RegisterFault> {
-        let ids = ids.to_vec();
+        let mut ids = ids.to_vec();
+        // In one order for everybody: of two who take the same ones, one waits for the other, and not both.
+        ids.sort_unstable();
         self.write(move |connection| Box::pin(claim(connection, ids, now, until))).await
     }
 
     /// Forgets besides what arrived 30 days before.
     async fn settle(&self, attempts: &[Attempted], at: Timestamp) -> Result<(), RegisterFault> {
-        let attempts = attempts.to_vec();
+        let mut attempts = attempts.to_vec();
+        attempts.sort_unstable_by_key(|attempted| attempted.id);
         self.write(move |connection| Box::pin(settle(connection, attempts, at))).await
     }
 }

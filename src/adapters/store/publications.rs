@@ -14,6 +14,7 @@ use crate::model::account::AccountKey;
 use crate::model::contact_match::ContactChanges;
 use crate::model::digest::Digest;
 use crate::model::event::{ChainHead, ReadingDigests};
+use crate::model::guid::Guid;
 use crate::model::publication::{
     CountedRemovals, Leavers, Presence, Publication, PublicationRecord, PublicationStatus, TargetStatus,
 };
@@ -55,7 +56,7 @@ const OF_ALL: &str = select!("");
 const OF_ACCOUNT: &str =
     select!("WHERE customer = $1 AND target = $2 AND account_type = $3 AND source = $4 AND id = $5");
 
-const OF_PERSON: &str = select!("WHERE customer = $1 AND id = $2 ORDER BY target");
+const WITH_ID: &str = select!("WHERE customer = $1 AND id = $2 ORDER BY target, account_type, source");
 
 /// A user that left gave its name up, as far as Intake is concerned: whether the target does is for it to say.
 const TAKEN: &str = "
@@ -311,20 +312,14 @@ async fn known_of(
     row.as_ref().map(publication).transpose()
 }
 
-/// Returns how some accounts of one customer stand: by account, then target.
-pub(super) async fn of_accounts(
+/// Returns how the accounts of one customer that have an id stand, by target.
+pub(super) async fn with_id(
     connection: &mut Connection<'_>,
     customer: &str,
-    accounts: &[AccountKey],
+    id: Guid,
 ) -> Result<Vec<Publication>, Mishap> {
-    let mut all = Vec::new();
-    for key in accounts {
-        let query = sql::query(OF_PERSON).bind(customer).bind(key.id.to_string());
-        for row in &query.fetch_all(connection).await? {
-            all.extend(Some(publication(row)?).filter(|known| known.account == *key));
-        }
-    }
-    Ok(all)
+    let query = sql::query(WITH_ID).bind(customer).bind(id.to_string());
+    query.fetch_all(connection).await?.iter().map(publication).collect()
 }
 
 async fn taken(

@@ -54,7 +54,9 @@ pub(super) struct Insert {
 pub(super) type LazyInsert = LazyLock<Insert>;
 
 impl Insert {
-    /// Makes it of the text before `VALUES`, whose columns are counted, and of the text after the values.
+    /// Makes it of the text before `VALUES`, whose columns are counted, and of the text after the values. If that
+    /// updates rows that are there, all rows that are pushed have to be different ones: PostgreSQL changes none twice in
+    /// one statement.
     pub(super) fn new(into: &str, rest: &str) -> Self {
         let columns = into.matches(',').count() + 1;
         let row = |number: usize| {

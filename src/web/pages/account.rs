@@ -151,14 +151,17 @@ pub async fn show(
         }
         None => Vec::new(),
     };
-    if let (Err(Unexplained::Unknown(fault)), true) = (&explained, accounts.is_empty() && events.is_empty()) {
+    let publications = match id {
+        Some(id) => site.browse.publications_of(&customer, id).await.map_err(failed)?,
+        None => Vec::new(),
+    };
+    let is_known = !(accounts.is_empty() && events.is_empty() && publications.is_empty());
+    if let (Err(Unexplained::Unknown(fault)), false) = (&explained, is_known) {
         return Err(fault.clone());
     }
     let named: Vec<(Text, Account)> =
         accounts.iter().map(|account| (Text::from(customer.as_str()), account.clone())).collect();
     let contacts = site.inquiry.contacts(&named).await?;
-    let keys: Vec<_> = accounts.iter().map(|account| account.key).collect();
-    let publications = site.browse.publications_of(&customer, &keys).await.map_err(failed)?;
     let name = name(
         &accounts,
         explained.as_deref().ok(),
