@@ -150,6 +150,10 @@ impl Controller {
             () = stop.cancelled() => return Ok(()),
             first = read(self.tree.clone(), state.turns.clone(), state.pace.confirm) => first?,
         };
+        match state.turns.due().await {
+            Ok(due) => state.schedule.learn(due),
+            Err(fault) => tracing::warn!("when turns are due is not known from others: {}", chain(&fault)),
+        }
         state.tree_read(Ok(Ok(first)));
         let delivering = self.courier.map(|courier| {
             tokio::spawn(deliver(courier, state.pace.deliver, state.wrote.clone(), stop.clone()))

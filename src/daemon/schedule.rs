@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::model::digest::Digest;
 use crate::model::text::Text;
+use crate::ports::leases::Due;
 
 /// Time since the controller started.
 pub type Moment = Duration;
@@ -60,6 +61,8 @@ pub struct Taken {
 pub struct Schedule {
     limit: usize,
     entries: BTreeMap<Text, Entry>,
+    /// When newcomers are next due, as far as others know.
+    learnt: BTreeMap<Text, Due>,
 }
 
 #[derive(Debug)]
@@ -81,7 +84,13 @@ impl Schedule {
     /// Makes an empty one. At most `limit` turns are under way at once, those aside that take
     /// unusually long.
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), entries: BTreeMap::new() }
+        Self { limit: limit.max(1), entries: BTreeMap::new(), learnt: BTreeMap::new() }
+    }
+
+    /// Learns from others when customers are next due: those of them that the next tree makes newcomers here wait for that
+    /// moment, so that nobody is late because all processes are new.
+    pub fn learn(&mut self, due: BTreeMap<Text, Due>) {
+        self.learnt = due;
     }
 
     /// Takes over what a newly read tree wants: new and changed customers are due now, gone ones
@@ -99,13 +108,20 @@ impl Schedule {
             entry.gone = !wanted.contains_key(name);
         }
         self.entries.retain(|_, entry| !entry.gone || entry.running_since.is_some());
-        let newcomers = wanted.keys().filter(|name| !self.entries.contains_key(*name)).count();
-        let spread = spread(newcomers);
+        let learnt = std::mem::take(&mut self.learnt);
+        let waits = |name: &Text, wanted: &Wanted| {
+            let due = learnt.get(name).filter(|due| due.fingerprint == Some(wanted.fingerprint))?;
+            Some(due.wait.min(wanted.interval)).filter(|wait| !wait.is_zero())
+        };
+        let is_new = |(name, wanted): &(&Text, &Wanted)| {
+            !self.entries.contains_key(*name) && waits(name, wanted).is_none()
+        };
+        let spread = spread(wanted.iter().filter(is_new).count());
         let mut woken = Vec::new();
         for (name, wanted) in wanted {
             match self.entries.get_mut(&name) {
                 None => {
-                    let due = now + spread.mul_f64(unit(random()));
+                    let due = now + waits(&name, &wanted).unwrap_or_else(|| spread.mul_f64(unit(random())));
                     woken.push(name.clone());
                     self.entries.insert(
                         name,
@@ -328,6 +344,32 @@ mod tests {
         assert_eq!(take_all(&mut schedule, seconds(0)), ["c00"]);
         assert!(schedule.next(seconds(0)).is_some_and(|next| next > seconds(0) && next < seconds(1)));
         assert_eq!(take_all(&mut schedule, seconds(1)).len(), 10);
+    }
+
+    #[test]
+    fn newcomers_wait_until_they_are_due_if_others_know_that_and_the_tree_says_the_same() {
+        let mut schedule = Schedule::new(100);
+        let list = wanted(&[("due", "1"), ("changed", "2"), ("later", "1"), ("late", "1"), ("new", "1")]);
+        let fingerprint = Some(list["later"].fingerprint);
+        let learnt = [("due", 0), ("changed", 40), ("later", 50), ("late", 999_999)];
+        let learnt = learnt.map(|(name, wait)| (Text::from(name), Due { wait: seconds(wait), fingerprint }));
+        schedule.learn(learnt.into());
+        // The three that are new or due share the spread.
+        schedule.want(list.clone(), seconds(0), &mut || 1.0);
+        assert!(take_all(&mut schedule, seconds(0)).is_empty());
+        let mut first = take_all(&mut schedule, seconds(1));
+        first.sort();
+        assert_eq!(first, ["changed", "due", "new"]);
+        assert_eq!(take_all(&mut schedule, seconds(49)), [""; 0]);
+        assert_eq!(take_all(&mut schedule, seconds(50)), ["later"]);
+        assert_eq!(take_all(&mut schedule, HOUR), ["late"], "after an interval whatever others say");
+        // What was learnt is of the start: who comes back is new.
+        schedule.want(wanted(&[]), HOUR, &mut zero());
+        for name in ["due", "changed", "later", "late", "new"] {
+            schedule.finished(name, HOUR, HOUR);
+        }
+        schedule.want(list, HOUR, &mut zero());
+        assert_eq!(take_all(&mut schedule, HOUR).len(), 5);
     }
 
     #[test]

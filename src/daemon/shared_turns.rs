@@ -14,7 +14,7 @@ use crate::model::duration::Seconds;
 use crate::model::reading::Fault;
 use crate::model::text::{Text, inert};
 use crate::ports::clock::Clock;
-use crate::ports::leases::{Claim, Done, Leases, Wish, of_customer};
+use crate::ports::leases::{Claim, Done, Due, Leases, Wish, of_customer};
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::ports::source::Progress;
 use crate::ports::tree::TreeReading;
@@ -117,6 +117,10 @@ impl Turns for SharedTurns {
             self.leases.tell_of_tree().await?;
         }
         Ok(())
+    }
+
+    async fn due(&self) -> Result<BTreeMap<Text, Due>, RegisterFault> {
+        self.leases.due_turns().await
     }
 
     async fn claim(&self, taken: &Taken, tree_revision: &Text) -> Result<Claim, RegisterFault> {

@@ -1,9 +1,10 @@
 //! What the controller may ask for: turns, and who is known. It decides when, never what.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::schedule::Taken;
@@ -11,7 +12,7 @@ use crate::model::reading::Fault;
 use crate::model::text::Text;
 use crate::model::tree_status::TreeStatus;
 use crate::plan::outcome::{CustomerState, Summary};
-use crate::ports::leases::Claim;
+use crate::ports::leases::{Claim, Due};
 use crate::ports::register::RegisterFault;
 use crate::ports::source::Progress;
 use crate::ports::tree::TreeReading;
@@ -25,6 +26,10 @@ pub trait Turns: Send + Sync {
     async fn known(&self) -> Result<Vec<Text>, RegisterFault>;
     /// Records which tree is in force, or why no other one is.
     async fn tree(&self, read: &Result<TreeReading, Fault>) -> Result<(), RegisterFault>;
+    /// Returns when customers' turns are next due that other processes have made, if they share the work.
+    async fn due(&self) -> Result<BTreeMap<Text, Due>, RegisterFault> {
+        Ok(BTreeMap::new())
+    }
     /// Takes a customer for this process alone, if other processes share the work; otherwise it is this one's anyway.
     async fn claim(&self, taken: &Taken, tree_revision: &Text) -> Result<Claim, RegisterFault> {
         let _ = (taken, tree_revision);

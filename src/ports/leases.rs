@@ -1,6 +1,7 @@
 //! How replicas share the work: who holds a lease is the only one who does what it names, and writes nothing more once
 //! somebody else has it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -61,6 +62,15 @@ pub enum Notice {
     Missed,
 }
 
+/// When something is next due, whoever does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// For how long it is not; zero if it is.
+    pub wait: Duration,
+    /// By what it was last done: by another one it is due now.
+    pub fingerprint: Option<Digest>,
+}
+
 /// Leases that replicas share.
 #[async_trait]
 pub trait Leases: Send + Sync {
@@ -69,6 +79,11 @@ pub trait Leases: Send + Sync {
     /// # Errors
     /// The store's: then it is not held.
     async fn claim(&self, wish: &Wish) -> Result<Claim, RegisterFault>;
+    /// Returns when customers' turns are next due that were made before, by customer.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn due_turns(&self) -> Result<BTreeMap<Text, Due>, RegisterFault>;
     /// Gives a lease back; what it names is due again after a while, or, with `None`, as it was before.
     ///
     /// # Errors

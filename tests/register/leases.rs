@@ -84,7 +84,14 @@ async fn a_lease_is_taken_when_it_is_due_or_asked_for_or_for_another_reason_than
 
     let changed = Wish { fingerprint: Some(Digest::of(b"2")), ..wish("contoso") };
     assert_eq!(left.claim(&changed).await.unwrap(), Claim::Held);
+    // Who starts now learns of it, and of nobody who never had a turn.
+    assert_eq!(right.claim(&wish("fabrikam")).await.unwrap(), Claim::Held);
+    let due = right.due_turns().await.unwrap();
+    let [(customer, due)] = due.iter().collect::<Vec<_>>()[..] else { panic!("{due:?}") };
+    assert_eq!((customer.as_str(), due.fingerprint), ("contoso", Some(Digest::of(b"1"))));
+    assert!(due.wait > Duration::from_secs(3500) && due.wait <= Duration::from_secs(3600), "{due:?}");
     left.release("customer/contoso", done(0)).await.unwrap();
+    assert_eq!(right.due_turns().await.unwrap()["contoso"].wait, Duration::ZERO);
     assert_eq!(right.claim(&wish("contoso")).await.unwrap(), Claim::Held);
 }
 

@@ -2,6 +2,8 @@
 //! stand still or are not who they say.
 
 use std::error::Error as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -226,7 +228,20 @@ async fn what_is_wrong_with_an_address_is_told_without_its_password() {
     let database = server.database().await;
     let right = database.url_by(server.port());
     Store::open(&right).await.unwrap().close().await;
+    // A way to the server whose other end is gone, and a server of another kind.
+    let [gone, other] = ["", "HTTP/1.1 400 Bad Request\r\n\r\n"].map(|answer| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            connection.read_exact(&mut [0; 8]).unwrap();
+            connection.write_all(answer.as_bytes()).unwrap();
+        });
+        right.replace(&format!(":{}/", server.port()), &format!(":{port}/"))
+    });
     for (wrong, expected) in [
+        (gone, "whoever answers for the store"),
+        (other, "does not speak as PostgreSQL does"),
         (right.replace("correct%20horse", "wrong%20horse"), "refused the role or its password"),
         (right.replace(database.name(), "nowhere"), "does not exist; make the database first"),
         (right.replace(&format!(":{}/", server.port()), ":1/"), "cannot be reached"),

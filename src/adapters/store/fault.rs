@@ -167,7 +167,8 @@ fn meaning(state: &str, store: &str) -> Option<String> {
             format!("others write to the store `{store}` at the same time: {untouched}; try again")
         }
         "57014" => format!("the store `{store}` took too long over a statement: {untouched}"),
-        "57P01" | "57P02" | "57P03" | "25P03" => {
+        "25P03" => format!("the store `{store}` waited too long for this process: {untouched}; try again"),
+        "57P01" | "57P02" | "57P03" => {
             format!("the server of the store `{store}` is stopping or starting: {untouched}; try again")
         }
         UNDEFINED_TABLE | "42703" | "42883" | "XX001" | "XX002" => return None,
@@ -189,6 +190,9 @@ fn on_the_way(error: &sqlx::Error, store: &str) -> Option<String> {
         sqlx::Error::Io(_) => format!("the store `{store}` cannot be reached"),
         sqlx::Error::Tls(_) => format!("no encrypted connection to the store `{store}` can be made"),
         sqlx::Error::Configuration(_) => format!("the address of the store `{store}` is wrong"),
+        sqlx::Error::Protocol(_) => {
+            format!("whoever answers for the store `{store}` does not speak as PostgreSQL does")
+        }
         sqlx::Error::PoolTimedOut => format!("no connection to the store `{store}` came free in time"),
         sqlx::Error::PoolClosed => format!("the store `{store}` was closed already"),
         _ => return None,

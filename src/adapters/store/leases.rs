@@ -11,7 +11,7 @@ use crate::adapters::store::connection::{Store, Told};
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::sql::{self, Connection};
 use crate::model::text::Text;
-use crate::ports::leases::{Claim, Done, Leases, Notice, Wish, of_customer};
+use crate::ports::leases::{Claim, Done, Due, Leases, Notice, OF_CUSTOMERS, Wish, of_customer};
 use crate::ports::register::RegisterFault;
 
 const MAKE: &str = "
@@ -37,6 +37,10 @@ const LOOK: &str = "
         CASE WHEN $4 = 1 OR ($3 <> '' AND done_for <> $3) THEN 0 ELSE due_at - intake_now() END,
         (SELECT COUNT(*) FROM tree WHERE $2 <> '' AND revision <> $2)
     FROM leases WHERE name = $1";
+
+const DUE: &str = "
+    SELECT name, due_at - intake_now(), done_for FROM leases
+    WHERE SUBSTR(name, 1, LENGTH($1)) = $1 AND done_for <> ''";
 
 const RELEASE: &str = "
     UPDATE leases SET holder = '', expires_at = 0,
@@ -121,6 +125,11 @@ impl Leases for StoreLeases {
             self.held.fences().insert(wish.name.clone(), fence);
         }
         Ok(claim)
+    }
+
+    async fn due_turns(&self) -> Result<BTreeMap<Text, Due>, RegisterFault> {
+        let reader = self.store.reader();
+        reader.ask(BTreeMap::new(), |connection| Box::pin(due_turns(connection))).await
     }
 
     async fn release(&self, name: &str, done: Option<Done>) -> Result<(), RegisterFault> {
@@ -229,6 +238,18 @@ async fn claim(
         (_, due) => Claim::NotDue(duration(due)),
     };
     Ok((claim, None))
+}
+
+async fn due_turns(connection: &mut Connection<'_>) -> Result<BTreeMap<Text, Due>, Mishap> {
+    let mut turns = BTreeMap::new();
+    for row in &sql::query(DUE).bind(OF_CUSTOMERS).fetch_all(connection).await? {
+        let (name, done_for): (&str, &str) = (row.get(0)?, row.get(2)?);
+        let customer = name.strip_prefix(OF_CUSTOMERS).unwrap_or(name);
+        // What a later version writes there is none that this one would do it by.
+        let due = Due { wait: duration(row.get(1)?), fingerprint: done_for.parse().ok() };
+        turns.insert(Text::from(customer), due);
+    }
+    Ok(turns)
 }
 
 async fn tell(connection: &mut Connection<'_>, what: &str) -> Result<(), Mishap> {
