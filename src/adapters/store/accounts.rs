@@ -7,7 +7,7 @@ use hashbrown::HashSet;
 use jiff::Timestamp;
 
 use crate::adapters::store::fault::Mishap;
-use crate::adapters::store::sql::{self, Connection, Insert, LazyInsert, Row, Statement, either};
+use crate::adapters::store::sql::{self, Connection, Insert, LazyInsert, Row, Statement, Value, either};
 use crate::model::account::{
     Account, AccountKey, AccountState, AccountType, Profile, Provenance, Source, Verdict,
 };
@@ -329,11 +329,7 @@ impl Provenances {
 }
 
 fn account(row: &Row, provenances: &mut Provenances) -> Result<Account, Mishap> {
-    let key = AccountKey {
-        account_type: account_type(row.get(0)?)?,
-        source: source(row.get(1)?)?,
-        id: guid(row.get(2)?)?,
-    };
+    let key = key(row, 0)?;
     let code: &str = row.get(11)?;
     let state = match (code, time(row, 12)?, time(row, 13)?, verdict(row, 14)?, boolean(row, 15)?) {
         ("active", None, None, None, None) => AccountState::Active,
@@ -377,8 +373,22 @@ pub(super) fn account_type(code: &str) -> Result<AccountType, Mishap> {
         .ok_or_else(|| strange("the account type", code))
 }
 
+/// Returns the key in three columns, the first of which is given.
+pub(super) fn key(row: &Row, column: usize) -> Result<AccountKey, Mishap> {
+    Ok(AccountKey {
+        account_type: account_type(row.get(column)?)?,
+        source: source(row.get(column + 1)?)?,
+        id: guid(row.get(column + 2)?)?,
+    })
+}
+
+/// Returns a key as the values of three places.
+pub(super) fn key_values(key: &AccountKey) -> [Value<'static>; 3] {
+    [key.account_type.code().into(), key.source.code().into(), key.id.to_string().into()]
+}
+
 /// Returns the source of a word.
-pub(super) fn source(code: &str) -> Result<Source, Mishap> {
+fn source(code: &str) -> Result<Source, Mishap> {
     [Source::Directory, Source::Tenant]
         .into_iter()
         .find(|source| source.code() == code)

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use crate::adapters::store::accounts::{moment, strange, time};
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::sql::{self, Connection, Row, Statement, either};
-use crate::model::account::{AccountKey, AccountType, Source};
+use crate::adapters::store::{accounts, customers};
+use crate::model::account::AccountKey;
 use crate::model::contact_match::{
     ContactChanges, ContactMatch, DocumentationStatus, MatchKey, MatchStatus, UnfollowedChoice,
 };
@@ -85,9 +86,7 @@ pub(super) async fn write(
         sql::query(WRITE)
             .bind(customer)
             .bind(found.connection.as_str())
-            .bind(found.account.account_type.code())
-            .bind(found.account.source.code())
-            .bind(found.account.id.to_string())
+            .bind_all(accounts::key_values(&found.account))
             .bind(found.status.code())
             .bind(found.contact.as_deref())
             .bind(found.matched_by.map(MatchKey::code))
@@ -105,9 +104,7 @@ pub(super) async fn write(
         sql::query(FORGET)
             .bind(customer)
             .bind(system.as_str())
-            .bind(account.account_type.code())
-            .bind(account.source.code())
-            .bind(account.id.to_string())
+            .bind_all(accounts::key_values(account))
             .execute(connection)
             .await?;
     }
@@ -139,15 +136,7 @@ pub(super) async fn listed(
     connection: &mut Connection<'_>,
     customer: Option<&str>,
 ) -> Result<Vec<(Text, ContactMatch)>, Mishap> {
-    let query = match customer {
-        Some(customer) => sql::query(OF_CUSTOMER).bind(customer),
-        None => sql::query(OF_ALL),
-    };
-    let rows = query.fetch_all(connection).await?;
-    let mut all = Vec::with_capacity(rows.len());
-    for row in &rows {
-        all.push((Text::from(row.get::<&str>(0)?), contact_match(row)?));
-    }
+    let mut all = customers::rows_of(connection, customer, OF_CUSTOMER, OF_ALL, contact_match).await?;
     all.sort_by(|(left_customer, left), (right_customer, right)| {
         (left_customer, &left.connection, left.account).cmp(&(
             right_customer,
@@ -171,9 +160,7 @@ pub(super) async fn of_accounts(
             let row = sql::query(OF_ACCOUNT)
                 .bind(customer)
                 .bind(system.as_str())
-                .bind(account.account_type.code())
-                .bind(account.source.code())
-                .bind(account.id.to_string())
+                .bind_all(accounts::key_values(account))
                 .fetch_optional(connection)
                 .await?;
             if let Some(row) = row {
@@ -186,17 +173,6 @@ pub(super) async fn of_accounts(
 
 fn contact_match(row: &Row) -> Result<ContactMatch, Mishap> {
     let word = |column: usize| row.get::<&str>(column);
-    let account_type = word(2)?;
-    let account_type = AccountType::ALL
-        .into_iter()
-        .find(|known| known.code() == account_type)
-        .ok_or_else(|| strange("an account type", account_type))?;
-    let source = match word(3)? {
-        "directory" => Source::Directory,
-        "tenant" => Source::Tenant,
-        other => return Err(strange("a source", other)),
-    };
-    let id = word(4)?.parse().map_err(|_| strange("an account's id", word(4).unwrap_or_default()))?;
     let status = MatchStatus::from_code(word(5)?)
         .ok_or_else(|| strange("a match's status", word(5).unwrap_or_default()))?;
     let matched_by = match row.get::<Option<&str>>(7)? {
@@ -206,7 +182,7 @@ fn contact_match(row: &Row) -> Result<ContactMatch, Mishap> {
     let candidates = word(9)?;
     let count: i64 = row.get(10)?;
     Ok(ContactMatch {
-        account: AccountKey { account_type, source, id },
+        account: accounts::key(row, 2)?,
         connection: Text::from(word(1)?),
         organization: Text::from(word(13)?),
         status,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::adapters::store::accounts::{moment, strange, time};
 use crate::adapters::store::audit::Head;
 use crate::adapters::store::fault::Mishap;
-use crate::adapters::store::sql::{self, Connection, Statement, either};
+use crate::adapters::store::sql::{self, Connection, Row, Statement, either};
 use crate::model::account::AccountType;
 use crate::model::guid::Guid;
 use crate::model::register::{
@@ -34,6 +34,22 @@ const HOLDS: &str =
 const DROP_HOLDS: &str = "DELETE FROM holds WHERE customer = $1";
 const WRITE_HOLD: &str = "
     INSERT INTO holds (customer, approval, position, recorded_at, used_at, bases) VALUES ($1, $2, $3, $4, $5, $6)";
+
+/// Returns what the rows of one customer hold, or those of all; the first column is whose it is.
+pub(super) async fn rows_of<T>(
+    connection: &mut Connection<'_>,
+    customer: Option<&str>,
+    of_customer: &'static str,
+    of_all: &'static str,
+    read: fn(&Row) -> Result<T, Mishap>,
+) -> Result<Vec<(Text, T)>, Mishap> {
+    let query = match customer {
+        Some(customer) => sql::query(of_customer).bind(customer),
+        None => sql::query(of_all),
+    };
+    let rows = query.fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((Text::from(row.get::<&str>(0)?), read(row)?))).collect()
+}
 
 /// What a customer's row says.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::adapters::store::accounts::{account_type, guid, moment, source, strange, time};
+use crate::adapters::store::accounts::{moment, strange, time};
 use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::sql::{self, Connection, Insert, LazyInsert, Row, Value};
@@ -227,9 +227,7 @@ async fn write(connection: &mut Connection<'_>, record: PublicationRecord) -> Re
         sql::query(FORGET)
             .bind(customer.as_str())
             .bind(target.as_str())
-            .bind(account.account_type.code())
-            .bind(account.source.code())
-            .bind(account.id.to_string())
+            .bind_all(accounts::key_values(account))
             .execute(connection)
             .await?;
     }
@@ -264,15 +262,7 @@ pub(super) async fn listed(
     connection: &mut Connection<'_>,
     customer: Option<&str>,
 ) -> Result<Vec<(Text, Publication)>, Mishap> {
-    let query = match customer {
-        Some(customer) => sql::query(OF_CUSTOMER).bind(customer),
-        None => sql::query(OF_ALL),
-    };
-    let rows = query.fetch_all(connection).await?;
-    let mut all = Vec::with_capacity(rows.len());
-    for row in &rows {
-        all.push((Text::from(row.get::<&str>(0)?), publication(row)?));
-    }
+    let mut all = customers::rows_of(connection, customer, OF_CUSTOMER, OF_ALL, publication).await?;
     all.sort_by(|(left_customer, left), (right_customer, right)| {
         (left_customer, &left.target, left.account).cmp(&(right_customer, &right.target, right.account))
     });
@@ -304,9 +294,7 @@ async fn known_of(
     let row = sql::query(OF_ACCOUNT)
         .bind(customer)
         .bind(target)
-        .bind(key.account_type.code())
-        .bind(key.source.code())
-        .bind(key.id.to_string())
+        .bind_all(accounts::key_values(&key))
         .fetch_optional(connection)
         .await?;
     row.as_ref().map(publication).transpose()
@@ -398,11 +386,7 @@ fn publication(row: &Row) -> Result<Publication, Mishap> {
         written.map(|text| text.parse().map_err(|_| strange("a digest", text))).transpose()
     };
     Ok(Publication {
-        account: AccountKey {
-            account_type: account_type(word(2)?)?,
-            source: source(word(3)?)?,
-            id: guid(word(4)?)?,
-        },
+        account: accounts::key(row, 2)?,
         target: Text::from(word(1)?),
         subject: Text::from(word(5)?),
         status: PublicationStatus::from_code(word(6)?)

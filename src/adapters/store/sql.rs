@@ -164,6 +164,12 @@ impl<'q> Query<'q> {
         self
     }
 
+    /// Gives the next places their values.
+    pub(super) fn bind_all(mut self, values: impl IntoIterator<Item = Value<'q>>) -> Self {
+        self.values.extend(values);
+        self
+    }
+
     /// Carries it out; returns how many rows it touched.
     pub(super) async fn execute(self, connection: &mut Connection<'_>) -> Result<u64, sqlx::Error> {
         Ok(match connection {
