@@ -4,6 +4,8 @@
 use std::error::Error as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -46,6 +48,46 @@ async fn a_new_schema_is_made_once_however_many_replicas_start_at_once() {
         assert_eq!(store.commit(small("contoso", revision)).await.unwrap().revision, revision + 1);
         store.close().await;
     }
+}
+
+/// Between two looks at a database that is new its tables may come to be there: they are nobody else's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_reads_while_the_schema_is_made_sees_an_empty_register() {
+    for _ in 0..8 {
+        let database = Postgres::shared().database().await;
+        let made = Arc::new(AtomicBool::new(false));
+        let reading = (0..8).map(|_| {
+            let (url, made) = (database.url(), Arc::clone(&made));
+            tokio::spawn(async move {
+                let reader = reading(&url).await.unwrap();
+                while !made.load(Ordering::Relaxed) {
+                    assert_eq!(reader.events(None).await.map_err(|fault| told(&fault)), Ok(Vec::new()));
+                }
+            })
+        });
+        let reading: Vec<_> = reading.collect();
+        Store::open(&database.url()).await.unwrap().close().await;
+        made.store(true, Ordering::Relaxed);
+        for reader in join_all(reading).await {
+            reader.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_migration_may_take_longer_than_a_statement() {
+    let database = Postgres::shared().database().await;
+    let url = format!("{}&statementTimeout=1s", database.url());
+    let mut writer = database.raw().await;
+    sqlx::raw_sql("BEGIN; SELECT pg_advisory_xact_lock_shared(1229870155)")
+        .execute(&mut writer)
+        .await
+        .unwrap();
+    let opening = tokio::spawn(async move { Store::open(&url).await });
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(!opening.is_finished(), "it waits for who writes");
+    sqlx::raw_sql("ROLLBACK").execute(&mut writer).await.unwrap();
+    opening.await.unwrap().unwrap().close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,30 +14,32 @@ const STEPS: [&str; 4] = [
     include_str!("../../../migrations/postgres/0004_found_by_index.sql"),
 ];
 
-/// Taken alone by who migrates, after everybody who writes is done. The number is that of [`WRITE`].
+/// Taken alone by who migrates, after everybody who writes is done. The number is that of [`WRITE`]. A step may take
+/// longer than any statement later: an index over a large record. Waiting for others stays bounded.
 ///
 /// [`WRITE`]: crate::adapters::store::postgres
-const MIGRATE: &str = "BEGIN; SELECT pg_advisory_xact_lock(1229870155)";
+const MIGRATE: &str = "BEGIN; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(1229870155)";
 
 const VERSION: &str = "SELECT version FROM intake_schema";
 
-/// What else there is in the schema in which tables would be made.
+/// How much there is in the schema in which tables would be made, and whether the mark of Intake is among it: from one
+/// state, so that tables that are made meanwhile are not taken for somebody else's.
 const TABLES: &str = "
-    SELECT COUNT(*) FROM pg_catalog.pg_class
+    SELECT COUNT(*), COUNT(*) FILTER (WHERE relname = 'intake_schema') FROM pg_catalog.pg_class
     WHERE relnamespace = to_regnamespace(current_schema()::text) AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')";
 
 const IS_THERE: &str = "SELECT CASE WHEN to_regclass('intake_schema') IS NULL THEN 0 ELSE 1 END::bigint";
 const SCHEMA: &str = "SELECT current_schema()::text";
 
-/// Returns of which version the tables are, within a transaction; `None` if there is no mark of Intake, after which
-/// the transaction can do nothing more.
+/// Returns of which version the tables are, within a transaction; `None` if it sees no mark of Intake, after which the
+/// transaction can do nothing more. A transaction that began while the mark was made may see its table without its row.
 ///
 /// # Errors
 /// [`Mishap::Newer`] for a later schema.
 pub(super) async fn version(connection: &mut PgConnection) -> Result<Option<Standing>, Mishap> {
     let row = match sqlx::query(VERSION).fetch_optional(connection).await {
         Ok(Some(row)) => row,
-        Ok(None) => return Err(Mishap::Strange("its mark of Intake is empty".into())),
+        Ok(None) => return Ok(None),
         Err(error) if state_of(&error).as_deref() == Some(UNDEFINED_TABLE) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
@@ -57,17 +59,26 @@ pub(super) async fn version(connection: &mut PgConnection) -> Result<Option<Stan
 pub(super) async fn look(connection: &mut PgConnection) -> Result<Standing, Mishap> {
     let is_there: i64 = sqlx::query(IS_THERE).fetch_one(&mut *connection).await?.try_get(0)?;
     if is_there != 0 {
-        return Ok(version(connection).await?.unwrap_or(Standing::Blank));
+        return marked(connection).await;
     }
     let schema: Option<String> = sqlx::query(SCHEMA).fetch_one(&mut *connection).await?.try_get(0)?;
     if schema.is_none() {
         return Err(Mishap::Foreign("the schema that its search path names does not exist; make it first"));
     }
-    let tables: i64 = sqlx::query(TABLES).fetch_one(connection).await?.try_get(0)?;
-    if tables == 0 {
-        return Ok(Standing::Blank);
+    let row = sqlx::query(TABLES).fetch_one(&mut *connection).await?;
+    let (tables, marks): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    match (tables, marks) {
+        (0, _) => Ok(Standing::Blank),
+        (_, 0) => Err(Mishap::Foreign(
+            "it holds tables of another program; name an empty database, or an empty schema",
+        )),
+        _ => marked(connection).await,
     }
-    Err(Mishap::Foreign("it holds tables of another program; name an empty database, or an empty schema"))
+}
+
+/// Returns of which version the tables are where the mark of Intake was seen.
+async fn marked(connection: &mut PgConnection) -> Result<Standing, Mishap> {
+    version(connection).await?.ok_or_else(|| Mishap::Strange("its mark of Intake is empty".into()))
 }
 
 /// Brings a database up to date, in one transaction, alone: of several replicas that start at once, one migrates and
