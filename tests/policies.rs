@@ -318,6 +318,40 @@ fn problems_of_one_file_are_bounded() {
 }
 
 #[test]
+fn a_document_is_broken_also_by_a_problem_that_is_not_shown() {
+    let mut text = customer("contoso", "", "");
+    for number in 0..1_500 {
+        text.push_str(&format!("  key{number}: 1\n"));
+    }
+    text.push_str("---\n");
+    text.push_str(&customer("fabrikam", "", "  tenan: {}\n"));
+    let files = [("a.yaml", text.as_str()), ("p.yaml", &policy("staff", "EndUser", STAFF))];
+    let checked = checked(&files);
+    assert!(problems(&checked).iter().any(|problem| problem.contains("501 more problems")), "one besides");
+    let fabrikam = &checked.fleet.customers["fabrikam"];
+    assert!(!fabrikam.invalid.is_empty(), "{fabrikam:?}");
+}
+
+/// Each wrong name is compared with all right ones, and a tree may hold very many of both.
+#[test]
+fn names_that_are_none_are_all_told_and_what_was_meant_of_a_bounded_number() {
+    let mut customers = String::new();
+    for number in 0..1_200 {
+        customers.push_str(&customer(&format!("c{number}"), "", ""));
+        customers.push_str("---\n");
+    }
+    let unknown = |letter: &str| {
+        let names: Vec<String> = (0..900).map(|number| format!("{letter}{number}")).collect();
+        policy(letter, "EndUser", &format!("{STAFF}  customers: {{names: [{}]}}\n", names.join(", ")))
+    };
+    let files = [("c.yaml", customers.as_str()), ("x.yaml", &unknown("x")), ("y.yaml", &unknown("y"))];
+    let checked = checked(&files);
+    assert_eq!(checked.problems.len(), 1_800);
+    let helped = checked.problems.iter().filter(|problem| problem.help.is_some()).count();
+    assert_eq!(helped, 1_000_000 / 1_200);
+}
+
+#[test]
 fn hostile_names_are_inert_in_every_form_of_a_problem() {
     let text = "kind: \"Customer\u{202e}\u{1b}[31m\"\n\"\\e[31mkey\": 1 # \u{1b}[0m\u{2066}\n";
     let checked = checked(&[("a\u{1b}[2J\n.yaml", text)]);

@@ -22,7 +22,7 @@ use crate::policy::limits::Limits;
 use crate::policy::problem::Problem;
 use crate::policy::problem::Rule;
 use crate::policy::reach::{Form, Reach, Selector, TOP_KEYS};
-use crate::policy::read::{Given, Placed, Read, Record, check_keys, field, nearest, suggest, wrong_word};
+use crate::policy::read::{Given, Placed, Read, Record, check_keys, field, nearest, wrong_word};
 use crate::policy::resolve::{Choice, Chooser, Offer, Offers};
 use crate::policy::source::{Ledger, Place, Source, shown};
 use crate::policy::yaml::{Content, Node, Parsed, parse};
@@ -313,11 +313,10 @@ fn report_unknown_names(documents: &[Document], known: &BTreeSet<Text>, ledger: 
         };
         for name in customers.iter().flat_map(|customers| customers.names.iter().flatten()) {
             if !known.contains(&name.value.0) {
-                let help = suggest(&name.value.0, known.iter().map(Text::as_str));
                 ledger
                     .report(name.at, format!("there is no customer `{}`", name.value.0))
                     .rule(Rule::UnknownReference)
-                    .maybe_help(help);
+                    .suggest(&name.value.0, known.iter().map(Text::as_str));
             }
         }
     }
@@ -620,8 +619,8 @@ impl Turn<'_> {
         let name = &policy.value.0;
         let Some(id) = self.policies.by_name.get(name) else {
             let what = format!("there is no policy `{name}`");
-            let help = suggest(name, self.policies.by_name.keys().map(Text::as_str));
-            ledger.report(policy.at, what.clone()).rule(Rule::UnknownReference).maybe_help(help);
+            let known = self.policies.by_name.keys().map(Text::as_str);
+            ledger.report(policy.at, what.clone()).rule(Rule::UnknownReference).suggest(name, known);
             return Err(vec![what]);
         };
         let broken = ledger.broken(*id);

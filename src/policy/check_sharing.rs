@@ -9,7 +9,7 @@ use crate::policy::check_customer::Claim;
 use crate::policy::check_import::Built;
 use crate::policy::fleet::{DirectoryLocation, DirectorySource, EntraGroupName, GroupName, Scope, Selection};
 use crate::policy::problem::Rule;
-use crate::policy::read::{first_eight, suggest};
+use crate::policy::read::first_eight;
 use crate::policy::source::{Ledger, Place};
 
 /// A customer's claims, and its document.
@@ -30,13 +30,13 @@ pub fn sources(customers: &[Claims<'_>], known: &BTreeSet<Text>, ledger: &mut Le
         for claim in customer.claims {
             for other in &claim.shared_with {
                 if !known.contains(&other.value) || other.value == *customer.name {
-                    let help = suggest(&other.value, known.iter().map(Text::as_str));
                     let what = if other.value == *customer.name {
                         "`sharedWith` names the other customers, not this one".to_owned()
                     } else {
                         format!("there is no customer `{}`", other.value)
                     };
-                    ledger.report(other.at, what).rule(Rule::Conflict).maybe_help(help);
+                    let known = known.iter().map(Text::as_str);
+                    ledger.report(other.at, what).rule(Rule::Conflict).suggest(&other.value, known);
                 }
             }
             for key in &claim.keys {

@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 
 use crate::model::text::inert;
 use crate::policy::problem::{Excerpt, Label, Problem, Rule};
+use crate::policy::read::suggest;
 
 /// More problems of one file are counted and no longer kept: nobody reads them, and a hostile file
 /// must not fill the memory.
 const PROBLEMS_PER_FILE: usize = 1_000;
+/// How many names of a tree are compared with wrong ones to say what was meant; beyond, nobody is told. A few seconds'
+/// worth: a hostile tree may hold 100,000 wrong names and as many right ones.
+const COMPARISONS: usize = 1_000_000;
 /// How many characters of a line are kept around a place.
 const EXCERPT: usize = 160;
 
@@ -38,7 +42,7 @@ pub struct Source {
 }
 
 /// Everything that is wrong, and in which documents.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
     sources: Vec<Source>,
     problems: Vec<Problem>,
@@ -46,6 +50,21 @@ pub struct Ledger {
     counts: BTreeMap<u32, usize>,
     owner: Option<usize>,
     broken: BTreeMap<usize, Vec<String>>,
+    /// How many comparisons are left.
+    comparisons: usize,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            sources: Vec::new(),
+            problems: Vec::new(),
+            counts: BTreeMap::new(),
+            owner: None,
+            broken: BTreeMap::new(),
+            comparisons: COMPARISONS,
+        }
+    }
 }
 
 /// A problem just reported, to be completed.
@@ -165,6 +184,18 @@ impl Ledger {
     /// Reports a problem.
     pub fn report(&mut self, place: Place, what: impl Into<String>) -> Report<'_> {
         let what = what.into();
+        let count = self.counts.entry(place.source).or_default();
+        *count += 1;
+        if *count > PROBLEMS_PER_FILE {
+            // Finding its line and its column costs as much as the file is long. A document is broken all the same.
+            if let Some(owner) = self.owner {
+                let told = self.broken.entry(owner).or_default();
+                if told.is_empty() {
+                    told.push(what);
+                }
+            }
+            return Report { ledger: self, index: None };
+        }
         let label = match self.source(place.source) {
             Some(source) => source.label(place, what),
             None => Label::nowhere(what),
@@ -172,11 +203,6 @@ impl Ledger {
         let problem = Problem::new(label);
         if let Some(owner) = self.owner {
             self.broken.entry(owner).or_default().push(problem.to_string());
-        }
-        let count = self.counts.entry(place.source).or_default();
-        *count += 1;
-        if *count > PROBLEMS_PER_FILE {
-            return Report { ledger: self, index: None };
         }
         self.problems.push(problem);
         let index = Some(self.problems.len() - 1);
@@ -232,6 +258,14 @@ impl Report<'_> {
         self.maybe_help(Some(help.into()))
     }
 
+    /// Says which one of the tree's own names may be meant in place of one that is not among them.
+    pub fn suggest<'k>(self, word: &str, known: impl ExactSizeIterator<Item = &'k str> + Clone) -> Self {
+        let left = self.ledger.comparisons.checked_sub(known.len());
+        let (Some(_), Some(left)) = (self.index, left) else { return self };
+        self.ledger.comparisons = left;
+        self.maybe_help(suggest(word, known))
+    }
+
     /// Says what to try, if anything is known.
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
         if let (Some(problem), Some(help)) = (self.problem(), help) {
@@ -242,6 +276,9 @@ impl Report<'_> {
 
     /// Points at a second place.
     pub fn label(mut self, place: Place, what: impl Into<String>) -> Self {
+        if self.index.is_none() {
+            return self;
+        }
         let what = inert(&what.into()).into_owned();
         let label = self.ledger.source(place.source).map(|source| source.label(place, what));
         if let (Some(problem), Some(label)) = (self.problem(), label) {
