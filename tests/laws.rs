@@ -21,7 +21,7 @@ use intake::model::tenant_group::TenantGroup;
 use intake::model::text::Text;
 use intake::plan::explain::explain;
 use intake::plan::explanation::{Explanation, Rule};
-use intake::plan::outcome::{Action, CustomerPlan, FindingCode, Operation};
+use intake::plan::outcome::{AccountView, Action, CustomerPlan, FindingCode, Operation};
 use intake::plan::planner::plan_customer;
 use intake::policy::fleet::{
     AccountPattern, Customer, DirectoryLocation, DirectorySource, EntraGroupName, GroupName, Import, Imports,
@@ -610,22 +610,22 @@ proptest! {
 
     #[test]
     fn an_explanation_says_what_the_plan_says(world in worlds()) {
-        // Customers without a directory are not explained.
-        let world = World { tenant_only: false, ..world };
         let plan = world.plan();
         let (customer, observation) = (world.customer(), world.observation(true));
-        let is_whole = world.directory == Wholeness::Complete && world.tenant == Wholeness::Complete;
-        let left_out: BTreeMap<Guid, Verdict> = plan
-            .not_imported
-            .iter()
-            .filter_map(|one| Some((one.account.directory_id?, one.verdict)))
-            .collect();
+        let source = if world.tenant_only { world.tenant } else { world.directory };
+        let is_whole = source == Wholeness::Complete && world.tenant == Wholeness::Complete;
+        let id_of = |account: &AccountView| {
+            if world.tenant_only { account.tenant_user_id } else { account.directory_id }
+        };
+        let left_out: BTreeMap<Guid, Verdict> =
+            plan.not_imported.iter().filter_map(|one| Some((id_of(&one.account)?, one.verdict))).collect();
         let kept: BTreeMap<Guid, Verdict> =
-            plan.kept.iter().filter_map(|kept| Some((kept.account.directory_id?, kept.verdict))).collect();
+            plan.kept.iter().filter_map(|kept| Some((id_of(&kept.account)?, kept.verdict))).collect();
         for number in 0..10 {
-            let id = person_id(number);
-            let person = world.people.iter().find(|one| one.number == number);
-            let is_read = person.is_some() && world.directory == Wholeness::Complete;
+            let id = world.account_id(number);
+            let person = world.people.iter().find(|one| one.number == number && !world.tenant_only);
+            let user = world.users.iter().find(|user| user.number == number && world.tenant_only);
+            let is_read = (person.is_some() || user.is_some()) && source == Wholeness::Complete;
             let is_registered = world.accounts.iter().any(|known| known.number == number);
             let explained = explain(&customer, &observation, &id.to_string());
             prop_assert_eq!(explained.is_ok(), is_read || is_registered);
@@ -643,10 +643,18 @@ proptest! {
             if let Some(verdict) = kept.get(&id).or(left_out.get(&id)) {
                 prop_assert_eq!(explanation.verdict, Some(*verdict));
             }
-            let is_selected =
-                is_read && person.is_some_and(|one| if world.by_group { one.in_group } else { one.in_staff });
+            let is_selected = is_read
+                && match user {
+                    Some(user) => if world.by_group { user.is_member() } else { !user.guest },
+                    None => {
+                        person.is_some_and(|one| if world.by_group { one.in_group } else { one.in_staff })
+                    }
+                };
             let is_included = is_selected && !left_out.contains_key(&id);
-            if is_whole {
+            // The groups of a tenant are a reading of their own.
+            let knows_groups =
+                !(world.tenant_only && world.by_group) || world.directory == Wholeness::Complete;
+            if is_whole && knows_groups {
                 prop_assert_eq!(explanation.verdict == Some(Verdict::Included), is_included);
             }
         }

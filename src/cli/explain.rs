@@ -33,14 +33,6 @@ pub async fn run(session: &mut Session, arguments: &ExplainArguments) -> Result<
     let operator = session.operator()?;
     let root = &arguments.tree.tree;
     let (tree, customer) = session.customer(root, &operator)?;
-    if customer.directories.is_empty() {
-        // Its rules are explained from a directory's side alone; half an answer would be a wrong one.
-        return Err(Failure::new(format!(
-            "`{}` has no directory, and people of a tenant alone are not explained yet",
-            customer.name
-        ))
-        .hint("`intake plan -v` says of everybody why they are left out"));
-    }
     let has_errors = customer.imports.values().any(|imports| matches!(imports, Imports::Invalid(_)));
     if has_errors {
         session.tell_problems(&tree);

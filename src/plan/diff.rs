@@ -46,6 +46,8 @@ pub struct Changes {
     pub chosen: Option<HashSet<usize>>,
     /// Accounts that would go if nobody protected them, as positions in the register.
     pub protected: Vec<usize>,
+    /// Likewise among the users, where the tenant alone is read.
+    pub chosen_users: Option<HashSet<usize>>,
     /// Users to tell of likewise, where the tenant alone is read: positions among the candidates.
     pub users_left_out: Vec<usize>,
 }
@@ -229,6 +231,7 @@ impl<'a> Differ<'a, '_> {
                 self.judge_left_out(account, None, candidate.verdict);
             }
         }
+        self.changes.chosen_users = chosen;
     }
 
     /// Plans to enter somebody into the register, or to bring an account up to date.

@@ -4,6 +4,9 @@ use std::cell::OnceCell;
 
 use crate::model::account::{Account, Verdict};
 use crate::model::directory::{Directory, Person};
+use crate::model::register::Pins;
+use crate::model::tenant::{Tenant, TenantUser};
+use crate::model::tenant_group::TenantGroup;
 use crate::model::text::inert;
 use crate::plan::correlate::{Link, describe_tie};
 use crate::plan::explanation::Rule;
@@ -11,7 +14,9 @@ use crate::plan::outcome::{Finding, FindingCode, Severity};
 use crate::plan::screen::{Candidate, describe_state};
 use crate::plan::select::Selector;
 use crate::plan::stages::Stages;
-use crate::policy::fleet::{Import, Imports};
+use crate::plan::tenant_scope::selected_groups;
+use crate::plan::tenant_verdict::TenantCandidate;
+use crate::policy::fleet::{Import, Imports, Selection};
 
 /// How many OUs, groups or findings are named; hundreds would hide the one that matters.
 const TOLD: usize = 5;
@@ -31,12 +36,23 @@ pub struct View {
     pub import: Option<usize>,
     /// The tenant user of somebody who is in no directory.
     pub user: Option<u32>,
+    /// The candidate among the users of a tenant that is the only source.
+    pub user_candidate: Option<usize>,
+}
+
+impl View {
+    /// Whether no rule looked at the person as a candidate.
+    pub fn is_no_candidate(&self) -> bool {
+        self.candidate.is_none() && self.user_candidate.is_none()
+    }
 }
 
 /// Collects the facts of one view.
 pub struct Evidence<'e> {
     /// What decided.
     pub stages: &'e Stages<'e>,
+    /// What its scopes were resolved to.
+    pub pins: &'e Pins,
     /// What the plan tells of the customer.
     pub findings: &'e [Finding],
     /// The names of directories that were not read.
@@ -96,6 +112,21 @@ impl<'e> Evidence<'e> {
         Some(self.stages.selected.imports[self.view.import?].import)
     }
 
+    /// Returns the candidate among the users of a tenant that is the only source.
+    pub fn user_candidate(&self) -> Option<&'e TenantCandidate> {
+        Some(&self.stages.users[self.view.user_candidate?])
+    }
+
+    /// Returns the tenant user by whom the person is judged.
+    fn judged_user(&self) -> Option<(&'e Tenant, &'e TenantUser)> {
+        let tenant = self.stages.tenant?;
+        let user = match (self.view.candidate, self.user_candidate()) {
+            (Some(position), _) => self.stages.desired.decisions[position].user?,
+            (None, candidate) => candidate?.user,
+        };
+        Some((tenant, &tenant.users[user as usize]))
+    }
+
     fn candidate(&self) -> Option<&'e Candidate> {
         Some(&self.stages.screened.candidates[self.view.candidate?])
     }
@@ -143,6 +174,9 @@ impl<'e> Evidence<'e> {
     }
 
     fn scope(&self) -> Vec<String> {
+        if self.stages.customer.directories.is_empty() {
+            return self.scope_in_tenant();
+        }
         let mut facts = Vec::new();
         if let (Some(candidate), Some((directory, person))) = (self.candidate(), self.place()) {
             let scope =
@@ -184,6 +218,49 @@ impl<'e> Evidence<'e> {
         facts.extend(unclear);
         if self.view.user.is_none() {
             facts.extend(self.selections());
+        }
+        facts
+    }
+
+    /// Says what selects somebody in a tenant that is the only source, or what would.
+    fn scope_in_tenant(&self) -> Vec<String> {
+        let Some(tenant) = self.stages.tenant else {
+            return vec!["the tenant could not be read".to_owned()];
+        };
+        let user = self.view.user.map(|user| &tenant.users[user as usize]);
+        let shown = user.map(|user| inert(&user.user_principal_name));
+        if let (Some(import), Some(user), Some(shown), Some(_)) =
+            (self.import(), user, &shown, self.view.user_candidate)
+        {
+            return match &import.selection {
+                Selection::EntraGroups(entries) => {
+                    let groups = selected_groups(entries, tenant, self.pins);
+                    let holding = groups.into_iter().filter(|group| group.users.contains(&user.id));
+                    let names: Vec<String> = holding.map(described_group).collect();
+                    vec![format!("{shown} is a direct member of {}", listed(names, " and "))]
+                }
+                _ if user.is_guest => vec![format!("{shown} was imported, and is a guest")],
+                _ => vec![format!("{shown} is of the tenant, and all of it is selected but guests")],
+            };
+        }
+        let mut facts = vec![match &shown {
+            Some(shown) => format!("nothing that is selected holds tenant user {shown}"),
+            None => "no user of the tenant has this id".to_owned(),
+        }];
+        facts.extend(self.scope_findings());
+        for one in &self.stages.selected.imports {
+            let policy = inert(&one.import.policy);
+            match &one.import.selection {
+                Selection::EntraGroups(entries) => {
+                    let groups = selected_groups(entries, tenant, self.pins);
+                    let names: Vec<String> = groups.into_iter().map(described_group).collect();
+                    if !names.is_empty() {
+                        facts.push(format!("`{policy}` selects {}", listed(names, " or ")));
+                    }
+                }
+                Selection::Licensed => facts.push(format!("`{policy}` selects everybody but guests")),
+                _ => {}
+            }
         }
         facts
     }
@@ -251,6 +328,9 @@ impl<'e> Evidence<'e> {
 
     /// Says what the screen decided from.
     fn decided(&self) -> Vec<String> {
+        if let Some((candidate, import)) = self.user_candidate().zip(self.import()) {
+            return candidate.exclusion(import).map(|text| inert(&text).into_owned()).into_iter().collect();
+        }
         let Some(candidate) = self.candidate() else { return Vec::new() };
         let screen = &self.stages.screened.screens[candidate.import as usize][candidate.directory as usize];
         candidate.verdict.map(|verdict| screen.evidence(candidate.person, verdict)).into_iter().collect()
@@ -316,26 +396,27 @@ impl<'e> Evidence<'e> {
     }
 
     fn tenant_user(&self, decides: bool) -> Vec<String> {
-        let Some((position, tenant)) = self.view.candidate.zip(self.stages.tenant) else {
-            return Vec::new();
-        };
-        let Some(user) = self.stages.desired.decisions[position].user else { return Vec::new() };
+        let Some((_, user)) = self.judged_user() else { return Vec::new() };
         if decides {
             let known = self.stages.known();
-            return vec![self.stages.listings(&known).left_out(position, &OnceCell::new()).evidence];
+            let listings = self.stages.listings(&known);
+            let left_out = match (self.view.candidate, self.user_candidate()) {
+                (Some(position), _) => Some(listings.left_out(position, &OnceCell::new())),
+                (None, candidate) => candidate.and_then(|candidate| listings.user_left_out(candidate)),
+            };
+            return left_out.map(|left_out| left_out.evidence).into_iter().collect();
         }
-        let user = &tenant.users[user as usize];
         let kind = if user.is_guest { "a guest" } else { "no guest" };
         let sign_in = if user.enabled { "may sign in" } else { "may not sign in" };
         vec![format!("{kind}, and {sign_in}")]
     }
 
     fn licence(&self) -> Vec<String> {
-        let stages = self.stages;
-        let Some((position, tenant)) = self.view.candidate.zip(stages.tenant) else { return Vec::new() };
-        let Some(user) = stages.desired.decisions[position].user else { return Vec::new() };
-        let user = &tenant.users[user as usize];
-        let test = self.view.import.and_then(|import| stages.licences.tests[import].as_ref());
+        let Some((tenant, user)) = self.judged_user() else { return Vec::new() };
+        let test = self.view.import.and_then(|import| self.stages.licences.tests[import].as_ref());
+        if let (None, Some(import), Some(_)) = (test, self.import(), self.view.user_candidate) {
+            return vec![format!("`{}` asks for no licence", inert(&import.policy))];
+        }
         let assessed = test.map(|test| test.assess(tenant, user)).unwrap_or_default();
         if assessed.is_empty() {
             return vec![format!("tenant user {} holds no licence", inert(&user.user_principal_name))];
@@ -346,6 +427,10 @@ impl<'e> Evidence<'e> {
         };
         assessed.into_iter().map(describe).collect()
     }
+}
+
+fn described_group(group: &TenantGroup) -> String {
+    format!("{} ({})", inert(&group.display_name), group.id)
 }
 
 /// Describes a finding in one line.

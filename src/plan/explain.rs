@@ -1,6 +1,8 @@
 //! Why a person is imported or not: every rule that looked at them, from the values that the plan was
 //! made from.
 
+use hashbrown::HashSet;
+
 use crate::model::account::{Account, AccountState, AccountType, Source, Verdict};
 use crate::model::dn::Dn;
 use crate::model::observation::Observation;
@@ -16,6 +18,7 @@ use crate::plan::planner::plan_and;
 use crate::plan::report::{moment, name_of};
 use crate::plan::seek::{Found, Unfound, seek};
 use crate::plan::stages::{Readings, Stages, Wait, identify_in};
+use crate::plan::tenant_verdict::{self, TenantCandidate};
 use crate::policy::fleet::Customer;
 
 /// How many errors are told where they keep a whole account type back.
@@ -89,7 +92,7 @@ impl<'e> Explainer<'e> {
     fn views(&self, found: &Found) -> Vec<View> {
         let stages = self.stages;
         let accounts = &stages.observation.register.accounts;
-        let mut views = Vec::new();
+        let mut views = self.views_of_user(found);
         for (position, candidate) in stages.screened.candidates.iter().enumerate() {
             let place = (candidate.directory, candidate.person);
             if found.places.contains(&place) {
@@ -117,6 +120,7 @@ impl<'e> Explainer<'e> {
                     account: Some(*position),
                     place: found.places.first().copied(),
                     record: found.record,
+                    user: found.user,
                     import,
                     ..View::default()
                 });
@@ -140,6 +144,25 @@ impl<'e> Explainer<'e> {
         views
     }
 
+    /// Returns every way in which a user is judged of a tenant that is the only source.
+    fn views_of_user(&self, found: &Found) -> Vec<View> {
+        let stages = self.stages;
+        let Some((wanted, tenant)) = found.user.zip(stages.tenant) else { return Vec::new() };
+        let candidates = stages.users.iter().enumerate().filter(|(_, one)| one.user == wanted);
+        let view = |(position, candidate): (usize, &TenantCandidate)| {
+            let import = stages.selected.imports[candidate.import as usize].import;
+            let key = tenant_verdict::key_of(import, &tenant.users[wanted as usize]);
+            View {
+                user_candidate: Some(position),
+                user: Some(wanted),
+                account: find_account(&stages.observation.register.accounts, &stages.by_key, &key),
+                import: Some(candidate.import as usize),
+                ..View::default()
+            }
+        };
+        candidates.map(view).collect()
+    }
+
     fn imports_of_record(&self, (directory, record): (u32, u32)) -> impl Iterator<Item = usize> {
         let read = self.stages.directories[directory as usize];
         let dn = Dn::parse(&read.unidentified[record as usize].dn).ok();
@@ -153,13 +176,19 @@ impl<'e> Explainer<'e> {
 
     /// Whether a view is the one that counts for its account type.
     fn counts(&self, view: View) -> bool {
-        let chosen = self.stages.trail.chosen.as_ref();
-        view.candidate.is_none_or(|candidate| chosen.is_none_or(|chosen| chosen.contains(&candidate)))
+        let trail = &self.stages.trail;
+        let counts = |candidate: Option<usize>, chosen: Option<&HashSet<usize>>| {
+            candidate.zip(chosen).is_none_or(|(candidate, chosen)| chosen.contains(&candidate))
+        };
+        counts(view.candidate, trail.chosen.as_ref())
+            && counts(view.user_candidate, trail.chosen_users.as_ref())
     }
 
     fn explanation(&self, view: View) -> Explanation {
         let evidence = Evidence {
             stages: self.stages,
+            // A plan takes them over.
+            pins: if self.is_planned { &self.plan.consequences.pins } else { &self.stages.resolver.pins },
             findings: self.findings,
             unread_directories: &self.unread_directories,
             view,
@@ -198,7 +227,10 @@ impl<'e> Explainer<'e> {
     /// The operation of the plan, if this view is the one that it is about.
     fn operation(&self, evidence: &Evidence<'e>, account_type: Option<AccountType>) -> Option<&'e Operation> {
         let account_type = account_type.filter(|_| self.counts(evidence.view))?;
-        let key = evidence.account().map(|account| account.key);
+        let key = evidence.account().map(|account| account.key).or_else(|| {
+            let (candidate, tenant) = evidence.user_candidate().zip(self.stages.tenant)?;
+            Some(tenant_verdict::key_of(evidence.import()?, &tenant.users[candidate.user as usize]))
+        });
         let is_it = |operation: &&Operation| match (key, evidence.place()) {
             (Some(key), _) => operation.key == key,
             (None, Some((_, person))) => {
@@ -212,13 +244,17 @@ impl<'e> Explainer<'e> {
     /// What the rules decided: as the plan says; nothing where they lack what would decide.
     fn verdict(&self, evidence: &Evidence<'_>, account_type: Option<AccountType>) -> Option<Verdict> {
         let view = evidence.view;
+        if let Some(candidate) = evidence.user_candidate() {
+            return Some(candidate.verdict);
+        }
         if let (Some(position), Some(import)) = (view.candidate, evidence.import()) {
             let verdict = self.stages.desired.decisions[position].verdict;
             let lacks_tenant = import.password_sync && self.stages.tenant.is_none();
             return (verdict != Verdict::Included || !lacks_tenant).then_some(verdict);
         }
         let account = evidence.account();
-        if account.is_some_and(|account| account.key.source == Source::Tenant) {
+        let source = if self.is_tenant_alone() { Source::Tenant } else { Source::Directory };
+        if account.is_some_and(|account| account.key.source != source) {
             return None;
         }
         let operation = self.operation_of(account);
@@ -249,9 +285,16 @@ impl<'e> Explainer<'e> {
     /// Whether a scope that might hold somebody is not known.
     fn is_scope_unclear(&self, account_type: Option<AccountType>) -> bool {
         let stages = self.stages;
-        let unclear = stages.selected.blocked.iter().chain(&stages.invalid);
+        let unclear =
+            stages.selected.blocked.iter().chain(&stages.invalid).chain(&stages.licences.unreadable);
         let mut unclear = unclear.filter(|kind| account_type.is_none_or(|wanted| wanted == **kind));
-        !self.unread_directories.is_empty() || unclear.next().is_some()
+        let is_unread = self.is_tenant_alone() && stages.tenant.is_none();
+        is_unread || !self.unread_directories.is_empty() || unclear.next().is_some()
+    }
+
+    /// Whether the tenant is the customer's only source.
+    fn is_tenant_alone(&self) -> bool {
+        self.stages.customer.directories.is_empty()
     }
 }
 
@@ -269,7 +312,10 @@ impl Case<'_> {
     /// The rule at which the way ends, and what comes of it there.
     fn end(&self) -> (Rule, Outcome) {
         match self.verdict {
-            Some(Verdict::Included) if self.evidence.import().is_some_and(|import| !import.password_sync) => {
+            Some(Verdict::Included)
+                if self.evidence.view.candidate.is_some()
+                    && self.evidence.import().is_some_and(|import| !import.password_sync) =>
+            {
                 (Rule::State, Outcome::Passed)
             }
             Some(Verdict::Included) => (Rule::Licence, Outcome::Passed),
@@ -290,14 +336,13 @@ impl Case<'_> {
             .map(|rule| {
                 let outcome = match rule {
                     _ if rule == end => end_outcome,
+                    _ if self.explainer.is_tenant_alone() && is_of_directories(rule) => Outcome::NotReached,
                     _ if rule > last_asked => Outcome::NotReached,
                     // A broken record is no proof that somebody left a scope.
-                    Rule::Scope if self.evidence.view.candidate.is_none() => {
-                        match self.evidence.view.record {
-                            Some(_) => Outcome::Passed,
-                            None => Outcome::Info,
-                        }
-                    }
+                    Rule::Scope if self.evidence.view.is_no_candidate() => match self.evidence.view.record {
+                        Some(_) => Outcome::Passed,
+                        None => Outcome::Info,
+                    },
                     Rule::Policy if self.account_type.is_none() => Outcome::Info,
                     _ => Outcome::Passed,
                 };
@@ -458,6 +503,12 @@ impl Case<'_> {
             return AccountView::of(&account.key, &account.profile);
         }
         let view = self.evidence.view;
+        if let (Some(candidate), Some(import), Some(tenant)) =
+            (self.evidence.user_candidate(), self.evidence.import(), stages.tenant)
+        {
+            let user = &tenant.users[candidate.user as usize];
+            return AccountView::of(&tenant_verdict::key_of(import, user), &tenant_verdict::profile_of(user));
+        }
         let user = |position: u32| stages.tenant.map(|tenant| &tenant.users[position as usize]);
         if let Some((_, person)) = self.evidence.place() {
             let tied = view.candidate.and_then(|candidate| stages.desired.decisions[candidate].user);
@@ -570,6 +621,11 @@ impl Case<'_> {
             }
         }
     }
+}
+
+/// Whether a rule looks at objects of directories alone: where there are none it has nothing to judge.
+fn is_of_directories(rule: Rule) -> bool {
+    matches!(rule, Rule::Record | Rule::Container | Rule::Privilege | Rule::State | Rule::Match)
 }
 
 fn describe_state(account: &Account) -> String {

@@ -101,7 +101,7 @@ impl<'a> Listings<'a> {
     }
 
     /// Tells of a user of a tenant that is the only source.
-    fn user_left_out(&self, candidate: &TenantCandidate) -> Option<NotImported> {
+    pub fn user_left_out(&self, candidate: &TenantCandidate) -> Option<NotImported> {
         let tenant = self.known.tenant?;
         let user = tenant.users.get(candidate.user as usize)?;
         let import = self.selected.imports[candidate.import as usize].import;

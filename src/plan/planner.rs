@@ -159,9 +159,10 @@ fn judge(stages: &mut Stages<'_>, source_approval: Option<Digest>, draft: &mut D
         left_out,
         users_left_out,
         chosen,
+        chosen_users,
         protected,
     } = diff(&known, &stages.selected, &stages.screened, &stages.desired, &stages.users);
-    let mut trail = Trail { chosen, protected, waiting: Vec::new() };
+    let mut trail = Trail { chosen, chosen_users, protected, waiting: Vec::new() };
 
     let mut measures = measure(stages.directories, stages.tenant);
     measures.sightings = sightings(stages.directories, &removals);

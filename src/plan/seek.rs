@@ -24,7 +24,7 @@ pub struct Found {
     pub record: Option<(u32, u32)>,
     /// Their accounts in the register.
     pub accounts: Vec<usize>,
-    /// The tenant user whom nobody of the directories is tied to.
+    /// The tenant user whom nobody of the directories is tied to; for a customer without any, simply the user.
     pub user: Option<u32>,
 }
 
@@ -50,7 +50,13 @@ pub fn seek(stages: &Stages<'_>, wanted: &str) -> Result<Found, Unfound> {
     let mut ids = seeker.ids();
     let mut records = seeker.records();
     let mut users = Vec::new();
-    if ids.is_empty() && records.is_empty() {
+    let tenant_users = || stages.tenant.iter().flat_map(|tenant| (0_u32..).zip(&tenant.users));
+    let is_tenant_alone = stages.customer.directories.is_empty();
+    if is_tenant_alone {
+        // There an account has the id of its user, and nobody else's.
+        let fitting = seeker.users();
+        ids.extend(tenant_users().filter(|(user, _)| fitting.contains(user)).map(|(_, user)| user.id));
+    } else if ids.is_empty() && records.is_empty() {
         users = seeker.users();
         users.retain(|user| {
             let people = seeker.people_of(*user);
@@ -63,6 +69,11 @@ pub fn seek(stages: &Stages<'_>, wanted: &str) -> Result<Found, Unfound> {
     for (place, person) in seeker.people() {
         if let Some(found) = found.get_mut(&person.guid) {
             found.places.push(place);
+        }
+    }
+    for (position, user) in tenant_users().filter(|_| is_tenant_alone) {
+        if let Some(found) = found.get_mut(&user.id) {
+            found.user = Some(position);
         }
     }
     for (position, account) in stages.observation.register.accounts.iter().enumerate() {
@@ -191,6 +202,11 @@ impl<'s> Seeker<'s> {
             let dn = directory(*place).dn_of(person);
             return format!("{}: {} ({})", person.guid, inert(&person.display_name), inert(&dn));
         }
+        if let Some((user, tenant)) = found.user.zip(stages.tenant) {
+            let user = &tenant.users[user as usize];
+            let name = user.display_name.as_ref().unwrap_or(&user.user_principal_name);
+            return format!("{}: {} (in the tenant alone)", user.id, inert(name));
+        }
         if let Some(position) = found.accounts.first() {
             let account = &stages.observation.register.accounts[*position];
             let (name, state) = (inert(&account.profile.display_name), account.state.code());
@@ -200,13 +216,7 @@ impl<'s> Seeker<'s> {
             let record = &directory(place).unidentified[record as usize];
             return format!("{}: a record without an objectGUID", inert(&record.dn));
         }
-        match found.user.zip(stages.tenant).map(|(user, tenant)| &tenant.users[user as usize]) {
-            Some(user) => {
-                let name = user.display_name.as_ref().unwrap_or(&user.user_principal_name);
-                format!("{}: {} (in the tenant alone)", user.id, inert(name))
-            }
-            None => String::new(),
-        }
+        String::new()
     }
 
     /// Names that come near, also by a display name or without a domain.

@@ -75,6 +75,8 @@ pub struct Stages<'a> {
 pub struct Trail {
     /// The candidates that count, where one person is a candidate several times; else all do.
     pub chosen: Option<HashSet<usize>>,
+    /// Likewise among [`Stages::users`].
+    pub chosen_users: Option<HashSet<usize>>,
     /// Accounts that would go if nobody protected them, as positions in the register.
     pub protected: Vec<usize>,
     /// Removals that wait.

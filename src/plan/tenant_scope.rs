@@ -118,6 +118,17 @@ pub fn wanted_groups(customer: &Customer, pins: &Pins) -> WantedGroups {
     wanted
 }
 
+/// Returns the groups that a selection of groups was resolved to, in the order of its entries.
+pub fn selected_groups<'t>(
+    entries: &[Scope<EntraGroupName>],
+    tenant: &'t Tenant,
+    pins: &Pins,
+) -> Vec<&'t TenantGroup> {
+    let Some(Reading::Complete(groups)) = &tenant.groups else { return Vec::new() };
+    let pinned = entries.iter().filter_map(|entry| pins.scopes.get(&scope_name(&entry.name)));
+    pinned.filter_map(|pin| groups.iter().find(|group| group.id == pin.guid)).collect()
+}
+
 fn scope_name(name: &EntraGroupName) -> ScopeName {
     ScopeName {
         directory: Text::default(),

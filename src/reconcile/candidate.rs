@@ -126,15 +126,6 @@ impl FromKept {
     /// # Errors
     /// [`Unexplained`].
     pub async fn explain(&self, customer: Arc<Customer>, account: &str) -> Result<Explanation, Unexplained> {
-        if customer.directories.is_empty() {
-            return Err(Unexplained::NothingKept {
-                what: format!(
-                    "`{}` has no directory, and people of a tenant alone are not explained yet",
-                    customer.name
-                ),
-                hint: "the plan says of everybody why they are left out".to_owned(),
-            });
-        }
         let fault = |fault: RegisterFault| Unexplained::Failed(failed(fault));
         let register = self.register.load(&customer.name).await.map_err(fault)?;
         let kept = self.register.readings(&customer.name).await.map_err(fault)?;

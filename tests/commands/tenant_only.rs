@@ -1,6 +1,6 @@
 //! A customer without a directory, whose people are selected in its tenant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -233,9 +233,80 @@ fn everybody_licensed_is_imported_and_the_rest_is_told_with_its_reason() {
     assert_eq!(scene.people("active"), all_but(&[2, 3]));
 }
 
+/// The rules of somebody, each with what came of it, as far as they say something; and the one that decides.
+fn explained(scene: &Scene, who: &str) -> (Value, BTreeMap<String, String>, String) {
+    let told = scene.here.json(&["explain", who, "--customer", "contoso", "--max-wait", "1s"], 0);
+    let steps = told["steps"].as_array().expect("a list").clone();
+    let text = |step: &Value, field: &str| step[field].as_str().expect("a text").to_owned();
+    let decides = steps.iter().find(|step| step["decides"] == true).expect("one decides");
+    let decides = text(decides, "step");
+    let said = steps.iter().filter(|step| step["outcome"] != "notReached");
+    let said = said
+        .map(|step| (text(step, "step"), format!("{}: {}", text(step, "outcome"), text(step, "evidence"))));
+    let said = said.collect();
+    (told, said, decides)
+}
+
 #[test]
-fn nobody_is_explained_by_half_of_the_rules() {
+fn everybody_is_explained_by_the_rules_that_a_tenant_alone_has() {
     let scene = scene(BY_GROUP);
-    let run = scene.here.run(&["explain", "person1@contoso.test", "--customer", "contoso"]).expect(1);
-    assert!(run.stderr.contains("has no directory") && run.stderr.contains("plan -v"), "{run:?}");
+    scene.policy(BY_GROUP, "  exclude: [{account: person2@contoso.test, reason: a machine}]\n");
+    scene.tenant.change(&person_id(3), json!({"accountEnabled": false}));
+    scene.tenant.leave(1, 4);
+    scene.apply(0);
+
+    let (told, said, decides) = explained(&scene, "person1@contoso.test");
+    assert_eq!((&told["verdict"], &told["policy"]), (&json!("included"), &json!("staff")));
+    assert!(told["answer"].as_str().expect("a text").ends_with("is imported and stays as it is"), "{told:#}");
+    assert_eq!(decides, "licence");
+    assert_eq!(
+        said.keys().map(String::as_str).collect::<Vec<_>>(),
+        ["exclusion", "licence", "operation", "policy", "register", "scope", "tenantUser"]
+    );
+    assert!(said["scope"].starts_with("passed: person1@contoso.test is a direct member of Intake Users ("));
+    assert_eq!(said["tenantUser"], "passed: no guest, and may sign in");
+    assert!(said["register"].contains("active"), "{said:?}");
+
+    let (told, said, decides) = explained(&scene, &person_id(2));
+    assert_eq!((&told["verdict"], decides.as_str()), (&json!("excluded"), "exclusion"));
+    assert!(said["exclusion"].starts_with("failed: ") && said["exclusion"].contains("a machine"), "{said:?}");
+
+    let (told, said, decides) = explained(&scene, "PERSON3@contoso.test");
+    assert_eq!((&told["verdict"], decides.as_str()), (&json!("tenant-disabled"), "tenantUser"));
+    assert_eq!(said["tenantUser"], "failed: sign-in of tenant user person3@contoso.test is blocked");
+
+    let (told, said, decides) = explained(&scene, "person4@contoso.test");
+    assert_eq!((&told["verdict"], decides.as_str()), (&json!("not-in-scope"), "scope"));
+    assert!(
+        said["scope"].contains("nothing that is selected holds tenant user person4@contoso.test"),
+        "{said:?}"
+    );
+    assert!(said["scope"].contains("`staff` selects Intake Users ("), "{said:?}");
+
+    // Whoever has an account and left the group goes, and that is what is said.
+    scene.tenant.leave(1, 5);
+    let (told, _, decides) = explained(&scene, "person5@contoso.test");
+    assert_eq!((&told["verdict"], decides.as_str()), (&json!("not-in-scope"), "scope"));
+    assert_eq!(told["operation"]["action"], "remove");
+
+    // Nobody can say so while the tenant cannot be read.
+    scene.graph.fault(At::users(), Fault::Status(503), ALWAYS);
+    let told =
+        scene.here.json(&["explain", "person1@contoso.test", "--customer", "contoso", "--max-wait", "1s"], 3);
+    assert_eq!(told["verdict"], Value::Null);
+    let nobody =
+        scene.here.run(&["explain", "nobody@contoso.test", "--customer", "contoso", "--max-wait", "1s"]);
+    assert_eq!(nobody.code, Some(1), "{nobody:?}");
+}
+
+#[test]
+fn of_everybody_licensed_each_is_explained_by_their_licence() {
+    let scene = scene("{licensed: true}");
+    scene.tenant.change(&person_id(2), json!({"assignedLicenses": []}));
+    let (told, said, decides) = explained(&scene, "person2@contoso.test");
+    assert_eq!((&told["verdict"], decides.as_str()), (&json!("unlicensed"), "licence"));
+    assert_eq!(said["licence"], "failed: tenant user person2@contoso.test holds no licence");
+    let (told, said, _) = explained(&scene, "person1@contoso.test");
+    assert_eq!(told["operation"]["action"], "add");
+    assert!(said["scope"].contains("all of it is selected but guests"), "{said:?}");
 }
