@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use base64::Engine as _;
@@ -20,6 +20,7 @@ use crate::web::pages::fault::Fault;
 use crate::web::pages::frame::{Frame, Section, page};
 use crate::web::pages::link::{self, Link, of_account, of_customer as customer_address};
 use crate::web::pages::moment::Moment;
+use crate::web::pages::query::InPath;
 use crate::web::pages::query::Query;
 use crate::web::pages::standing::Badge;
 use crate::web::pages::visitor::Visitor;
@@ -91,7 +92,7 @@ pub async fn of_all(
 pub async fn of_customer(
     State(site): State<Site>,
     Extension(visitor): Extension<Visitor>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
     uri: Uri,
 ) -> Result<Response, Fault> {
     site.inquiry.document(&name)?;
@@ -113,8 +114,9 @@ async fn show(
     let search = query.search("q");
     let account_type = query.one_of("type", AccountType::ALL.into_iter().map(|kind| (kind.code(), kind)))?;
     let state = query.one_of("state", StateName::ALL.into_iter().map(|state| (state.code(), state)))?;
-    // `included` is no reason to go.
-    let verdicts = || Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::Included);
+    // The others are no reason to go: who has one stays, and is in the customer's reports.
+    let verdicts =
+        || Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::Included && !verdict.keeps());
     let reason = query.one_of("reason", verdicts().map(|verdict| (verdict.code(), verdict)))?;
     let after = query.parsed("after", "it is a place in this list", place)?;
     if search.is_cut {

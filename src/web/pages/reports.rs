@@ -1,16 +1,18 @@
 //! `/reports` and `/customers/{name}/reports`: who is not where a provider bills them, also as files.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
-use crate::model::account::Verdict;
+use crate::model::account::{AccountType, Verdict};
 use crate::model::text::{Text, fold, inert};
-use crate::plan::outcome::{CustomerPlan, NotImported, TenantUserView};
+use crate::plan::outcome::{AccountView, CustomerPlan, NotImported, TenantUserView};
 use crate::ports::inquiry::KeptPlan;
 use crate::web::fleet::CustomerView;
 use crate::web::pages::csv::Csv;
@@ -20,6 +22,7 @@ use crate::web::pages::fleet::Pager;
 use crate::web::pages::frame::{Frame, Section, page};
 use crate::web::pages::link::{Link, of_account, of_customer as customer_address};
 use crate::web::pages::moment::Moment;
+use crate::web::pages::query::InPath;
 use crate::web::pages::query::Query;
 use crate::web::pages::standing::{Badge, Standing};
 use crate::web::pages::visitor::Visitor;
@@ -63,6 +66,27 @@ struct ReportsPage {
     outside: Vec<Person>,
     outside_count: String,
     outside_more: Option<String>,
+    /// Which verdicts there are, each with how many have it.
+    verdicts: Vec<Choice>,
+    candidates: Vec<Candidate>,
+    candidates_count: String,
+    candidates_more: Option<String>,
+    is_filtered: bool,
+}
+
+/// A verdict that may be chosen.
+struct Choice {
+    code: &'static str,
+    words: String,
+    is_chosen: bool,
+}
+
+/// Who is a candidate of a policy and not imported, or whose account is kept as it is.
+struct Candidate {
+    person: Person,
+    verdict: &'static str,
+    words: &'static str,
+    is_kept: bool,
 }
 
 struct Person {
@@ -134,14 +158,20 @@ pub async fn of_all_as_csv(State(site): State<Site>) -> Result<Response, Fault> 
 pub async fn of_customer(
     State(site): State<Site>,
     Extension(visitor): Extension<Visitor>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
+    uri: Uri,
 ) -> Result<Response, Fault> {
+    let verdicts = Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::Included);
+    let verdict = Query::of(&uri).one_of("verdict", verdicts.map(|verdict| (verdict.code(), verdict)))?;
     let kept = planned(&site, &name).await?;
     let now = site.dashboard.gate.clock.now();
     let (without, outside): (Vec<&NotImported>, &[TenantUserView]) = match &kept {
         Some(kept) => (unlicensed(&kept.plan).collect(), &kept.plan.licensed_outside_scope),
         None => (Vec::new(), &[]),
     };
+    let decided = kept.as_ref().map(|kept| decided(&kept.plan)).unwrap_or_default();
+    let chosen: Vec<&Decided<'_>> =
+        decided.iter().filter(|one| verdict.is_none_or(|verdict| one.verdict == verdict)).collect();
     let more =
         |count: usize| count.checked_sub(LONG).filter(|more| *more > 0).map(|more| number(more as u64));
     let shown = ReportsPage {
@@ -155,6 +185,11 @@ pub async fn of_customer(
         outside_count: number(outside.len() as u64),
         outside_more: more(outside.len()),
         outside: outside.iter().take(LONG).map(|user| Person::outside(&name, user)).collect(),
+        verdicts: choices(&decided, verdict),
+        candidates_count: number(chosen.len() as u64),
+        candidates_more: more(chosen.len()),
+        candidates: chosen.iter().take(LONG).map(|one| Candidate::of(&name, one)).collect(),
+        is_filtered: verdict.is_some(),
         name: inert(&name).into_owned(),
     };
     Ok(page(StatusCode::OK, &shown))
@@ -163,7 +198,7 @@ pub async fn of_customer(
 /// Answers with those in scope without a licence as a file.
 pub async fn without_licence_as_csv(
     State(site): State<Site>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
 ) -> Result<Response, Fault> {
     let kept = expect_read(planned(&site, &name).await?)?;
     let mut csv = Csv::of(&[
@@ -193,7 +228,7 @@ pub async fn without_licence_as_csv(
 /// Answers with the licensed people outside of every scope as a file.
 pub async fn outside_scope_as_csv(
     State(site): State<Site>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
 ) -> Result<Response, Fault> {
     let kept = expect_read(planned(&site, &name).await?)?;
     let mut csv = Csv::of(&["displayName", "userPrincipalName", "tenantUserId", "licenses"]);
@@ -206,6 +241,86 @@ pub async fn outside_scope_as_csv(
         ]);
     }
     Ok(csv.answer(&format!("{name}-licensed-outside-scope.csv")))
+}
+
+/// Answers with everybody whom a policy looked at and did not import, or keeps as they are, as a file.
+pub async fn candidates_as_csv(
+    State(site): State<Site>,
+    InPath(name): InPath<String>,
+) -> Result<Response, Fault> {
+    let kept = expect_read(planned(&site, &name).await?)?;
+    let mut csv = Csv::of(&[
+        "verdict",
+        "account",
+        "accountType",
+        "displayName",
+        "userPrincipalName",
+        "samAccountName",
+        "directoryId",
+        "tenantUserId",
+        "evidence",
+    ]);
+    for Decided { verdict, is_kept, account_type, account, evidence } in decided(&kept.plan) {
+        let id = |id: Option<crate::model::guid::Guid>| id.map(|id| id.to_string()).unwrap_or_default();
+        csv.row([
+            verdict.code(),
+            if is_kept { "kept" } else { "notImported" },
+            account_type.code(),
+            account.display_name.as_str(),
+            account.user_principal_name.as_deref().unwrap_or_default(),
+            account.sam_account_name.as_str(),
+            &id(account.directory_id),
+            &id(account.tenant_user_id),
+            &evidence,
+        ]);
+    }
+    Ok(csv.answer(&format!("{name}-not-imported.csv")))
+}
+
+/// What was decided of a candidate that adds and changes nobody.
+struct Decided<'p> {
+    verdict: Verdict,
+    /// Whether they have an account, which stays as it is.
+    is_kept: bool,
+    account_type: AccountType,
+    account: &'p AccountView,
+    evidence: Cow<'p, str>,
+}
+
+/// Returns what was decided of those who are not imported, or kept as they are, by verdict.
+fn decided(plan: &CustomerPlan) -> Vec<Decided<'_>> {
+    let kept = plan.kept.iter().map(|kept| Decided {
+        verdict: kept.verdict,
+        is_kept: true,
+        account_type: kept.account_type,
+        account: &kept.account,
+        evidence: kept.candidates.join("; ").into(),
+    });
+    let left_out = plan.not_imported.iter().map(|left_out| Decided {
+        verdict: left_out.verdict,
+        is_kept: false,
+        account_type: left_out.account_type,
+        account: &left_out.account,
+        evidence: left_out.evidence.as_str().into(),
+    });
+    let mut decided: Vec<_> = kept.chain(left_out).collect();
+    // Whoever is kept first: they are known, and nobody may tell what becomes of them.
+    decided.sort_by_key(|one| (!one.is_kept, one.verdict));
+    decided
+}
+
+/// Returns the verdicts that somebody has, each with how many.
+fn choices(decided: &[Decided<'_>], chosen: Option<Verdict>) -> Vec<Choice> {
+    let mut counts: BTreeMap<Verdict, u64> = BTreeMap::new();
+    decided.iter().for_each(|one| *counts.entry(one.verdict).or_default() += 1);
+    // One that is asked for is there, though nobody has it.
+    counts.extend(chosen.filter(|chosen| !counts.contains_key(chosen)).map(|chosen| (chosen, 0)));
+    let choice = |(verdict, count): (Verdict, u64)| Choice {
+        code: verdict.code(),
+        words: format!("{} ({})", verdict.code(), number(count)),
+        is_chosen: chosen == Some(verdict),
+    };
+    counts.into_iter().map(choice).collect()
 }
 
 async fn planned(site: &Site, name: &str) -> Result<Option<Arc<KeptPlan>>, Fault> {
@@ -230,18 +345,32 @@ fn licences(user: &TenantUserView) -> String {
     names.join(", ")
 }
 
+impl Candidate {
+    fn of(customer: &str, decided: &Decided<'_>) -> Self {
+        Self {
+            person: Person::of(customer, decided.account, decided.account_type, &decided.evidence),
+            verdict: decided.verdict.code(),
+            words: word::verdict(decided.verdict),
+            is_kept: decided.is_kept,
+        }
+    }
+}
+
 impl Person {
-    fn left_out(customer: &str, left_out: &NotImported) -> Self {
-        let account = &left_out.account;
+    fn of(customer: &str, account: &AccountView, account_type: AccountType, evidence: &str) -> Self {
         let (name, login) = names(account);
         let id = account.directory_id.or(account.tenant_user_id);
         Self {
             name,
             address: of_account(customer, &id.map_or_else(|| login.clone(), |id| id.to_string())),
             login,
-            about: inert(&left_out.evidence).into_owned(),
-            account_type: word::account_type(left_out.account_type),
+            about: inert(evidence).into_owned(),
+            account_type: word::account_type(account_type),
         }
+    }
+
+    fn left_out(customer: &str, left_out: &NotImported) -> Self {
+        Self::of(customer, &left_out.account, left_out.account_type, &left_out.evidence)
     }
 
     fn outside(customer: &str, user: &TenantUserView) -> Self {
