@@ -160,6 +160,7 @@
       if (isOfOne) announce(`${happened.customer}: ${happened.state ?? "the turn failed"}`);
       soon(300);
     },
+    customerChanged: () => soon(300),
     treeRead: () => soon(1200),
     missed: () => soon(1200),
   };

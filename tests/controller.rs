@@ -21,6 +21,7 @@ use intake::model::reading::{Fault, FaultKind};
 use intake::model::text::Text;
 use intake::plan::outcome::{CustomerState, Summary};
 use intake::policy::fleet::{Customer, Fleet};
+use intake::ports::meter::Unmeasured;
 use intake::ports::register::RegisterFault;
 use intake::ports::source::Progress;
 use intake::ports::tree::{Tree, TreeReading};
@@ -130,6 +131,7 @@ impl Running {
             courier: None,
             pace: Pace::default(),
             random: || 0.5,
+            meter: Arc::new(Unmeasured),
             desk: Arc::new(Desk::new()),
         };
         let stop = CancellationToken::new();

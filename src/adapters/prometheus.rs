@@ -113,6 +113,10 @@ impl Meter for PrometheusMeter {
         *tallies.turns.entry(outcome).or_default() += 1;
     }
 
+    fn made_elsewhere(&self, customer: &str) {
+        self.tallies().plans.remove(customer);
+    }
+
     fn asked(&self, whom: Asked, answered: Answered) {
         *self.tallies().asked.entry((whom, answered)).or_default() += 1;
     }

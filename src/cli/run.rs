@@ -164,7 +164,7 @@ async fn reconcile(
         outbox: store.outbox.clone(),
         destinations: operator.destinations(&systems, &targets, store),
         clock: clock.clone(),
-        meter,
+        meter: meter.clone(),
         is_shared: store.shared.is_some(),
     });
     if arguments.once {
@@ -260,6 +260,7 @@ async fn reconcile(
         turns,
         notices,
         courier: Some(courier),
+        meter,
         pace,
         random: wiring::random,
         desk,

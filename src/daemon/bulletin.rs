@@ -141,7 +141,10 @@ impl Bulletin {
     /// Tells something. That nobody listens is no fault.
     pub(crate) fn tell(&self, happening: Happening) {
         // Before it is told: whoever hears of it and looks finds it.
-        if let Happening::TurnEnded { .. } | Happening::TreeRead { .. } = happening {
+        if matches!(
+            happening,
+            Happening::TurnEnded { .. } | Happening::CustomerChanged { .. } | Happening::TreeRead { .. }
+        ) {
             let mut over = self.noted();
             over.note(happening.customer());
             over.wrote += u64::from(matches!(happening, Happening::TurnEnded { wrote: true, .. }));

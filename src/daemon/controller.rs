@@ -21,6 +21,7 @@ use crate::plan::outcome::CustomerState;
 use crate::policy::fleet::Customer;
 use crate::ports::feed::Happening;
 use crate::ports::leases::{Claim, Notice, OF_CUSTOMERS};
+use crate::ports::meter::Meter;
 use crate::ports::register::RegisterFault;
 use crate::ports::tree::{Tree, TreeReading};
 use crate::ports::watch::Watch;
@@ -92,6 +93,8 @@ pub struct Controller {
     pub random: fn() -> f64,
     /// Where others meet it.
     pub desk: Arc<Desk>,
+    /// Who counts.
+    pub meter: Arc<dyn Meter>,
     /// What other processes tell that share the work.
     pub notices: BoxStream<'static, Notice>,
 }
@@ -102,6 +105,7 @@ struct Loop {
     pace: Pace,
     random: fn() -> f64,
     desk: Arc<Desk>,
+    meter: Arc<dyn Meter>,
     started: Instant,
     schedule: Schedule,
     /// Turns under way, and whose they are: a turn that fails inside tells no name.
@@ -133,6 +137,7 @@ impl Controller {
             pace: self.pace,
             random: self.random,
             desk: self.desk,
+            meter: self.meter,
             started: Instant::now(),
             running: JoinSet::new(),
             taken: HashMap::new(),
@@ -339,14 +344,11 @@ impl Loop {
         match notice {
             Notice::Released(lease) => {
                 if let Some(name) = lease.strip_prefix(OF_CUSTOMERS) {
-                    // What the store holds of that customer is another thing now: whoever shows it looks again.
-                    self.desk.bulletin().changed(Some(&Text::from(name)));
+                    let customer = Text::from(name);
+                    self.meter.made_elsewhere(&customer);
                     self.schedule.try_again(name, now);
-                    self.desk.bulletin().tell(Happening::TurnEnded {
-                        customer: Text::from(name),
-                        state: None,
-                        wrote: false,
-                    });
+                    // What the store holds of that customer is another thing now: whoever shows it looks again.
+                    self.desk.bulletin().tell(Happening::CustomerChanged { customer });
                 }
             }
             Notice::Tree | Notice::Missed => self.desk.bulletin().changed(None),
@@ -636,6 +638,8 @@ mod tests {
     use crate::model::digest::Digest;
     use crate::plan::outcome::Summary;
     use crate::policy::fleet::Fleet;
+    use crate::ports::leases::of_customer;
+    use crate::ports::meter::Unmeasured;
     use crate::ports::source::Progress;
     use crate::reconcile::fakes::customer;
 
@@ -792,6 +796,7 @@ mod tests {
             courier: None,
             pace,
             random: || 0.5,
+            meter: Arc::new(Unmeasured),
             desk: desk.clone(),
         };
         let task = tokio::spawn(controller.run(stop.clone(), reload.clone()));
@@ -918,10 +923,40 @@ mod tests {
             courier: None,
             pace: Pace::default(),
             random: || 0.5,
+            meter: Arc::new(Unmeasured),
             desk: Arc::new(Desk::new()),
         };
         let fault = controller.run(CancellationToken::new(), Arc::new(Notify::new())).await;
         assert_eq!(fault.expect_err("a fault").what, "no such folder");
+    }
+
+    /// Its state is not known here: nobody is told that it failed.
+    #[tokio::test]
+    async fn a_turn_that_another_replica_made_is_told_as_that() {
+        let (tree, stop) = (Arc::new(FakeTree::default()), CancellationToken::new());
+        tree.set(&[]);
+        let desk = Arc::new(Desk::new());
+        let mut told = desk.bulletin().watch();
+        let released = Notice::Released(of_customer("contoso"));
+        let controller = Controller {
+            notices: futures_util::stream::iter([released]).chain(futures_util::stream::pending()).boxed(),
+            tree,
+            watch: Box::new(FakeWatch(Arc::new(Notify::new()))),
+            turns: Arc::new(FakeTurns::default()),
+            courier: None,
+            pace: Pace { confirm: None, ..Pace::default() },
+            random: || 0.5,
+            meter: Arc::new(Unmeasured),
+            desk: desk.clone(),
+        };
+        let running = tokio::spawn(controller.run(stop.clone(), Arc::new(Notify::new())));
+        let read = told.next().await.expect("the tree was read");
+        assert_eq!(read.code(), "treeRead");
+        let changed = told.next().await;
+        assert_eq!(changed, Some(Happening::CustomerChanged { customer: Text::from("contoso") }));
+        assert!(desk.bulletin().over_of(Some("contoso")) > desk.bulletin().over_of(None));
+        stop.cancel();
+        running.await.expect("it ends").expect("no fault");
     }
 
     #[tokio::test]

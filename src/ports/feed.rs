@@ -60,6 +60,12 @@ pub enum Happening {
         /// Whether it wrote anything.
         wrote: bool,
     },
+    /// Another replica's turn of a customer is over: what the store holds of the customer may be another thing.
+    CustomerChanged {
+        /// Whose.
+        #[schemars(with = "String")]
+        customer: Text,
+    },
     /// Another tree is in force, or the one in force could be read again.
     TreeRead {
         /// Its revision.
@@ -80,6 +86,7 @@ impl Happening {
             Self::TurnBegan { .. } => "turnBegan",
             Self::TurnReads { .. } => "turnReads",
             Self::TurnEnded { .. } => "turnEnded",
+            Self::CustomerChanged { .. } => "customerChanged",
             Self::TreeRead { .. } => "treeRead",
             Self::Missed { .. } => "missed",
         }
@@ -98,7 +105,8 @@ impl Happening {
         match self {
             Self::TurnBegan { customer }
             | Self::TurnReads { customer, .. }
-            | Self::TurnEnded { customer, .. } => Some(customer),
+            | Self::TurnEnded { customer, .. }
+            | Self::CustomerChanged { customer } => Some(customer),
             Self::TreeRead { .. } | Self::Missed { .. } => None,
         }
     }

@@ -16,6 +16,10 @@ pub trait Meter: Debug + Send + Sync {
     fn wrote(&self, plan: &CustomerPlan);
     /// A turn is over.
     fn turned(&self, turn: Turn<'_>);
+    /// Another process made a customer's last turn: what this one counted of the turn before is old.
+    fn made_elsewhere(&self, customer: &str) {
+        let _ = customer;
+    }
     /// A source was asked once.
     fn asked(&self, whom: Asked, answered: Answered);
     /// A source made a reading wait.
