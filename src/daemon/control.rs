@@ -34,6 +34,8 @@ pub struct ControllerControl {
 impl Control for ControllerControl {
     async fn sync(&self, customer: &str, by: &Text) -> Result<(), Refused> {
         let (customer, _) = self.known(customer)?;
+        let (details, change) = (json!({"by": by}), SuspensionChange::None);
+        self.keep(&customer, EventKind::SyncRequested, &details, change, &|_| true).await?;
         tracing::info!(customer = %inert(&customer), %by, "a turn was asked for");
         self.desk.ring(customer);
         Ok(())
@@ -87,8 +89,8 @@ impl ControllerControl {
 
     /// Writes an order with its event, where it is `wanted`; returns the suspension that was there before.
     ///
-    /// It raises the revision, as a turn does: one that planned before the order and would write after it
-    /// is stale, plans anew, and finds the order.
+    /// One that changes who may be written raises the revision, as a turn does: a turn that planned before the order
+    /// and would write after it is stale, plans anew, and finds the order.
     async fn keep(
         &self,
         customer: &Text,
@@ -119,7 +121,7 @@ impl ControllerControl {
                 measures: None,
                 suspension: change.clone(),
                 contacts: ContactChanges::default(),
-                is_beside: false,
+                is_beside: matches!(change, SuspensionChange::None),
                 room: None,
             };
             match self.register.commit(commit).await {

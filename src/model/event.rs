@@ -31,6 +31,8 @@ pub enum EventKind {
     HoldApproved,
     /// A source, an OU, a group or a person was pinned.
     SourcePinned,
+    /// Somebody had the customer's next turn begin at once.
+    SyncRequested,
     /// Somebody had nothing more written for the customer.
     CustomerSuspended,
     /// Somebody lifted that.
@@ -150,7 +152,7 @@ pub struct EventPage {
 
 impl EventKind {
     /// All kinds, in the order in which an account lives through them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AccountAdded,
         Self::AccountUpdated,
         Self::AccountPended,
@@ -160,6 +162,7 @@ impl EventKind {
         Self::HoldRecorded,
         Self::HoldApproved,
         Self::SourcePinned,
+        Self::SyncRequested,
         Self::CustomerSuspended,
         Self::CustomerResumed,
         Self::ContactMatched,
@@ -190,6 +193,7 @@ impl EventKind {
             Self::HoldRecorded => "hold.recorded",
             Self::HoldApproved => "hold.approved",
             Self::SourcePinned => "source.pinned",
+            Self::SyncRequested => "customer.syncRequested",
             Self::CustomerSuspended => "customer.suspended",
             Self::CustomerResumed => "customer.resumed",
             Self::ContactMatched => "contact.matched",

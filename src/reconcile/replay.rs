@@ -166,6 +166,7 @@ impl Details {
             EventKind::HoldRecorded
             | EventKind::HoldApproved
             | EventKind::SourcePinned
+            | EventKind::SyncRequested
             | EventKind::CustomerSuspended
             | EventKind::CustomerResumed
             | EventKind::ContactMatched

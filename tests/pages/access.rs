@@ -168,7 +168,7 @@ fn an_operator_suspends_and_resumes_and_the_record_knows_who() {
     assert!(operator.page(page).contains("A turn begins now."));
     let orders = orders(&here);
     let kinds: Vec<_> = orders.iter().map(|event| event["kind"].as_str().expect("a kind")).collect();
-    assert_eq!(kinds, ["customer.suspended", "customer.resumed"]);
+    assert_eq!(kinds, ["customer.suspended", "customer.resumed", "customer.syncRequested"]);
     assert!(orders.iter().all(|event| event["details"]["by"] == name_of("operator")), "{orders:#?}");
     let audit = operator.page("/audit?kind=customer.suspended");
     assert!(audit.contains("Customer suspended") && audit.contains("jane"), "{audit}");

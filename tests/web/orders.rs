@@ -161,7 +161,7 @@ fn a_customer_that_was_suspended_is_read_and_planned_and_not_written_until_it_is
 
     let orders = orders(&here);
     let kinds: Vec<&Value> = orders.iter().map(|event| &event["kind"]).collect();
-    assert_eq!(kinds, ["customer.suspended", "customer.resumed"]);
+    assert_eq!(kinds, ["customer.suspended", "customer.syncRequested", "customer.resumed"]);
     assert!(
         orders.iter().all(|event| event["details"]["by"] == "ops" && event["customer"] == "a"),
         "{orders:#?}"

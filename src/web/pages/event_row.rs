@@ -84,6 +84,7 @@ pub fn words(kind: EventKind) -> (&'static str, &'static str) {
         EventKind::HoldRecorded => ("Removals held", "warn"),
         EventKind::HoldApproved => ("Removals approved", "good"),
         EventKind::SourcePinned => ("Source pinned", "plain"),
+        EventKind::SyncRequested => ("Turn asked for", "plain"),
         EventKind::CustomerSuspended => ("Customer suspended", "warn"),
         EventKind::CustomerResumed => ("Customer resumed", "good"),
         EventKind::ContactMatched => ("Contact matched", "good"),
