@@ -63,10 +63,12 @@ impl TokenBook for OperatorTokens {
     }
 
     fn tokens(&self) -> Vec<Token> {
+        // Before anything is locked: one slow disk is enough for whoever asks.
+        let read: Vec<_> = self.entries.iter().map(|entry| (entry, self.read(entry))).collect();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut tokens = Vec::with_capacity(self.entries.len());
-        for entry in &self.entries {
-            match self.read(entry) {
+        let mut tokens = Vec::with_capacity(read.len());
+        for (entry, token) in read {
+            match token {
                 Ok(token) => {
                     told.remove(&entry.name);
                     tokens.push(token);

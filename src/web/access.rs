@@ -9,6 +9,8 @@ use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
 
@@ -70,7 +72,8 @@ impl Caller {
 /// Lets in who may look, and notes who it is.
 pub async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     match caller(&gate, peer_of(&request), request.headers()).await {
-        Ok(caller) => {
+        Ok((caller, proof)) => {
+            request.extensions_mut().insert(StillMay::of(&gate, &caller, proof));
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
@@ -83,10 +86,42 @@ pub fn peer_of(request: &Request) -> IpAddr {
     request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0)
 }
 
-async fn caller(gate: &Gate, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, Problem> {
+/// Asks whether whoever asked may still look, for answers that go on for long.
+#[derive(Clone)]
+pub struct StillMay(Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>);
+
+impl StillMay {
+    /// Asks like this.
+    pub fn new(ask: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    /// Asks whether a caller's token is still theirs; where there are no tokens, everybody may for ever.
+    fn of(gate: &Gate, caller: &Caller, proof: Option<Digest>) -> Self {
+        let (gate, caller) = (gate.clone(), caller.clone());
+        Self::new(move || {
+            let (gate, caller) = (gate.clone(), caller.clone());
+            async move {
+                match (proof, &caller.name) {
+                    (Some(digest), Some(name)) => gate.is_still(digest, name, caller.role).await,
+                    _ => true,
+                }
+            }
+            .boxed()
+        })
+    }
+
+    /// Asks.
+    pub async fn ask(&self) -> bool {
+        (self.0)().await
+    }
+}
+
+/// Returns who asks, and the digest of the token that proved it.
+async fn caller(gate: &Gate, peer: IpAddr, headers: &HeaderMap) -> Result<(Caller, Option<Digest>), Problem> {
     if gate.tokens.is_empty() {
         return match names_this_machine(headers) {
-            true => Ok(Caller { name: None, role: Role::Viewer }),
+            true => Ok((Caller { name: None, role: Role::Viewer }, None)),
             false => Err(Problem::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 "without tokens, only requests to an address of this machine are answered",
@@ -101,7 +136,7 @@ async fn caller(gate: &Gate, peer: IpAddr, headers: &HeaderMap) -> Result<Caller
         ));
     };
     match gate.try_token(presented, peer).await {
-        Ok((caller, _)) => Ok(caller),
+        Ok((caller, digest)) => Ok((caller, Some(digest))),
         Err(Unproved::Wait(wait)) => Err(too_many(wait)),
         Err(Unproved::Unknown) => {
             Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is not known").challenge(WRONG))
@@ -131,14 +166,17 @@ impl Gate {
     /// [`Unproved`].
     pub async fn try_token(&self, presented: &[u8], peer: IpAddr) -> Result<(Caller, Digest), Unproved> {
         let presented = Digest::of(presented);
-        self.attempts.begin(peer, presented, self.clock.now()).map_err(Unproved::Wait)?;
+        let is_new = self.attempts.begin(peer, presented, self.clock.now()).map_err(Unproved::Wait)?;
         match find(&self.tokens().await, presented) {
             Some(caller) => {
                 self.attempts.succeeded(peer, presented);
                 Ok((caller, presented))
             }
             None => {
-                tracing::warn!(%peer, "somebody sent a token that is none");
+                // A program with an old token sends it all day, and fills no log.
+                if is_new {
+                    tracing::warn!(%peer, "somebody sent a token that is none");
+                }
                 Err(Unproved::Unknown)
             }
         }

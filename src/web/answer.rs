@@ -111,11 +111,14 @@ pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
 /// # Errors
 /// If the work failed inside Intake.
 pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!("an answer could not be made: {error}");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made")
-            .hint("the log of the controller says why")
-    })
+    tokio::task::spawn_blocking(work).await.map_err(|error| failed_inside(&error))
+}
+
+/// Returns what is told of work that failed inside Intake; why is in the log.
+pub fn failed_inside(error: &tokio::task::JoinError) -> Problem {
+    tracing::error!("an answer could not be made: {error}");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made")
+        .hint("the log of the controller says why")
 }
 
 /// Answers that an address is known, and not for this method.

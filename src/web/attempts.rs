@@ -41,12 +41,12 @@ impl Window {
 
 impl Attempts {
     /// Notes that somebody at an address tries something, before it is known whether it is right: of many who try at
-    /// once no more are looked at than may be wrong.
+    /// once no more are looked at than may be wrong. Returns whether it is tried for the first time within a window.
     ///
     /// # Errors
     /// How long they have to wait. A right one waits as well: otherwise the answer would tell whoever guesses that
     /// this was it.
-    pub fn begin(&self, peer: IpAddr, tried: Digest, now: Timestamp) -> Result<(), Duration> {
+    pub fn begin(&self, peer: IpAddr, tried: Digest, now: Timestamp) -> Result<bool, Duration> {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let peer = network(peer);
         if !windows.contains_key(&peer) && windows.len() >= ADDRESSES {
@@ -65,8 +65,7 @@ impl Attempts {
         if window.tried.len() >= GUESSES {
             return Err(Duration::try_from(window.ends().duration_since(now)).unwrap_or_default());
         }
-        window.tried.insert(tried);
-        Ok(())
+        Ok(window.tried.insert(tried))
     }
 
     /// Notes that what somebody tried was right.
@@ -112,7 +111,7 @@ mod tests {
         let attempts = Attempts::default();
         let (guesser, other) = (peer("192.0.2.1"), peer("192.0.2.2"));
         for number in 0..10 {
-            assert_eq!(attempts.begin(guesser, guess(number), at(number.into())), Ok(()));
+            assert!(attempts.begin(guesser, guess(number), at(number.into())).is_ok());
         }
         assert_eq!(attempts.begin(guesser, guess(10), at(10)), Err(Duration::from_secs(50)));
         assert_eq!(
@@ -120,9 +119,9 @@ mod tests {
             Err(Duration::from_secs(50)),
             "also a known one"
         );
-        assert_eq!(attempts.begin(other, guess(10), at(10)), Ok(()));
-        assert_eq!(attempts.begin(guesser, guess(11), at(60)), Ok(()), "a new window began");
-        assert_eq!(attempts.begin(guesser, guess(12), at(61)), Ok(()));
+        assert!(attempts.begin(other, guess(10), at(10)).is_ok());
+        assert!(attempts.begin(guesser, guess(11), at(60)).is_ok(), "a new window began");
+        assert!(attempts.begin(guesser, guess(12), at(61)).is_ok());
     }
 
     #[test]
@@ -130,20 +129,29 @@ mod tests {
         let attempts = Attempts::default();
         let peer = peer("192.0.2.1");
         for second in 0..50 {
-            assert_eq!(attempts.begin(peer, guess(1), at(second)), Ok(()), "a program with an old token");
-            assert_eq!(attempts.begin(peer, guess(2), at(second)), Ok(()));
+            assert!(attempts.begin(peer, guess(1), at(second)).is_ok(), "a program with an old token");
+            assert!(attempts.begin(peer, guess(2), at(second)).is_ok());
             attempts.succeeded(peer, guess(2));
         }
-        (3..12).for_each(|number| assert_eq!(attempts.begin(peer, guess(number), at(51)), Ok(())));
+        (3..12).for_each(|number| assert!(attempts.begin(peer, guess(number), at(51)).is_ok()));
         assert!(attempts.begin(peer, guess(2), at(52)).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_again_and_again_is_new_once_in_a_window() {
+        let attempts = Attempts::default();
+        let peer = peer("192.0.2.1");
+        let tries = [(1, 0), (1, 1), (2, 2), (1, 59), (1, 60), (1, 61)];
+        let told = tries.map(|(number, second)| attempts.begin(peer, guess(number), at(second)));
+        assert_eq!(told, [Ok(true), Ok(false), Ok(true), Ok(false), Ok(true), Ok(false)]);
     }
 
     #[test]
     fn a_network_of_a_provider_is_one_guesser() {
         let attempts = Attempts::default();
         for number in 0..10 {
-            assert_eq!(attempts.begin(peer(&format!("2001:db8::{number}")), guess(number), at(0)), Ok(()));
-            assert_eq!(attempts.begin(peer("::ffff:192.0.2.7"), guess(number), at(0)), Ok(()));
+            assert!(attempts.begin(peer(&format!("2001:db8::{number}")), guess(number), at(0)).is_ok());
+            assert!(attempts.begin(peer("::ffff:192.0.2.7"), guess(number), at(0)).is_ok());
         }
         assert!(attempts.begin(peer("2001:db8::ffff"), guess(99), at(1)).is_err());
         assert!(attempts.begin(peer("2001:db8:0:1::1"), guess(99), at(1)).is_ok());
@@ -157,7 +165,7 @@ mod tests {
         for number in 0..most {
             let peer = IpAddr::V4(number.into());
             let now = Timestamp::from_millisecond(1_000_000_000 + i64::from(number)).expect("a time");
-            assert_eq!(attempts.begin(peer, guess(number), now), Ok(()));
+            assert!(attempts.begin(peer, guess(number), now).is_ok());
         }
         let windows = attempts.windows.lock().expect("a lock");
         assert!(windows.len() <= ADDRESSES);

@@ -15,13 +15,14 @@ use schemars::JsonSchema;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use crate::model::text::Text;
 use crate::plan::outcome::Plan;
 use crate::policy::check::TreeFile;
 use crate::policy::problem::Problem as TreeProblem;
 use crate::ports::candidate::{Candidate, CandidatePlanner, Forecast, ForecastFault};
-use crate::web::answer::{Problem, aside, chain, json};
+use crate::web::answer::{Problem, aside, chain, failed_inside, json};
 use crate::web::body;
 
 /// The largest candidate, in bytes of JSON.
@@ -119,15 +120,22 @@ async fn answer(plans: Plans, headers: &HeaderMap, body: Body) -> Result<Respons
     };
     let arriving = plans.arriving.try_acquire().map_err(busy)?;
     let content = body::read(headers, body, LARGEST).await?;
-    let _place = plans.places.try_acquire().map_err(busy)?;
+    let place = plans.places.clone().try_acquire_owned().map_err(busy)?;
     drop(arriving);
-    let candidate = aside(move || read(&content)).await??;
-    let forecast = plans.planner.forecast(candidate).await.map_err(refuse)?;
-    aside(move || {
-        let Forecast { plan, problems, read_at } = &forecast;
-        json(StatusCode::OK, &Answer { plan, problems, read_at })
-    })
-    .await
+    let planner = plans.planner.clone();
+    // Whoever hangs up ends no work that is under way on another thread: its place is free when that is over.
+    let work = async move {
+        let _place = place;
+        let candidate = aside(move || read(&content)).await??;
+        let forecast = planner.forecast(candidate).await.map_err(refuse)?;
+        aside(move || {
+            let Forecast { plan, problems, read_at } = &forecast;
+            json(StatusCode::OK, &Answer { plan, problems, read_at })
+        })
+        .await
+    };
+    let planned = tokio::spawn(work.in_current_span());
+    planned.await.unwrap_or_else(|error| Err(failed_inside(&error)))
 }
 
 fn read(content: &[u8]) -> Result<Candidate, Problem> {
@@ -198,7 +206,62 @@ fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+    use axum::http::header::CONTENT_TYPE;
+    use tokio::sync::mpsc;
+    use tokio::sync::oneshot;
+
     use super::*;
+
+    /// Says that it began, and has no answer until it is told to.
+    struct Slow {
+        began: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    }
+
+    #[async_trait::async_trait]
+    impl CandidatePlanner for Slow {
+        async fn forecast(&self, _: Candidate) -> Result<Forecast, ForecastFault> {
+            let (go_on, told) = oneshot::channel();
+            self.began.send(go_on).expect("the test listens");
+            told.await.expect("the test tells");
+            Err(ForecastFault::Unusable { what: "nothing to plan".to_owned(), hint: None })
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_hangs_up_leaves_a_place_only_when_the_work_is_over() {
+        let (began, mut beginning) = mpsc::unbounded_channel();
+        let plans = Plans::new(Arc::new(Slow { began }));
+        let ask = || {
+            let headers =
+                [(CONTENT_TYPE, HeaderValue::from_static("application/json"))].into_iter().collect();
+            plan(State(plans.clone()), headers, Body::from(r#"{"files": []}"#))
+        };
+        let mut under_way = Vec::new();
+        for _ in 0..AT_ONCE {
+            let asking = tokio::spawn(ask());
+            under_way.push(beginning.recv().await.expect("it begins"));
+            asking.abort();
+            assert!(asking.await.expect_err("it hung up").is_cancelled());
+        }
+        assert_eq!(ask().await.status(), StatusCode::SERVICE_UNAVAILABLE);
+        under_way.into_iter().for_each(|go_on| go_on.send(()).expect("it goes on"));
+        // Their places are free a moment later.
+        let answer = async {
+            loop {
+                let asking = tokio::spawn(ask());
+                tokio::select! {
+                    Some(go_on) = beginning.recv() => go_on.send(()).expect("it goes on"),
+                    () = tokio::time::sleep(Duration::from_millis(50)) => {}
+                }
+                let status = asking.await.expect("an answer").status();
+                if status != StatusCode::SERVICE_UNAVAILABLE {
+                    return status;
+                }
+            }
+        };
+        assert_eq!(answer.await, StatusCode::UNPROCESSABLE_ENTITY);
+    }
 
     #[test]
     fn a_file_is_whole_or_says_why_not() {

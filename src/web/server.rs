@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,15 +13,21 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::web::patience::Patient;
 use crate::web::proxies::TrustedProxies;
 
-/// How many connections there are at once. Whoever comes besides waits until one is over.
+/// How many connections there are at once. Whoever comes besides has those closed that are kept for a next request; if
+/// all are being answered, they wait until one is over.
 const CONNECTIONS: usize = 256;
+/// How often they are, while somebody waits.
+const CROWDED: Duration = Duration::from_millis(100);
+/// How long whoever came has at the least until their first request is there.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
 /// How long the head of a request may take, and how long a connection is kept for the next one.
 const HEAD: Duration = Duration::from_secs(15);
 /// How large the head of a request may be, in bytes.
@@ -62,19 +69,20 @@ impl Entrance {
     /// Answers until `stop` is cancelled, and then lets answers under way end.
     pub async fn serve(self, routes: Router, proxies: TrustedProxies, stop: CancellationToken) {
         let proxies = Arc::new(proxies);
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let crowd = Arc::new(Crowd::default());
         let connections = TaskTracker::new();
         loop {
             let taken = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                taken = next(&self.listener, &places) => taken,
+                taken = crowd.next(&self.listener) => taken,
             };
             match taken {
                 Ok((stream, peer, place)) => {
-                    let (routes, proxies, stop) = (routes.clone(), proxies.clone(), stop.clone());
+                    let (routes, proxies) = (routes.clone(), proxies.clone());
+                    let (crowd, stop) = (crowd.clone(), stop.clone());
                     connections.spawn(async move {
-                        answer(stream, peer, routes, proxies, stop).await;
+                        answer(stream, peer, routes, proxies, &crowd, stop).await;
                         drop(place);
                     });
                 }
@@ -91,14 +99,42 @@ impl Entrance {
     }
 }
 
-/// Waits for a place, and then for whoever takes it.
-async fn next(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, IpAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer.ip(), place))
+/// Whoever is connected.
+struct Crowd {
+    places: Arc<Semaphore>,
+    /// Rings while somebody waits for a place.
+    somebody_waits: Notify,
+}
+
+impl Default for Crowd {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(CONNECTIONS)), somebody_waits: Notify::new() }
+    }
+}
+
+impl Crowd {
+    /// Waits for whoever comes, and then for a place for them.
+    async fn next(&self, listener: &TcpListener) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
+        let (stream, peer) = listener.accept().await?;
+        loop {
+            let place = self.places.clone().acquire_owned();
+            match tokio::time::timeout(CROWDED, place).await {
+                Ok(place) => return Ok((stream, peer.ip(), place.map_err(io::Error::other)?)),
+                Err(_) => self.somebody_waits.notify_waiters(),
+            }
+        }
+    }
+
+    /// Waits until a connection has to make room that began at a moment; `was_asked` says whether a whole request came
+    /// by it.
+    async fn is_needed(&self, began: Instant, was_asked: &AtomicBool) {
+        loop {
+            self.somebody_waits.notified().await;
+            if was_asked.load(Ordering::Relaxed) || began.elapsed() >= FIRST_WORDS {
+                return;
+            }
+        }
+    }
 }
 
 async fn answer(
@@ -106,12 +142,16 @@ async fn answer(
     peer: IpAddr,
     routes: Router,
     proxies: Arc<TrustedProxies>,
+    crowd: &Crowd,
     stop: CancellationToken,
 ) {
+    let (began, was_asked) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+    let asked = was_asked.clone();
     // An answer is sent when it is there, and not when there is more of it.
     let _ = stream.set_nodelay(true);
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         let client = proxies.client(peer, request.headers());
         request.extensions_mut().insert(Peer(client));
         routes.call(request)
@@ -126,6 +166,14 @@ async fn answer(
         tokio::select! {
             ended = connection.as_mut() => ended,
             () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.as_mut().await
+            }
+            () = crowd.is_needed(began, &was_asked) => {
+                if !was_asked.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                // One that is being answered is, to its end; one that is kept for a next request ends at once.
                 connection.as_mut().graceful_shutdown();
                 connection.as_mut().await
             }

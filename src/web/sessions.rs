@@ -16,6 +16,8 @@ pub const LIFETIME: SignedDuration = SignedDuration::from_hours(12);
 const IDLE: SignedDuration = SignedDuration::from_hours(1);
 /// How many there are at once. Of more than these the oldest goes.
 const MOST: usize = 10_000;
+/// How many of them are one's, by what proved it: whoever signs in again and again ends their own ones.
+const MOST_OF_ONE: usize = 100;
 
 /// Bytes that nobody can guess; `None` if the machine has none to give.
 pub type Unguessable = fn() -> Option<[u8; 32]>;
@@ -89,14 +91,10 @@ impl Sessions {
         let (id, form_token) = (hex(&(self.unguessable)()?), hex(&(self.unguessable)()?));
         let session = Session { name, called, role, proof, form_token, began: now, used: now, notice: None };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut kept, MOST_OF_ONE, |other| other.name == session.name && other.proof == session.proof);
         if kept.len() >= MOST {
             kept.retain(|_, session| session.lasts(now));
-            if kept.len() >= MOST
-                && let Some(oldest) =
-                    kept.iter().min_by_key(|(_, session)| session.began).map(|(key, _)| *key)
-            {
-                kept.remove(&oldest);
-            }
+            make_room(&mut kept, MOST, |_| true);
         }
         kept.insert(Digest::of(id.as_bytes()), session);
         Some(id)
@@ -135,6 +133,16 @@ impl Sessions {
     pub fn take_notice(&self, handle: Handle) -> Option<Notice> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.get_mut(&handle.0)?.notice.take()
+    }
+}
+
+/// Ends the oldest of some sessions where there are as many as there may be.
+fn make_room(kept: &mut HashMap<Digest, Session>, most: usize, is_one: impl Fn(&Session) -> bool) {
+    let of_them = || kept.iter().filter(|(_, session)| is_one(session));
+    if of_them().count() >= most
+        && let Some(oldest) = of_them().min_by_key(|(_, session)| session.began).map(|(key, _)| *key)
+    {
+        kept.remove(&oldest);
     }
 }
 
@@ -212,11 +220,22 @@ mod tests {
     }
 
     #[test]
+    fn whoever_signs_in_again_and_again_ends_nobody_elses_session() {
+        let sessions = Sessions::new(counted);
+        let other = begin(&sessions, "jane", at(0, 0));
+        let mine: Vec<String> = (0..=MOST_OF_ONE).map(|_| begin(&sessions, "john", at(0, 1))).collect();
+        let lasting = mine.iter().filter(|id| sessions.find(id, at(0, 2), true).is_some()).count();
+        assert_eq!(lasting, MOST_OF_ONE);
+        assert!(sessions.find(&mine[MOST_OF_ONE], at(0, 2), true).is_some(), "the last one");
+        assert!(sessions.find(&other, at(0, 2), true).is_some());
+    }
+
+    #[test]
     fn of_too_many_sessions_the_oldest_goes_and_without_random_bytes_there_is_none() {
         let sessions = Sessions::new(counted);
         let first = begin(&sessions, "first", at(0, 0));
         let second = begin(&sessions, "second", at(0, 1));
-        (2..MOST).for_each(|_| drop(begin(&sessions, "more", at(0, 2))));
+        (2..MOST).for_each(|number| drop(begin(&sessions, &format!("more-{number}"), at(0, 2))));
         assert!(sessions.find(&first, at(0, 3), true).is_some());
         let last = begin(&sessions, "last", at(0, 3));
         assert!(sessions.find(&first, at(0, 3), true).is_none());

@@ -5,12 +5,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::text::Text;
 use crate::plan::inert_json::json_line;
 use crate::ports::feed::{Feed, Happening};
+use crate::web::access::StillMay;
 use crate::web::answer::Problem;
 use crate::web::asked::Named;
 use crate::web::customers::{away, known};
@@ -28,16 +29,12 @@ use crate::web::fleet::FleetBoard;
 const WATCHERS: usize = 100;
 /// How often something is sent although nothing happened: proxies end connections that are silent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long a connection is told of which nobody asks whether it may be. Whoever comes back says again who they are,
-/// and looks anew.
+/// How long a program is told. Whoever comes back says again who they are, and looks anew.
 const LASTING: Duration = Duration::from_secs(10 * 60);
 /// When to come back where there are too many.
 const COME_BACK: Duration = Duration::from_secs(30);
 /// How long a browser waits before it comes back, in milliseconds, and its first words.
 const GREETING: &str = "retry: 5000\n\n: watching\n\n";
-
-/// Asks whether somebody may still look.
-pub type StillMay = Box<dyn Fn() -> BoxFuture<'static, bool> + Send>;
 
 /// Whoever watches, as many as may.
 #[derive(Clone)]
@@ -54,11 +51,16 @@ impl Watchers {
     }
 
     /// Answers with what happens from now on: to one customer, or to all. Whoever may look no more is told nothing
-    /// more; where nobody says, it ends by itself.
+    /// more; `lasting` says after how long it ends by itself.
     ///
     /// # Errors
     /// If too many watch.
-    pub fn watch(&self, customer: Option<Text>, still_may: Option<StillMay>) -> Result<Response, Problem> {
+    pub fn watch(
+        &self,
+        customer: Option<Text>,
+        still_may: StillMay,
+        lasting: Option<Duration>,
+    ) -> Result<Response, Problem> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{WATCHERS} watch already"))
                 .retry_after(COME_BACK)
@@ -67,7 +69,7 @@ impl Watchers {
         let told = self.feed.watch().filter(move |happening| std::future::ready(is_told(happening)));
         let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ends = still_may.is_none().then(|| Instant::now() + LASTING);
+        let ends = lasting.map(|lasting| Instant::now() + lasting);
         let watching =
             Watching { told: told.boxed(), beat, ends, still_may, stop: self.stop.clone(), _place: place };
         let words = stream::unfold(watching, next);
@@ -85,7 +87,7 @@ struct Watching {
     told: BoxStream<'static, Happening>,
     beat: Interval,
     ends: Option<Instant>,
-    still_may: Option<StillMay>,
+    still_may: StillMay,
     stop: CancellationToken,
     /// Given back when they are gone.
     _place: OwnedSemaphorePermit,
@@ -106,9 +108,7 @@ async fn next(mut watching: Watching) -> Option<(Result<Bytes, Infallible>, Watc
         () = over => return None,
         // Before what happens: also where so much does that nothing is waited for.
         _ = watching.beat.tick() => {
-            if let Some(still_may) = &watching.still_may
-                && !still_may().await
-            {
+            if !watching.still_may.ask().await {
                 return None;
             }
             ": nothing new\n\n".to_owned()
@@ -125,16 +125,20 @@ pub fn written(happening: &Happening) -> String {
 }
 
 /// Answers with what happens to anybody.
-pub async fn fleet_stream(State(watchers): State<Watchers>) -> Result<Response, Problem> {
-    watchers.watch(None, None)
+pub async fn fleet_stream(
+    State(watchers): State<Watchers>,
+    Extension(still_may): Extension<StillMay>,
+) -> Result<Response, Problem> {
+    watchers.watch(None, still_may, Some(LASTING))
 }
 
 /// Answers with what happens to one customer.
 pub async fn customer_stream(
     State(watchers): State<Watchers>,
     State(board): State<FleetBoard>,
+    Extension(still_may): Extension<StillMay>,
     Named(name): Named<String>,
 ) -> Result<Response, Problem> {
     let view = board.view().await.map_err(away)?;
-    watchers.watch(Some(known(&view, &name)?.name.clone()), None)
+    watchers.watch(Some(known(&view, &name)?.name.clone()), still_may, Some(LASTING))
 }

@@ -14,6 +14,7 @@ use crate::support::asking::Served;
 use crate::support::browser::Browser;
 use crate::support::graph::{ALWAYS, At, Fault, GraphFake};
 use crate::support::intake::{directory, ldif_source, until};
+use crate::support::slapd::{Slapd, SlapdOptions};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_fleet_shows_whoever_needs_somebody_first() {
@@ -120,16 +121,15 @@ async fn a_hundred_thousand_accounts_are_searched_without_a_stall() {
 async fn a_turn_is_followed_as_it_goes_and_found_over() {
     let graph = GraphFake::spawn();
     let mut here = without_tokens();
+    let people: Vec<u32> = (1..=3).collect();
+    let slapd =
+        tokio::task::block_in_place(|| Slapd::start(&directory(&people, &people), &SlapdOptions::default()));
     let served = tokio::task::block_in_place(|| {
         here.default_policy("selection: {securityGroups: [Intake Users]}");
-        let people: Vec<u32> = (1..=3).collect();
-        here.write(
-            "contoso.ldif",
-            &format!("# intake: begin\nversion: 1\n\n{}# intake: end\n", directory(&people, &people)),
-        );
         graph.tenant("contoso.test").people(3);
         let tenant = here.graph_source("contoso", &graph);
-        here.customer("contoso", "Contoso", &ldif_source("contoso"), &tenant);
+        let directory = here.ldap_source("contoso", &slapd.url());
+        here.customer("contoso", "Contoso", &directory, &tenant);
         graph.tenant("contoso.test").page_size(1);
         // After two pages it asks to wait, until it is told otherwise.
         graph.fault(At::users().page(3), Fault::Throttled(Some(1)), ALWAYS);
@@ -142,8 +142,11 @@ async fn a_turn_is_followed_as_it_goes_and_found_over() {
         })
     });
     browser.goto(&format!("{}/customers/contoso", served.url())).await;
+    // Two of the tenant's users, and three people and their group of the directory.
     browser
-        .until("/^Syncing: \\d+ objects read/.test(document.querySelector('[data-progress]')?.textContent)")
+        .until(
+            "/^Syncing: (\\d+) objects read/.exec(document.querySelector('[data-progress]')?.textContent)?.[1] >= 6",
+        )
         .await;
     browser.until("document.querySelector('[data-live-word]')?.textContent === 'Live.'").await;
     assert_eq!(browser.text(".status .badge").await, "No turn yet");

@@ -39,7 +39,12 @@ fn what_is_asked_wrongly_is_a_page_that_says_so() {
     ] {
         expect_error(&reader.get(path), status, words);
     }
+    expect_error(&reader.get("/customers/%ff"), 404, "There is nothing at this address.");
     expect_error(&reader.post("/", &[]), 405, "This address takes GET, HEAD.");
+    let asset = served.ask("POST", "/assets/x/y", &[], b"");
+    assert_eq!((asset.status, asset.headers["allow"].as_str()), (405, "GET, HEAD"));
+    assert_eq!(asset.headers["content-type"], "application/problem+json");
+    assert_eq!(served.get("/assets/%ff/y").status, 404);
     // Programs are told as programs are.
     served.get("/nowhere").expect(404);
     assert_eq!(reader.get("/api/v1/nowhere").headers["content-type"], "application/problem+json");

@@ -125,6 +125,11 @@ fn a_return_that_is_nobodys_signs_nobody_in() {
         let set = answer.headers.get("set-cookie").cloned().unwrap_or_default();
         assert!(!set.contains("intake-session"), "{set}");
     }
+    // Whoever has a cookie of their own making has no more guesses by it than without.
+    let made_up: Vec<u16> = (0..12)
+        .map(|code| come_back(&format!("state=a&code={code}&iss={issuer}"), "intake-sign-in=a.b.c.Lw").status)
+        .collect();
+    assert!(made_up.ends_with(&[429, 429, 429, 429]), "{made_up:?}");
     // Programs have nothing to say who they are with.
     served.get("/api/v1/customers").expect(401);
     assert_eq!(here.status("contoso")["state"], Value::from("ready"));

@@ -1,14 +1,15 @@
 //! Looking around by the API: customers, accounts, plans, explanations and events, in pages and with tags.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::{OPERATOR, VIEWER, started, with_tokens, without_tokens};
 use crate::support::asking::Served;
-use crate::support::intake::until;
+use crate::support::intake::{PATIENCE, until};
 
 const PEOPLE: [(&str, &[u32]); 3] = [("adatum", &[1, 2]), ("contoso", &[1, 2, 3]), ("fabrikam", &[4])];
 
@@ -329,6 +330,60 @@ fn whoever_watches_is_told_as_it_happens() {
     served.end();
     assert!(stopping.elapsed() < Duration::from_secs(3));
     assert!(of_contoso.all(|line| !line.contains("fabrikam")), "to its end");
+}
+
+/// As many as there are places, all of whom ask again and again by the connection that they have, or say nothing at all.
+#[test]
+fn whoever_comes_has_room_however_many_keep_their_connections() {
+    let here = without_tokens();
+    let served = started(&here, &PEOPLE);
+    let connect = || {
+        let stream = TcpStream::connect_timeout(&served.address, PATIENCE).expect("it takes it");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        BufReader::new(stream)
+    };
+    let head = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", served.address);
+    // Returns whether it was answered: whoever has to make room is cut off.
+    let ask_again = |connection: &mut BufReader<TcpStream>| {
+        if connection.get_mut().write_all(head.as_bytes()).is_err() {
+            return false;
+        }
+        let mut length = None;
+        loop {
+            let mut line = String::new();
+            match connection.read_line(&mut line) {
+                Ok(0) | Err(_) => return false,
+                Ok(_) if line == "\r\n" => break,
+                Ok(_) => {}
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse::<usize>().ok();
+            }
+        }
+        let mut content = vec![0; length.expect("a length")];
+        connection.read_exact(&mut content).is_ok()
+    };
+    let mut kept: Vec<_> = (0..256).map(|_| connect()).collect();
+    let (_silent, asking) = kept.split_at_mut(56);
+    assert!(asking.iter_mut().all(&ask_again), "there is a place for each");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let holding = scope.spawn(|| {
+            // Longer than anybody is waited for, and not for ever.
+            let began = Instant::now();
+            while !over.load(Ordering::Relaxed) && began.elapsed() < 2 * PATIENCE {
+                for connection in asking.iter_mut() {
+                    let _ = ask_again(connection);
+                }
+            }
+        });
+        // Each is a connection of its own, and one more than there are places.
+        let answers: Vec<u16> = (0..20).map(|_| served.get("/healthz").status).collect();
+        over.store(true, Ordering::Relaxed);
+        holding.join().expect("it holds them to the end");
+        assert_eq!(answers, [200; 20]);
+    });
+    served.end();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
@@ -26,6 +26,7 @@ use crate::web::pages::frame::{Frame, Section, page};
 use crate::web::pages::link::{of_account, of_customer};
 use crate::web::pages::moment::Moment;
 use crate::web::pages::prose::Prose;
+use crate::web::pages::query::InPath;
 use crate::web::pages::standing::Badge;
 use crate::web::pages::visitor::Visitor;
 use crate::web::pages::word::{self, names, number};
@@ -121,7 +122,7 @@ struct PublicationView {
 pub async fn show(
     State(site): State<Site>,
     Extension(visitor): Extension<Visitor>,
-    Path((customer, wanted)): Path<(String, String)>,
+    InPath((customer, wanted)): InPath<(String, String)>,
 ) -> Result<Response, Fault> {
     let failed = |fault: RegisterFault| Fault::inside("an account cannot be shown", &fault);
     site.inquiry.document(&customer)?;

@@ -32,6 +32,10 @@ pub fn pages(site: &Site) -> Router<Site> {
             "/customers/{name}/reports/licensed-outside-scope.csv",
             get(reports::outside_scope_as_csv).fallback(only_get),
         )
+        .route(
+            "/customers/{name}/reports/not-imported.csv",
+            get(reports::candidates_as_csv).fallback(only_get),
+        )
         .route("/customers/{name}/sync", post(orders::sync).fallback(only_post))
         .route("/customers/{name}/suspend", post(orders::suspend).fallback(only_post))
         .route("/customers/{name}/resume", post(orders::resume).fallback(only_post))
@@ -39,11 +43,14 @@ pub fn pages(site: &Site) -> Router<Site> {
         .route("/live", get(live::stream).fallback(only_get))
         .layer(from_fn_with_state(site.clone(), visitor::admit));
     let sign_in = Router::new()
-        .route("/login", get(sign_in::ask).post(sign_in::enter))
+        .route("/login", get(sign_in::ask).post(sign_in::enter).fallback(get_or_post))
         .route("/login/provider", get(provider::depart).fallback(only_get))
         .route(SIGNED_IN, get(provider::come_back).fallback(only_get))
         .layer(from_fn_with_state(site.clone(), visitor::receive));
-    Router::new().merge(pages).merge(sign_in).route("/assets/{version}/{name}", get(assets::asset))
+    Router::new()
+        .merge(pages)
+        .merge(sign_in)
+        .route("/assets/{version}/{name}", get(assets::asset).fallback(assets::only_get))
 }
 
 async fn only_get() -> Fault {
@@ -52,4 +59,8 @@ async fn only_get() -> Fault {
 
 async fn only_post() -> Fault {
     Fault::wrong_method("POST")
+}
+
+async fn get_or_post() -> Fault {
+    Fault::wrong_method("GET, HEAD, POST")
 }

@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 
 use axum::body::Body;
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::model::digest::Digester;
-use crate::web::answer::Problem;
+use crate::web::answer::{Problem, wrong_method};
 
 const ASSETS: [(&str, &str, &str); 3] = [
     ("intake.css", "text/css; charset=utf-8", include_str!("../../../templates/intake.css")),
@@ -34,10 +35,10 @@ pub fn address(name: &str) -> String {
 }
 
 /// Answers with one. It is nobody's secret, and needs no session: the page that asks for one is dressed, too.
-pub async fn asset(Path((version, name)): Path<(String, String)>) -> Response {
-    let Some((_, kind, content)) =
-        ASSETS.into_iter().find(|(known, ..)| *known == name && version == *VERSION)
-    else {
+pub async fn asset(path: Result<Path<(String, String)>, PathRejection>) -> Response {
+    let is_it =
+        |known: &str| path.as_ref().is_ok_and(|Path((version, name))| known == name && *version == *VERSION);
+    let Some((_, kind, content)) = ASSETS.into_iter().find(|(known, ..)| is_it(known)) else {
         return Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address").into_response();
     };
     let mut response = Response::new(Body::from(content));
@@ -45,4 +46,9 @@ pub async fn asset(Path((version, name)): Path<(String, String)>) -> Response {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
     response
+}
+
+/// Answers that nothing is changed here.
+pub async fn only_get() -> Response {
+    wrong_method("GET, HEAD")
 }

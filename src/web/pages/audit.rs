@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use jiff::civil::Date;
@@ -16,6 +16,7 @@ use crate::web::pages::event_row::{EventRow, words};
 use crate::web::pages::fault::Fault;
 use crate::web::pages::frame::{Frame, Section, page};
 use crate::web::pages::link::{self, Link};
+use crate::web::pages::query::InPath;
 use crate::web::pages::query::Query;
 use crate::web::pages::visitor::Visitor;
 use crate::web::routes::Site;
@@ -53,7 +54,7 @@ pub async fn of_all(
 pub async fn of_customer(
     State(site): State<Site>,
     Extension(visitor): Extension<Visitor>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
     uri: Uri,
 ) -> Result<Response, Fault> {
     site.inquiry.document(&name)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
@@ -30,6 +30,7 @@ use crate::web::pages::link::{Link, of_account, of_customer};
 use crate::web::pages::moment::{Moment, span};
 use crate::web::pages::plot::Plot;
 use crate::web::pages::prose::Prose;
+use crate::web::pages::query::InPath;
 use crate::web::pages::standing::{Badge, Standing};
 use crate::web::pages::visitor::Visitor;
 use crate::web::pages::word::{self, counted, names, number};
@@ -150,7 +151,7 @@ struct EntryView {
 pub async fn show(
     State(site): State<Site>,
     Extension(visitor): Extension<Visitor>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
 ) -> Result<Response, Fault> {
     let failed = |fault: StoreAway| Fault::inside("a customer cannot be shown", &fault);
     let view = site.fleet.view_of(&name).await.map_err(failed)?;

@@ -91,7 +91,7 @@ impl Fault {
     /// Somebody who may look wants to change something.
     pub fn only_operators() -> Self {
         Self::new(StatusCode::FORBIDDEN, "You may look, and not change anything.")
-            .hint("Sign in with a token whose role is operator in the operator's file.")
+            .hint("Sign in as an operator: the operator's file of the controller says who is one.")
     }
 
     /// There is no such address.

@@ -7,10 +7,10 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
 use crate::model::text::Text;
+use crate::web::access::StillMay;
 use crate::web::pages::query::Query;
 use crate::web::pages::visitor::{Visitor, signed_in};
 use crate::web::routes::Site;
-use crate::web::stream::StillMay;
 
 /// Tells what happens to one customer, or to all.
 pub async fn stream(
@@ -23,11 +23,11 @@ pub async fn stream(
     let is_signed_in = visitor.session.is_some();
     let dashboard = site.dashboard.clone();
     // A page that is open for hours outlasts its session, and shows nothing from then on.
-    let still_may: StillMay = Box::new(move || {
+    let still_may = StillMay::new(move || {
         let (dashboard, headers) = (dashboard.clone(), headers.clone());
         async move { !is_signed_in || signed_in(&dashboard, &headers, false).await.is_some() }.boxed()
     });
-    match site.watchers.watch(customer, Some(still_may)) {
+    match site.watchers.watch(customer, still_may, None) {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }

@@ -2,7 +2,7 @@
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
@@ -10,6 +10,7 @@ use crate::model::text::{Text, inert};
 use crate::web::pages::fault::Fault;
 use crate::web::pages::form::{Form, reason};
 use crate::web::pages::link::of_customer;
+use crate::web::pages::query::InPath;
 use crate::web::pages::visitor::{Visitor, redirect};
 use crate::web::routes::Site;
 use crate::web::sessions::Notice;
@@ -20,7 +21,7 @@ type Who = Extension<Visitor>;
 pub async fn sync(
     State(site): State<Site>,
     Extension(visitor): Who,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Fault> {
@@ -34,7 +35,7 @@ pub async fn sync(
 pub async fn suspend(
     State(site): State<Site>,
     Extension(visitor): Who,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Fault> {
@@ -54,7 +55,7 @@ pub async fn suspend(
 pub async fn resume(
     State(site): State<Site>,
     Extension(visitor): Who,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Fault> {

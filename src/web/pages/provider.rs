@@ -27,6 +27,9 @@ use crate::web::sessions::{LIFETIME, Proof};
 /// What a browser keeps while it is away: what its return has to fit. It is for that browser alone to know, and it
 /// is the one that holds it, so that nobody else can fill a memory with sign-ins that never end.
 const AWAY_NAME: &str = "intake-sign-in";
+/// The same over TLS: under a name that browsers take from this very host alone, and over TLS alone (RFC 6265bis, 4.1.3.2).
+/// Otherwise a neighbour of its domain could have somebody come back to a sign-in that is not theirs.
+const AWAY_NAME_OVER_TLS: &str = "__Host-intake-sign-in";
 /// How long it may be away, in seconds.
 const AWAY: u64 = 600;
 
@@ -64,7 +67,8 @@ pub async fn come_back(
     uri: Uri,
 ) -> Response {
     let Some(sign_in) = &site.dashboard.sign_in else { return Fault::nothing_there().into_response() };
-    let away = cookie(&headers, AWAY_NAME);
+    let is_secure = sign_in.is_over_tls();
+    let away = cookie(&headers, away_name(is_secure));
     let Some((kept, next)) = away.and_then(read) else {
         let wrong = "This sign-in took too long, or began in another browser. Begin anew.";
         return show(&site, StatusCode::BAD_REQUEST, "/".to_owned(), wrong);
@@ -79,14 +83,15 @@ pub async fn come_back(
     };
     // The provider is asked for each: not for whoever makes returns up.
     let peer = peer.map_or(Ipv4Addr::LOCALHOST.into(), |Extension(peer)| peer.0);
-    let tried = Digest::of(away.unwrap_or_default().as_bytes());
+    // All of what came is whoever made it up: each other code with the same cookie is another guess.
+    let tried = [away.unwrap_or_default(), uri.query().unwrap_or_default()].join("?");
+    let tried = Digest::of(tried.as_bytes());
     let attempts = &site.dashboard.gate.attempts;
     if let Err(wait) = attempts.begin(peer, tried, site.dashboard.gate.clock.now()) {
         let wrong =
             format!("Too many sign-ins from your address failed. Wait {} seconds.", wait.as_secs().max(1));
         return show(&site, StatusCode::TOO_MANY_REQUESTS, next, wrong);
     }
-    let is_secure = sign_in.is_over_tls();
     let mut response = match sign_in.finish(&kept, &back).await {
         Ok(signed_in_as) => {
             attempts.succeeded(peer, tried);
@@ -142,11 +147,16 @@ fn refused(site: &Site, next: String, fault: &NotSignedIn) -> Response {
     show(site, status, next, wrong)
 }
 
+fn away_name(is_secure: bool) -> &'static str {
+    if is_secure { AWAY_NAME_OVER_TLS } else { AWAY_NAME }
+}
+
 /// Has a browser keep what it needs when it comes back: from another site, which `Lax` lets through.
 fn keep(response: &mut Response, value: &str, seconds: u64, is_secure: bool) {
-    let secure = if is_secure { "; Secure" } else { "" };
-    let cookie =
-        format!("{AWAY_NAME}={value}; Path={SIGNED_IN}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    let name = away_name(is_secure);
+    // The prefix of the name asks for the whole host.
+    let (path, secure) = if is_secure { ("/", "; Secure") } else { (SIGNED_IN, "") };
+    let cookie = format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }

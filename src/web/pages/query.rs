@@ -2,7 +2,11 @@
 
 use std::fmt::Display;
 
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::Uri;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
 use url::form_urlencoded::parse;
 
 use crate::web::pages::fault::Fault;
@@ -23,6 +27,20 @@ pub struct Search {
     pub text: String,
     /// Whether something was cut off.
     pub is_cut: bool,
+}
+
+/// What the path of an address names.
+#[derive(Debug)]
+pub struct InPath<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Fault> {
+        let named: Result<Path<T>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let Path(name) = named.map_err(|_| Fault::nothing_there())?;
+        Ok(Self(name))
+    }
 }
 
 impl Query {
