@@ -115,6 +115,20 @@ fn reports_are_pages_and_files() {
         ),
         "{file}"
     );
+    // The same and everybody else who is not imported, by verdict.
+    let section = page.split("id=\"candidates-h\"").nth(1).expect("a list of verdicts");
+    for words in ["<option value=\"unlicensed\">unlicensed (1)</option>", "No licence that counts", "person2"] {
+        assert!(section.contains(words), "{words}: {section}");
+    }
+    let filtered = reader.page("/customers/contoso/reports?verdict=unlicensed");
+    assert!(filtered.contains("<option value=\"unlicensed\" selected>"), "{filtered}");
+    let nobody = reader.page("/customers/contoso/reports?verdict=guest");
+    let section = nobody.split("id=\"candidates-h\"").nth(1).expect("a list of verdicts");
+    assert!(section.contains("<p>Nobody.</p>") && section.contains(">guest (0)</option>"), "{section}");
+    expect_error(&reader.get("/customers/contoso/reports?verdict=included"), 400, "does not know");
+    expect_error(&reader.get("/accounts?reason=ambiguous-match"), 400, "does not know");
+    let file = reader.get("/customers/contoso/reports/not-imported.csv").body;
+    assert!(file.contains("\r\nunlicensed,notImported,EndUser,\"'=cmd|"), "{file}");
     let fleet = reader.page("/reports");
     assert!(fleet.contains("In scope without a licence"), "{fleet}");
     let file = reader.get("/reports.csv").body;
