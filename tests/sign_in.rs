@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::support::others::Others;
-use crate::support::process::{Process, free_port, listens, wait_for};
+use crate::support::process::{Process, dead_port, free_port, listens, wait_for};
 
 const REDIRECT: &str = "http://127.0.0.1:9/login/done";
 const SECRET: &str = "a secret with % and : and + and &";
@@ -245,7 +245,7 @@ async fn a_provider_that_is_another_one_or_leads_elsewhere_is_not_asked() {
             other => panic!("{change}: {other:?}"),
         }
     }
-    let nowhere = format!("http://127.0.0.1:{}", free_port());
+    let nowhere = format!("http://127.0.0.1:{}", dead_port());
     let away = Oidc::new(provider(&nowhere, None), HttpClient::new()).begin().await;
     assert!(matches!(away, Err(NotSignedIn::Unavailable { .. })), "{away:?}");
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::contoso;
 use crate::support::intake::{Installation, Running, ldif_source};
 use crate::support::ldif_text::{LdifText, guid, sid};
-use crate::support::process::free_port;
+use crate::support::process::dead_port;
 use crate::support::samba::{self, Samba};
 use crate::support::slapd::{Slapd, SlapdOptions};
 
@@ -148,7 +148,7 @@ fn a_directory_that_cannot_be_read_is_told_of_and_the_others_are_shown() {
     here.write("main.ldif", &contoso::few());
     let whole = contoso::few();
     here.write("cut.ldif", &whole[..whole.len() / 2]);
-    let dead = here.ldap_source("contoso", &format!("ldap://127.0.0.1:{}", free_port()));
+    let dead = here.ldap_source("contoso", &format!("ldap://127.0.0.1:{}", dead_port()));
     let named = |name: &str, source: &str| source.replacen('{', &format!("{{name: {name}, "), 1);
     let sources =
         [named("main", &ldif_source("main")), named("cut", &ldif_source("cut")), named("dead", &dead)];

@@ -18,7 +18,7 @@ use crate::support::contoso;
 use crate::support::graph::person as tenant_user;
 use crate::support::intake::{Installation, directory, persons, snapshot_source};
 use crate::support::ldif_text::{LdifText, guid};
-use crate::support::process::free_port;
+use crate::support::process::dead_port;
 use crate::support::samba::{self, Samba};
 use crate::support::slapd::{self, Slapd, SlapdOptions};
 
@@ -94,7 +94,7 @@ async fn a_domain_controller_tells_of_each_where_and_in_which_groups_it_is() {
 
 #[tokio::test]
 async fn a_server_that_is_gone_confirms_nobody() {
-    let dead = location(&format!("ldap://127.0.0.1:{}", free_port()));
+    let dead = location(&format!("ldap://127.0.0.1:{}", dead_port()));
     match ask(dead, slapd::PASSWORD, &[Guid::from_u128(1)]).await {
         Reading::Unavailable(fault) => assert_eq!(fault.kind, FaultKind::Transient),
         other => panic!("{other:?}"),

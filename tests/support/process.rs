@@ -1,10 +1,15 @@
 //! A server process that ends with whoever started it, whatever happens to them.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 /// Starts the server, tells its process id and waits for the end of the standard input: the guard is
 /// dropped, or the test program is gone, however it went. Then the server is killed and its folder
@@ -96,10 +101,33 @@ pub fn run_with_input(command: &mut Command, input: &str) -> String {
     run(command.stdin(std::fs::File::open(file.path()).expect("opened")))
 }
 
-/// Finds a port on loopback that nobody listens on.
+/// Ports that the system gives to nobody who asks for any: below the range that it takes those from.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// Finds a port on loopback that nobody listens on, for a server that is started with its number. No two tests are
+/// given the same one, and no connection or listener that takes any port can take it before the server does.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("an address").port()
+    // Several test programs may run at once: each begins somewhere else.
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(fastrand::u32(..u32::from(u16::MAX))));
+    let count = u32::from(PORTS.end - PORTS.start);
+    for _ in 0..count {
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed) % count;
+        let port = PORTS.start + u16::try_from(offset).expect("below the count");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port of {PORTS:?} is free");
+}
+
+/// Takes a port on loopback on which nobody listens, and keeps it so until the test program ends: whoever connects is
+/// refused.
+pub fn dead_port() -> u16 {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
+    let address = socket.local_addr().expect("an address").as_socket().expect("one of TCP");
+    std::mem::forget(socket);
+    address.port()
 }
 
 /// Finds a loopback address on which nobody listens on these ports, for servers whose ports are fixed.

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use super::{VIEWER, started, with_tokens};
 use crate::support::asking::Served;
 use crate::support::intake::{Installation, Run, Running};
+use crate::support::process::dead_port;
 
 /// Runs the program in a folder of its own, with nothing but a token.
 fn intake(token: Option<&str>, arguments: &[&str]) -> Run {
@@ -117,12 +118,16 @@ fn whoever_does_not_answer_as_a_controller_does_is_told_of_with_what_to_try() {
     let here = with_tokens();
     let served = started(&here, &[("a", &[1])]);
     let tree = here.tree().display().to_string();
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let cases = [
         (served.url(), None, "the controller wants a token", "INTAKE_TOKEN"),
         (served.url(), Some("wrong-token"), "does not know the token in INTAKE_TOKEN", "auth"),
         (format!("{}/elsewhere", served.url()), Some(VIEWER), "there is nothing at this address", ""),
-        (format!("http://{nobody}"), Some(VIEWER), "no connection", "is the controller running"),
+        (
+            format!("http://127.0.0.1:{}", dead_port()),
+            Some(VIEWER),
+            "no connection",
+            "is the controller running",
+        ),
         ("http://intake.example".to_owned(), Some(VIEWER), "https", "write https://"),
         ("intake".to_owned(), Some(VIEWER), "is no URL", "https://intake.example"),
         (stranger("200 OK", "hello"), Some(VIEWER), "does not answer with a plan", "--server"),
