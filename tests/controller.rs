@@ -27,6 +27,8 @@ use intake::ports::source::Progress;
 use intake::ports::tree::{Tree, TreeReading};
 use intake::reconcile::judge::Job;
 
+use crate::support::intake::PATIENCE;
+
 mod company;
 mod crashes;
 mod stopping;
@@ -71,7 +73,7 @@ impl Counted {
     }
 
     async fn reaches(&self, name: &str, turns: usize) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         while self.turns(name) < turns {
             assert!(Instant::now() < deadline, "{name} had {} turns in place of {turns}", self.turns(name));
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -148,7 +150,7 @@ impl Running {
 
     async fn end(self) {
         self.stop.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(10), self.task).await;
+        let ended = tokio::time::timeout(PATIENCE, self.task).await;
         ended.expect("it ends in time").expect("without a panic").expect("without a fault");
     }
 }

@@ -6,8 +6,8 @@ use crate::support::graph::{ALWAYS, At, Fault, GraphFake, Place};
 use crate::support::intake::{Installation, directory, persons, until};
 use crate::support::slapd::{Slapd, SlapdOptions};
 
-/// What a supervisor grants before it kills.
-const GRACE: Duration = Duration::from_secs(10);
+/// What a supervisor grants before it kills: Kubernetes, unless told otherwise.
+const GRACE: Duration = Duration::from_secs(30);
 
 fn of_files_and_graph(graph: &GraphFake) -> Installation {
     let mut here = Installation::new();

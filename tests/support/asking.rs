@@ -120,9 +120,8 @@ pub fn ask(
     head.push_str("\r\n");
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    stream.write_all(head.as_bytes()).expect("sent");
-    // An answer may come before all of it was sent.
-    let _ = stream.write_all(content);
+    // An answer may come, and the connection be over, before all of it was sent.
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(content));
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     read(&String::from_utf8(bytes).expect("UTF-8"))

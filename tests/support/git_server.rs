@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 
+use crate::support::intake::PATIENCE;
 use crate::support::process::{Process, free_port, listens, run, wait_for};
 
 /// A repository, and a working copy of somebody who pushes to it.
@@ -255,7 +256,7 @@ impl GitDaemon {
             ["daemon", "--listen=127.0.0.1", "--reuseaddr", "--export-all", &port_option, &base, &root];
         // It refuses repositories of other users; the tests may run as root over a user's folders.
         let process = Process::start("git", &arguments, &log);
-        wait_for(&process, &log, Duration::from_secs(10), || listens(Ipv4Addr::LOCALHOST, port));
+        wait_for(&process, &log, PATIENCE, || listens(Ipv4Addr::LOCALHOST, port));
         Self { port, _process: process }
     }
 
@@ -301,7 +302,7 @@ AllowTcpForwarding no
         fs::create_dir_all("/run/sshd").expect("a folder: the tests run as root");
         let configuration = folder.join("configuration").display().to_string();
         let process = Process::start("/usr/sbin/sshd", &["-D", "-e", "-f", &configuration], &folder);
-        wait_for(&process, &folder, Duration::from_secs(10), || listens(Ipv4Addr::LOCALHOST, port));
+        wait_for(&process, &folder, PATIENCE, || listens(Ipv4Addr::LOCALHOST, port));
         Self { folder, port, _process: process }
     }
 

@@ -18,8 +18,8 @@ use crate::support::ldif_text::{LdifText, guid};
 use crate::support::process::run;
 use crate::support::slapd::{PASSWORD, READER, Slapd};
 
-/// Nothing that a test waits for takes longer, on the slowest machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Nothing that a test waits for takes longer, on the slowest machine and beside whatever else it does.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The number of the group whose members are imported.
 const GROUP: u64 = 900;
@@ -193,7 +193,7 @@ spec:
         let variable = secret_name(name, "LDAP");
         self.secret(&variable, PASSWORD);
         format!(
-            "{{ldap: {{urls: [\"{url}\"], baseDn: \"DC=contoso,DC=test\", timeout: 5s, \
+            "{{ldap: {{urls: [\"{url}\"], baseDn: \"DC=contoso,DC=test\", timeout: 20s, \
              bind: {{dn: \"{READER}\", passwordFrom: {{env: {variable}}}}}}}}}"
         )
     }
@@ -322,6 +322,30 @@ impl Running {
         }
     }
 
+    /// Waits until a turn of a customer is over, and whoever watches was told of it: its status is recorded before.
+    /// Returns after how many seconds the first one is followed by the next.
+    pub fn first_turn(&mut self, customer: &str) -> u64 {
+        let customer = format!("customer={customer}");
+        let pause = |line: &str| {
+            let mut words = line.split_whitespace();
+            let is_of_customer = words.clone().any(|word| word == customer);
+            let pause = words.find_map(|word| word.strip_prefix("again_in_seconds="))?;
+            is_of_customer.then(|| pause.parse().expect("a number"))
+        };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            // The last line may be half of one.
+            if let Some(pause) = log.split_inclusive('\n').filter(|line| line.ends_with('\n')).find_map(pause)
+            {
+                return pause;
+            }
+            assert!(!self.has_ended(), "it ended without a turn of {customer}: {log}");
+            assert!(Instant::now() < deadline, "no turn of {customer} is over: {log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Whether it is gone.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child").is_some()
@@ -417,10 +441,15 @@ pub fn persons(numbers: &[u32]) -> BTreeSet<String> {
 }
 
 /// Waits until something is so.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub fn until(what: &str, is_so: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, is_so);
+}
+
+/// Waits until something is so, which may take longer than other things.
+pub fn until_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
     while !is_so() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

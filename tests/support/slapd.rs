@@ -3,11 +3,11 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::support::certificates::Certificates;
+use crate::support::intake::PATIENCE;
 use crate::support::process::{Process, free_port, listens, run, run_with_input, wait_for};
 
 /// Who may read everything.
@@ -81,7 +81,7 @@ impl Slapd {
         let file = configuration_file.to_string_lossy();
         // With -d it stays in the foreground.
         let process = Process::start("slapd", &["-d", "0", "-f", &file, "-h", &urls], path);
-        wait_for(&process, path, Duration::from_secs(30), || listens(Ipv4Addr::LOCALHOST, port));
+        wait_for(&process, path, PATIENCE, || listens(Ipv4Addr::LOCALHOST, port));
         Self { process, folder, port, tls_port, certificates }
     }
 
