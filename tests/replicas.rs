@@ -7,16 +7,22 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::intake::{Installation, Running, persons, until};
+use crate::support::intake::{Installation, PATIENCE, Running, persons, until, until_within};
 use crate::support::postgres::{Database, Postgres, PostgresOptions};
 use crate::support::receiver::Receiver;
 use crate::support::wire::Wire;
 
-/// As many as give each of three replicas several.
-const CUSTOMERS: u32 = 18;
+/// As many as give each of three replicas several, also one that is late.
+const CUSTOMERS: u32 = 36;
 
 /// A lease that is short enough for a test to stand still for longer.
 const LEASE: Duration = Duration::from_secs(3);
+
+/// How long everybody may wait where the database was away: whoever was due meanwhile waits longer each time.
+const AFTER_AN_OUTAGE: Duration = Duration::from_secs(180);
+
+/// How long a replica may take to end in the middle of its turns.
+const GRACE: Duration = Duration::from_secs(60);
 
 fn name(customer: u32) -> String {
     format!("customer-{customer:02}")
@@ -33,7 +39,8 @@ struct Fleet {
 impl Fleet {
     fn new(database: &Database) -> Self {
         let (here, receiver) = (Installation::new(), Receiver::start());
-        here.operator_at(&address(&database.url()), &receiver.notify("changed"));
+        // The test's own questions have time; and a replica that makes one turn at a time leaves the others some.
+        here.operator_at(&database.url(), &format!("{}concurrency: 1\n", receiver.notify("changed")));
         let names: Vec<String> = (0..CUSTOMERS).map(name).collect();
         here.policy(&names.iter().map(String::as_str).collect::<Vec<_>>());
         let fleet = Self { here, receiver, people: 3 };
@@ -52,16 +59,28 @@ impl Fleet {
         self.write_people();
     }
 
+    /// The same, and waits until a replica knows and its turns begin.
+    fn grow_until_known(&mut self, to: &Running) {
+        let reads = |replica: &Running| replica.log().matches("tree read").count();
+        let before = reads(to);
+        self.grow();
+        until("the tree is read again", || reads(to) > before);
+    }
+
     fn start(&self, url: &str) -> Running {
         self.here.start(&["run", "--state", &address(url)])
     }
 
     /// Waits until everybody is imported who is there.
     fn expect_imported(&self, replicas: &[&Running]) {
+        self.expect_imported_within(PATIENCE, replicas);
+    }
+
+    fn expect_imported_within(&self, patience: Duration, replicas: &[&Running]) {
         let _logs = Logs(replicas);
         let everybody: Vec<u32> = (1..=self.people).collect();
         let everybody = persons(&everybody);
-        until("everybody is imported", || {
+        until_within(patience, "everybody is imported", || {
             let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             for account in self.here.accounts() {
                 let customer = account["customer"].as_str().expect("a name").to_owned();
@@ -92,7 +111,7 @@ impl Fleet {
         // Whoever was killed over a delivery left it to the others two minutes later.
         let begun = Instant::now();
         while told() != written {
-            assert!(begun.elapsed() < Duration::from_secs(180), "told: {:?}\nwritten: {written:?}", told());
+            assert!(begun.elapsed() < Duration::from_secs(300), "told: {:?}\nwritten: {written:?}", told());
             std::thread::sleep(Duration::from_millis(200));
         }
         self.here.run(&["plan", "--detailed-exitcode"]).expect(0);
@@ -126,6 +145,14 @@ fn applied(replica: &Running) -> usize {
     replica.log().matches("intake::applied").count().max(replica.log().matches("applied customer=").count())
 }
 
+/// Waits until everybody's writes were logged, which is after they can be seen; returns the share of each replica.
+fn shares(replicas: [&Running; 3], before: [usize; 3]) -> [usize; 3] {
+    let _logs = Logs(&replicas);
+    let shares = || [0, 1, 2].map(|replica: usize| applied(replicas[replica]) - before[replica]);
+    until("the writes were logged", || shares().iter().sum::<usize>() >= CUSTOMERS as usize);
+    shares()
+}
+
 #[test]
 fn three_replicas_share_the_work_and_lose_nothing_whatever_happens_to_them() {
     let mut server = Postgres::start(&PostgresOptions { over_tcp: true, ..PostgresOptions::default() });
@@ -137,45 +164,40 @@ fn three_replicas_share_the_work_and_lose_nothing_whatever_happens_to_them() {
     let mut second = fleet.start(&database.url());
     let mut third = fleet.start(&database.url_by(wire.port()));
     fleet.expect_imported(&[&first, &second, &third]);
-    let shares = [&first, &second, &third].map(applied);
-    assert_eq!(shares.iter().sum::<usize>(), CUSTOMERS as usize, "one turn that wrote for each: {shares:?}");
+    let begin = shares([&first, &second, &third], [0; 3]);
+    assert_eq!(begin.iter().sum::<usize>(), CUSTOMERS as usize, "one turn that wrote for each: {begin:?}");
 
     // Everybody is due at once, and all three are there.
     [&mut first, &mut second, &mut third].into_iter().for_each(|replica| replica.logs("tree read"));
     fleet.grow();
     fleet.expect_imported(&[&first, &second, &third]);
-    let replicas = [&first, &second, &third].map(applied);
-    let shares = [0, 1, 2].map(|replica: usize| replicas[replica] - shares[replica]);
+    let shares = shares([&first, &second, &third], begin);
     assert_eq!(shares.iter().sum::<usize>(), CUSTOMERS as usize, "{shares:?}");
     assert!(shares.iter().all(|share| *share >= 2), "the work spreads: {shares:?}");
 
     // Killed in the middle of its turns.
-    fleet.grow();
-    second.logs("tree read");
+    fleet.grow_until_known(&second);
     second.kill();
     fleet.expect_imported(&[&first, &third]);
 
     // A new one in its place, and another that stands still for longer than its leases last, in the middle of turns.
     let mut second = fleet.start(&database.url());
     second.logs("tree read");
-    fleet.grow();
-    std::thread::sleep(Duration::from_millis(3_100));
+    fleet.grow_until_known(&first);
     first.signal("STOP");
     fleet.expect_imported(&[&first, &second, &third]);
     std::thread::sleep(LEASE + Duration::from_secs(1));
     first.signal("CONT");
 
     // The database dies while they work, and comes back.
-    fleet.grow();
-    std::thread::sleep(Duration::from_millis(3_200));
+    fleet.grow_until_known(&first);
     server.kill();
     std::thread::sleep(Duration::from_secs(1));
     server.begin();
-    fleet.expect_imported(&[&first, &second, &third]);
+    fleet.expect_imported_within(AFTER_AN_OUTAGE, &[&first, &second, &third]);
 
     // Nothing goes through between one of them and the database.
-    fleet.grow();
-    std::thread::sleep(Duration::from_millis(3_100));
+    fleet.grow_until_known(&third);
     wire.hold(true);
     fleet.expect_imported(&[&first, &second, &third]);
     wire.hold(false);
@@ -185,9 +207,9 @@ fn three_replicas_share_the_work_and_lose_nothing_whatever_happens_to_them() {
     let fourth = fleet.start(&database.url());
     std::thread::sleep(Duration::from_secs(3));
     first.signal("TERM");
-    first.end_within(Duration::from_secs(20)).expect(0);
+    first.end_within(GRACE).expect(0);
     second.signal("TERM");
-    second.end_within(Duration::from_secs(20)).expect(0);
+    second.end_within(GRACE).expect(0);
     fleet.expect_imported(&[&third, &fourth]);
     fleet.expect_whole();
     assert!(!third.log().contains("failed inside Intake") && !fourth.log().contains("failed inside Intake"));
