@@ -43,14 +43,16 @@ pub(crate) fn without_tokens() -> Installation {
     here
 }
 
-/// Starts the controller over customers of files, and waits until each had its first turn. The next one is
-/// hours later.
+/// Starts the controller over customers of files, and waits until the first turn of each is over. The next one
+/// is hours later.
 pub(crate) fn started(here: &Installation, people: &[(&str, &[u32])]) -> Served {
     here.default_policy("selection: {securityGroups: [Intake Users]}");
     people.iter().for_each(|(name, people)| here.customer_of_files(name, people));
-    let served = Served::start(here);
+    let mut served = Served::start(here);
     for (name, _) in people {
-        until("its first turn is over", || here.status(name) != Value::Null);
+        until("its first turn is recorded", || here.status(name) != Value::Null);
+        // And told: more is done after it was recorded.
+        served.running.first_turn(name);
     }
     served
 }

@@ -164,7 +164,7 @@ fn what_pages_are_dressed_in_is_kept_for_ever_under_an_address_of_its_own() {
 
 fn started_with(here: &crate::support::intake::Installation) -> crate::support::asking::Served {
     here.default_policy("selection: {securityGroups: [Intake Users]}");
-    let served = crate::support::asking::Served::start(here);
-    until("its first turn is over", || here.status("contoso") != serde_json::Value::Null);
+    let mut served = crate::support::asking::Served::start(here);
+    served.running.first_turn("contoso");
     served
 }

@@ -54,6 +54,11 @@ fn a_candidate_is_answered_by_the_plan_that_its_sources_give_and_nothing_is_writ
     let here = with_tokens();
     let served = started(&here, &[("a", &[1, 2, 3]), ("b", &[2, 4])]).with(VIEWER);
     let there = narrower(&here);
+    // A watch begins with a change: the tree is read again some seconds after the start, which is written down.
+    until("the tree is looked at again", || {
+        let tree = here.json(&["status"], 0)["tree"].clone();
+        tree["lookedAt"] != tree["since"]
+    });
     let before = store(&here);
     let answer = plan(&served, &candidate(&there.tree())).expect(200).json();
     assert_eq!(store(&here), before, "a plan writes nothing");

@@ -140,9 +140,9 @@ fn a_customer_that_was_suspended_is_read_and_planned_and_not_written_until_it_is
     let run = order(&here, Some(OPERATOR), &suspend).expect(0);
     assert!(run.stdout.starts_with("a was suspended already by ops since "), "{run:?}");
     served.end();
+    let began = here.status("a")["lastAttempt"].clone();
     let served = Served::start(&here);
     let url = served.url();
-    let began = here.status("a")["lastAttempt"].clone();
     until("it had a turn", || here.status("a")["lastAttempt"] != began);
     assert_eq!(state(&here, "a"), "suspended");
     assert_eq!(here.names("a", "active"), persons(&[1, 2]));
