@@ -6,7 +6,6 @@ use std::error::Error as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
 
 use intake::adapters::store::connection::Store;
 use intake::adapters::store::moving;
@@ -26,7 +25,7 @@ use intake::ports::publishing::Publications as _;
 use intake::ports::register::{ChainCheck, Register as _, RegisterFault, RegisterReader as _};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use crate::support::postgres::{Database, Postgres, PostgresOptions};
+use crate::support::postgres::{Database, Postgres, PostgresOptions, wait_for_row, whoever_waits};
 
 use super::contract::full;
 use super::publications;
@@ -235,30 +234,8 @@ async fn what_goes_to_a_server_and_comes_back_is_the_same_everywhere() {
 /// What holds a copy up at the server, until a test lets it go on.
 async fn held_up(database: &Database) -> sqlx::PgConnection {
     Store::open(&database.url()).await.unwrap().close().await;
-    database
-        .tamper(
-            "CREATE FUNCTION wait() RETURNS TRIGGER LANGUAGE plpgsql AS $$
-             BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END; $$;
-             CREATE TRIGGER wait BEFORE INSERT ON documentation_statuses FOR EACH ROW EXECUTE FUNCTION wait()",
-        )
-        .await;
-    let mut holder = database.raw().await;
-    sqlx::raw_sql("SELECT pg_advisory_lock(42)").execute(&mut holder).await.unwrap();
-    holder
-}
-
-const WAITING: &str = "
-    SELECT pid::bigint FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'intake' AND wait_event = 'advisory'";
-
-/// Waits until the copy has come to its last table; returns who writes it.
-async fn last_table(holder: &mut sqlx::PgConnection) -> i64 {
-    loop {
-        if let Some(row) = sqlx::query(WAITING).fetch_optional(&mut *holder).await.unwrap() {
-            return row.get(0);
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    // Its last table.
+    database.hold_up("documentation_statuses").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -273,7 +250,7 @@ async fn a_copy_that_is_cut_off_leaves_nothing() {
 
     // By the server.
     let copying = start();
-    let writer = last_table(&mut holder).await;
+    let writer = whoever_waits(&mut holder).await;
     sqlx::query("SELECT pg_terminate_backend($1::int)").bind(writer).execute(&mut holder).await.unwrap();
     let text = told(&copying.await.unwrap().unwrap_err());
     assert!(text.contains("stopping or starting") || text.contains("cannot be reached"), "{text}");
@@ -281,15 +258,13 @@ async fn a_copy_that_is_cut_off_leaves_nothing() {
 
     // By whoever asked for it, who does not wait any more.
     let copying = start();
-    last_table(&mut holder).await;
+    whoever_waits(&mut holder).await;
     copying.abort();
     assert!(copying.await.unwrap_err().is_cancelled());
     sqlx::raw_sql("SELECT pg_advisory_unlock(42)").execute(&mut holder).await.unwrap();
-    let writers = "SELECT COUNT(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'intake' AND state <> 'idle'";
-    while sqlx::query(writers).fetch_one(&mut holder).await.unwrap().get::<i64, _>(0) > 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let nobody_writes = "SELECT WHERE NOT EXISTS (SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'intake' AND state <> 'idle')";
+    wait_for_row(&mut holder, nobody_writes).await;
     assert!(is_empty(&database).await);
 
     // The next one finds nothing in its way.

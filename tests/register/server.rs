@@ -18,7 +18,7 @@ use intake::ports::register::{Register as _, RegisterFault, RegisterReader as _}
 use serde_json::json;
 use sqlx::{Connection as _, Row as _};
 
-use crate::support::postgres::{Postgres, PostgresOptions};
+use crate::support::postgres::{Postgres, PostgresOptions, wait_for_row, whoever_waits};
 
 use super::sample::{account, at, commit, event, small, whole};
 
@@ -338,27 +338,16 @@ async fn a_server_that_dies_and_comes_back_is_found_again_and_nothing_is_half_wr
         ..commit("contoso", revision)
     };
     assert_eq!(store.commit(small("contoso", 0)).await.unwrap().revision, 1);
+    // In the middle of it, for as long as it takes to kill the server.
+    let mut holder = database.hold_up("accounts").await;
     let writing = tokio::spawn({
         let store = store.clone();
         let commit = huge(1);
         async move { store.commit(commit).await }
     });
-    // In the middle of it, as far as the server's own statistics tell.
-    let mut connection = database.raw().await;
-    loop {
-        let busy: i64 = sqlx::query(
-            "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'intake' AND query LIKE '%INTO accounts%'",
-        )
-        .fetch_one(&mut connection)
-        .await
-        .unwrap()
-        .get(0);
-        if busy > 0 {
-            break;
-        }
-    }
-    drop(connection);
+    whoever_waits(&mut holder).await;
     server.kill();
+    drop(holder);
     let fault = writing.await.unwrap().unwrap_err();
     assert!(matches!(fault, RegisterFault::Unavailable { .. }), "{fault:?}");
     let text = told(&store.load("contoso").await.unwrap_err());
@@ -376,14 +365,13 @@ async fn a_server_that_stands_still_is_given_up_and_what_it_did_meanwhile_is_who
     let server = Postgres::start(&PostgresOptions::default());
     let database = server.database().await;
     let store =
-        Store::open(&format!("{}&statementTimeout=1s&maxConnections=1", database.url())).await.unwrap();
+        Store::open(&format!("{}&statementTimeout=5s&maxConnections=1", database.url())).await.unwrap();
     store.commit(small("contoso", 0)).await.unwrap();
     let mut connection = database.raw().await;
-    let workers = sqlx::query("SELECT pid::bigint FROM pg_stat_activity WHERE application_name = 'intake'")
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
-    let worker: i64 = workers[0].get(0);
+    // The connection that prepared the store is closed, and may not be gone yet.
+    let the_last_one = "SELECT MIN(pid)::bigint FROM pg_stat_activity WHERE application_name = 'intake'
+        HAVING COUNT(*) = 1";
+    let worker: i64 = wait_for_row(&mut connection, the_last_one).await.get(0);
     let send = |signal: &str| {
         assert!(
             std::process::Command::new("kill")

@@ -4,17 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 use tempfile::TempDir;
 
 use crate::support::certificates::Certificates;
+use crate::support::intake::PATIENCE;
 use crate::support::process::{Process, free_port, run, wait_for};
-
-/// How long the server may take to answer after it was started.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The role that may do everything.
 pub const OWNER: &str = "postgres";
@@ -231,11 +229,45 @@ impl Database {
             .expect("a connection")
     }
 
+    /// Has whoever writes a row into a table wait until the connection that is returned is told to let it go on, or
+    /// is gone.
+    pub async fn hold_up(&self, table: &str) -> PgConnection {
+        self.tamper(&format!(
+            "CREATE FUNCTION wait() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+             BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END; $$;
+             CREATE TRIGGER wait BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION wait()"
+        ))
+        .await;
+        let mut holder = self.raw().await;
+        sqlx::raw_sql("SELECT pg_advisory_lock(42)").execute(&mut holder).await.expect("a lock");
+        holder
+    }
+
     /// Runs SQL behind the store's back.
     pub async fn tamper(&self, sql: &str) {
         let mut connection = self.raw().await;
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect(sql);
         connection.close().await.expect("closed");
+    }
+}
+
+/// Waits until somebody waits for who holds them up; returns their process at the server.
+pub async fn whoever_waits(holder: &mut PgConnection) -> i64 {
+    let waiting = "
+        SELECT pid::bigint FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'intake' AND wait_event = 'advisory'";
+    wait_for_row(holder, waiting).await.get(0)
+}
+
+/// Asks again and again until the answer has a row.
+pub async fn wait_for_row(connection: &mut PgConnection, question: &'static str) -> PgRow {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(row) = sqlx::query(question).fetch_optional(&mut *connection).await.expect("an answer") {
+            return row;
+        }
+        assert!(Instant::now() < deadline, "no row: {question}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
