@@ -32,11 +32,15 @@ async fn the_fleet_shows_whoever_needs_somebody_first() {
     });
     let browser = Browser::open().await;
     browser.goto(&served.url()).await;
-    browser.until("document.querySelectorAll('tbody tr .badge')[1]?.textContent === 'Unreadable'").await;
+    browser
+        .until(
+            "document.querySelectorAll('tbody tr .badge:not(.is-syncing)')[1]?.textContent === 'Unreadable'",
+        )
+        .await;
     assert_eq!(browser.title().await, "Fleet · Intake");
     let names = browser.texts("tbody th a").await;
     assert_eq!(names, ["contoso", "fabrikam", "adventure", "zenith"]);
-    let badges = browser.texts("tbody .badges").await;
+    let badges = browser.texts("tbody .badges .badge:not(.is-syncing)").await;
     assert_eq!(badges, ["Held", "Unreadable", "Ready", "Ready"]);
     assert_eq!(browser.text("tbody tr .tally").await.replace('\n', " "), "6 End users");
     assert!(browser.has("tbody svg.spark[role=img][aria-label*='account']").await);
@@ -195,6 +199,12 @@ async fn of_ten_thousand_customers_a_page_is_shown() {
         ("/?state=held", "customer-00007"),
         ("/reports", "customer-00001"),
     ] {
+        // The first view of so many takes a while, during which others are told to come back.
+        tokio::task::block_in_place(|| {
+            until("it is shown", || {
+                crate::support::asking::ask(served.address, "GET", path, &[], b"").status == 200
+            })
+        });
         browser.goto(&format!("{}{path}", served.url())).await;
         browser.expect_short(path).await;
         assert_eq!(browser.text("tbody th a").await, first, "{path}");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper::Method;
@@ -169,16 +170,28 @@ impl Browser {
 
     /// Returns what is read in the first element that fits.
     pub async fn text(&self, css: &str) -> String {
-        self.find(css).await.text().await.expect("text")
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(text) = self.texts(css).await.into_iter().next() {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {css}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
     }
 
     /// Returns what is read in all elements that fit.
     pub async fn texts(&self, css: &str) -> Vec<String> {
-        let mut texts = Vec::new();
-        for element in self.client.find_all(Locator::Css(css)).await.expect(css) {
-            texts.push(element.text().await.expect("text"));
-        }
-        texts
+        // All at once: parts of a page are replaced meanwhile. As WebDriver reads them, whose own question is about
+        // one element: what can be seen, in lines, with simple spaces.
+        let read = format!(
+            "[...document.querySelectorAll({})].map((one) => (one.checkVisibility() ? one.innerText : '')\
+             .replace(/[\\t\\u00a0]/g, ' ').replace(/ *\\n\\s*/g, '\\n').trim())",
+            json!(css)
+        );
+        let texts = self.evaluate(&read).await;
+        let texts = texts.as_array().unwrap_or_else(|| panic!("{css}: {texts}"));
+        texts.iter().map(|text| text.as_str().expect("text").to_owned()).collect()
     }
 
     /// Whether an element is there.
@@ -198,14 +211,27 @@ impl Browser {
 
     /// Presses an element.
     pub async fn click(&self, css: &str) {
-        self.find(css).await.click().await.unwrap_or_else(|error| panic!("{css}: {error}"));
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = self.find(css).await.click().await {
+            expect_replaced(css, &error, deadline);
+        }
     }
 
     /// Types into a field.
     pub async fn fill(&self, css: &str, text: &str) {
-        let field = self.find(css).await;
-        field.clear().await.expect("cleared");
-        field.send_keys(text).await.expect("typed");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let field = self.find(css).await;
+            let cleared = field.clear().await;
+            let typed = match cleared {
+                Ok(()) => field.send_keys(text).await,
+                Err(error) => Err(error),
+            };
+            match typed {
+                Ok(()) => return,
+                Err(error) => expect_replaced(css, &error, deadline),
+            }
+        }
     }
 
     /// Presses a key, wherever the focus is.
@@ -301,6 +327,11 @@ impl Drop for Browser {
         let _ = stream.write_all(request.as_bytes());
         let _ = stream.read(&mut [0; 512]);
     }
+}
+
+/// Expects of an element that something could not be done to it only because there is another one in its place.
+fn expect_replaced(css: &str, error: &CmdError, deadline: Instant) {
+    assert!(error.is_stale_element_reference() && Instant::now() < deadline, "{css}: {error}");
 }
 
 /// Where pictures are.
