@@ -19,7 +19,7 @@ use secrecy::SecretString;
 
 use crate::support::contoso;
 use crate::support::ldif_text::{LdifText, guid, sid};
-use crate::support::process::free_port;
+use crate::support::process::dead_port;
 use crate::support::samba::{self, Samba};
 use crate::support::scripted_server::{self, Answer, Request, texts};
 use crate::support::slapd::{self, Slapd, SlapdOptions};
@@ -459,7 +459,7 @@ async fn a_server_that_cannot_encrypt_is_not_spoken_to_in_the_clear() {
 #[tokio::test]
 async fn a_wrong_password_is_tried_on_one_server_only() {
     let mut set_up = location(&everything().url());
-    set_up.urls.push(format!("ldap://127.0.0.1:{}", free_port()));
+    set_up.urls.push(format!("ldap://127.0.0.1:{}", dead_port()));
     let fault = unavailable(read_as(set_up, "wrong").await);
     assert_eq!(fault.kind, FaultKind::Unauthorised);
     assert!(fault.what.ends_with("may not sign in: the name or the password is wrong"), "{}", fault.what);
@@ -488,7 +488,7 @@ async fn a_reader_that_may_see_nothing_gets_no_directory() {
 
 #[tokio::test]
 async fn a_dead_server_is_passed_over() {
-    let mut set_up = location(&format!("ldap://127.0.0.1:{}", free_port()));
+    let mut set_up = location(&format!("ldap://127.0.0.1:{}", dead_port()));
     set_up.urls.push(everything().url());
     assert_eq!(complete(read(set_up).await).people.len(), 7);
 }
@@ -521,8 +521,8 @@ async fn a_silent_connection_is_kept_alive() {
 
 #[tokio::test]
 async fn dead_servers_are_a_passing_fault_and_are_tried_until_patience_ends() {
-    let mut set_up = location(&format!("ldap://127.0.0.1:{}", free_port()));
-    set_up.urls.push(format!("ldap://127.0.0.1:{}", free_port()));
+    let mut set_up = location(&format!("ldap://127.0.0.1:{}", dead_port()));
+    set_up.urls.push(format!("ldap://127.0.0.1:{}", dead_port()));
     let directory = LdapDirectory::new(Text::from("main"), set_up, None, Duration::from_millis(1_200));
     let started = Instant::now();
     let fault = unavailable(directory.read(&Unwatched).await);
@@ -537,9 +537,7 @@ async fn dead_servers_are_a_passing_fault_and_are_tried_until_patience_ends() {
 async fn read_script(
     script: impl Fn(&Request) -> Vec<Answer> + Send + Sync + Clone + 'static,
 ) -> Reading<Directory> {
-    let mut set_up = location(&scripted_server::start(script));
-    set_up.timeout = Seconds(2);
-    read(set_up).await
+    read(location(&scripted_server::start(script))).await
 }
 
 fn domain_entry() -> Answer {
@@ -645,11 +643,13 @@ async fn a_part_of_the_domain_on_another_server_makes_the_reading_incomplete() {
 #[tokio::test]
 async fn no_end_but_the_last_page_of_a_search_makes_a_directory() {
     let end_after = |answers: Vec<Answer>| {
-        read_script(move |_| {
+        let timeout = scripted_server::patience(&answers);
+        let url = scripted_server::start(move |_| {
             let mut all = vec![domain_entry(), person_entry(1)];
             all.extend(answers.clone());
             all
-        })
+        });
+        read(LdapLocation { timeout, ..location(&url) })
     };
     // Time limit, size limit, referral, administrative limit, no such object, not permitted, busy,
     // unwilling, other.

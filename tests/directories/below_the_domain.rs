@@ -194,6 +194,7 @@ async fn a_reader_that_may_not_see_the_domain_reads_the_base_alone() {
 
 /// Answers the reading of `OU=Staff` with one person, and the search for the domain's groups as said.
 async fn read_elsewhere(answers: Vec<Answer>) -> Reading<Directory> {
+    let timeout = scripted_server::patience(&answers);
     let url = scripted_server::start(move |request| match (request.scope, request.base.as_str()) {
         (2, STAFF) => vec![
             Answer::Entry(STAFF.to_owned(), vec![texts("objectClass", &["organizationalUnit"])]),
@@ -205,7 +206,7 @@ async fn read_elsewhere(answers: Vec<Answer>) -> Reading<Directory> {
     });
     let mut set_up = location(&url);
     set_up.base_dn = Dn::parse(STAFF).ok();
-    set_up.timeout = Seconds(2);
+    set_up.timeout = timeout;
     read(set_up).await
 }
 

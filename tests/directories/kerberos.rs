@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use crate::support::intake::{Installation, Run, ldif_source, persons, snapshot_source};
 use crate::support::kerberos::{REALM, SilentKdc, configuration, expired_ticket};
 use crate::support::ldif_text::LdifText;
-use crate::support::process::free_port;
+use crate::support::process::dead_port;
 use crate::support::samba::{BASE, Samba};
 
 /// The name of the domain controller, which no name server knows.
@@ -160,7 +160,7 @@ fn what_kerberos_lacks_is_told_in_words() {
     let here = machine_with("reader", &by_name);
     for (krb5_conf, words) in [
         (
-            configuration(&format!("127.0.0.1:{}", free_port())),
+            configuration(&format!("127.0.0.1:{}", dead_port())),
             "no domain controller of the realm answers Kerberos",
         ),
         ("[libdefaults]\ndns_lookup_kdc = false\n".to_owned(), "this machine has no Kerberos realm"),
@@ -182,7 +182,7 @@ fn among_several_keys_the_realm_of_the_server_chooses() {
 #[test]
 fn a_key_distribution_centre_that_says_nothing_costs_its_customer_the_time_out_and_nobody_anything() {
     let ldap =
-        format!("urls: [\"{}\"], timeout: 5s, bind: {{kerberos: {{host: {HOST}}}}}", domain().tls_url());
+        format!("urls: [\"{}\"], timeout: 10s, bind: {{kerberos: {{host: {HOST}}}}}", domain().tls_url());
     let mut here = machine(&ldap);
     let centre = SilentKdc::start();
     realms(&here, &configuration(&centre.address()));

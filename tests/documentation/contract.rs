@@ -344,7 +344,7 @@ async fn organizations_that_cannot_be_read_whole_are_not_read() {
 
 #[tokio::test]
 async fn a_server_that_says_nothing_more_ends_the_reading() {
-    let reader = &Reader::over(IMPATIENT, AT_ONCE, Duration::from_secs(2));
+    let reader = &Reader::over(IMPATIENT, AT_ONCE, Duration::from_secs(10));
     join_all(PRODUCTS.map(|product| async move {
         let (fake, _) = fake_of(product, 59);
         fake.set(|wrong| wrong.page_cap = Some(25));
@@ -367,7 +367,7 @@ async fn a_reading_without_an_end_is_ended() {
         assert!(fake.count(Place::Contacts) <= 7, "{product:?}");
         // What takes too long, whoever makes it wait.
         fake.fault(At::contacts().page(2), Fault::Hang, ALWAYS);
-        let bounds = Bounds { time: Duration::from_secs(1), ..Bounds::default() };
+        let bounds = Bounds { time: Duration::from_secs(5), ..Bounds::default() };
         let shortfall = incomplete(Reader { bounds, ..reader.of_its_own() }.sweep(&fake, &[2]).await);
         assert!(shortfall.what.contains("did not end within"), "{product:?}: {}", shortfall.what);
     }))

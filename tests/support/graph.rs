@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use intake::policy::fleet::GraphEndpoints;
 use serde_json::{Value, json};
+use socket2::SockRef;
 use uuid::Uuid;
 
 use super::graph_delta::DeltaRound;
@@ -207,6 +208,8 @@ impl GraphFake {
     /// Starts a server on a free port, from any test.
     pub(crate) fn spawn() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        // Hundreds may come at once, and wait for a busy machine: whom the system turns away comes back late.
+        SockRef::from(&listener).listen(1_024).expect("a longer queue");
         listener.set_nonblocking(true).expect("a socket for tokio");
         let address = listener.local_addr().expect("an address");
         let world = Arc::new(Mutex::new(World {

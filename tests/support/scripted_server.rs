@@ -4,6 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
+use intake::model::duration::Seconds;
 use lber::parse::parse_tag;
 use lber::structure::{PL, StructureTag};
 
@@ -39,6 +40,12 @@ pub enum Answer {
     Close,
     /// Nothing more is sent, and the connection stays open.
     Silence,
+}
+
+/// How long these answers are worth waiting for: not for long where nothing more comes.
+pub fn patience(answers: &[Answer]) -> Seconds {
+    let is_silent = answers.iter().any(|answer| matches!(answer, Answer::Silence));
+    Seconds(if is_silent { 2 } else { 20 })
 }
 
 /// Makes an attribute of texts.

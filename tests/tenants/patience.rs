@@ -83,7 +83,10 @@ async fn hundreds_of_tenants_share_a_client_and_each_asks_no_more_than_it_needs(
         fake.tenant(tenant).people(2).sku(e3());
     }
     fake.fault(At::users(), Fault::Throttled(None), 30);
-    let reader = Reader::new(PATIENT);
+    // What is counted is requests. So many at once may take their time.
+    let long = Duration::from_secs(60);
+    let client = HttpClient::with_timeouts(Timeouts { connect: long, silence: long, whole: long });
+    let reader = Reader::over(client, 2 * long);
     let readings = tenants.iter().map(|tenant| {
         let (reader, fake) = (reader.of(tenant), &fake);
         async move { complete(reader.read(fake).await).users.len() }
