@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     async fn notices(watch: &mut FolderWatch) -> bool {
-        tokio::time::timeout(Duration::from_secs(5), watch.changed()).await.is_ok()
+        tokio::time::timeout(Duration::from_secs(60), watch.changed()).await.is_ok()
     }
 
     /// Waits until nothing more is reported.

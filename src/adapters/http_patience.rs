@@ -204,7 +204,7 @@ mod tests {
             tried(Duration::from_secs(30), failed(Again::WithinPatience, asked), 1).await;
         assert_eq!(result.expect_err("no patience").fault.retry_after, asked);
         assert_eq!(attempts, 1);
-        assert!(time < Duration::from_secs(5), "{time:?}");
+        assert!(time < Duration::from_secs(30), "{time:?}");
     }
 
     #[tokio::test]
@@ -213,7 +213,7 @@ mod tests {
             tried(600 * MILLI, failed(Again::WithinPatience, None), u32::MAX).await;
         assert!(result.is_err());
         assert!(attempts >= 2, "{attempts} attempts");
-        assert!((600 * MILLI..5_000 * MILLI).contains(&time), "{time:?}");
+        assert!((600 * MILLI..30_000 * MILLI).contains(&time), "{time:?}");
     }
 
     #[tokio::test]

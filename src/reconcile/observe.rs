@@ -448,7 +448,7 @@ mod tests {
     impl TenantPort for Slow {
         async fn read(&self, progress: &dyn Progress) -> Reading<Tenant> {
             for page in 0..6 {
-                tokio::time::sleep(Duration::from_millis(60)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
                 progress.read(page);
             }
             Reading::Complete(Tenant::default())
@@ -460,7 +460,7 @@ mod tests {
             sources: Arc::new(Faulty),
             register: Arc::new(FakeRegister::default()),
             clock: Arc::new(FixedClock),
-            stall: Duration::from_millis(200),
+            stall: Duration::from_secs(5),
         }
     }
 

@@ -574,7 +574,7 @@ mod tests {
                 sources.is_silent.notified().await;
                 run(&reconciler, &fabrikam, &goes_on).await
             };
-            let outcome = tokio::time::timeout(Duration::from_secs(4), turn).await;
+            let outcome = tokio::time::timeout(Duration::from_secs(60), turn).await;
             stop.cancel();
             outcome
         };
