@@ -126,3 +126,10 @@ impl Others {
         self.folder.join(name)
     }
 }
+
+/// `./test` begins with this one, so that no other test waits for what is fetched, or fails where that fails.
+#[test]
+fn what_other_people_wrote_is_installed() {
+    let others = Others::get();
+    assert!(others.node().exists() && others.python().exists() && !others.axe().is_empty());
+}
