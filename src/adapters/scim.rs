@@ -174,24 +174,20 @@ impl Scim {
 
     /// Looks for a user: by its id, by whose it is, and, before one is made, by its name.
     pub(crate) async fn find(&self, order: &Order) -> Result<Found, Fault> {
-        if let Some(id) = &order.remote_id
-            && let Some(shown) = self.get(id).await?
-        {
-            if shown.user.id != *id {
-                let cause = format!(
-                    "the target answers for the user {id} with another one, {}",
-                    inert(&shown.user.id)
-                );
-                return Ok(Found::Conflict(cause));
-            }
-            return Ok(match shown.user.is_of_another(&order.external_id) {
-                true => Found::Conflict(format!(
-                    "somebody else's externalId (`{}`) is written on its user {id} by now",
-                    inert(shown.user.external_id.as_deref().unwrap_or_default())
-                )),
-                false => Found::User(Box::new(shown)),
-            });
+        let Some(id) = &order.remote_id else { return self.find_unknown(order).await };
+        if let Some(shown) = self.get(id).await? {
+            return Ok(known(order, id, shown));
         }
+        let found = self.find_unknown(order).await?;
+        let Found::Nobody = found else { return Ok(found) };
+        // It told of its users since, so it is there now: it may not have been when it was asked for this one.
+        Ok(self.get(id).await?.map_or(Found::Nobody, |shown| known(order, id, shown)))
+    }
+
+    /// Looks for a user whose id is not known, or is nobody's. That nobody is found says the service itself, by a
+    /// filter or a whole listing: where nothing at all is found, as at an address that is wrong for a while, nobody
+    /// is gone.
+    async fn find_unknown(&self, order: &Order) -> Result<Found, Fault> {
         let is_its_own = |user: &RemoteUser| user.external_id.as_deref() == Some(order.external_id.as_str());
         let mut is_blind = false;
         match self.filter("externalId", &order.external_id, &is_its_own).await? {
@@ -219,6 +215,9 @@ impl Scim {
     /// Looks for a user among all of them, for a service that does not filter.
     async fn find_in_listing(&self, order: &Order, user: Option<&PublishedUser>) -> Result<Found, Fault> {
         let everybody = self.everybody().await?;
+        if let Some(id) = order.remote_id.as_ref().filter(|id| everybody.contains_key(*id)) {
+            return Err(self.vanished(id));
+        }
         let own: Vec<&RemoteUser> = everybody
             .values()
             .filter(|seen| seen.external_id.as_deref() == Some(order.external_id.as_str()))
@@ -236,9 +235,10 @@ impl Scim {
         });
         // What was listed may be older than what is written next.
         let Some(candidate) = candidate else { return Ok(Found::Nobody) };
-        let Some(shown) = self.get(&candidate.id).await? else { return Ok(Found::Nobody) };
-        if shown.user.id != candidate.id {
-            return Ok(Found::Nobody);
+        let id = &candidate.id;
+        let Some(shown) = self.get(id).await? else { return Err(self.vanished(id)) };
+        if shown.user.id != *id {
+            return Ok(Found::Conflict(mistaken(id, &shown)));
         }
         match user {
             Some(user) => Ok(claimed(order, user, vec![shown])),
@@ -249,10 +249,24 @@ impl Scim {
         }
     }
 
-    /// Returns a user by its id; `None` if there is none.
+    /// Makes the fault of a user that is listed and not shown: it went this very moment, or the service is not all
+    /// there.
+    fn vanished(&self, id: &str) -> Fault {
+        self.memory.with(|known| known.listing = None);
+        Fault::new(
+            FaultKind::Transient,
+            format!("the target lists the user {}, and does not show it", inert(id)),
+        )
+    }
+
+    /// Returns a user by its id; `None` if the service says that there is none, which is no proof by itself.
     pub(crate) async fn get(&self, id: &str) -> Result<Option<Shown>, Fault> {
         match self.line.read(self.line.address(&["Users", id])).await {
-            Ok((value, etag)) => Ok(shown(value, etag)),
+            Ok((value, etag)) => shown(value, etag).map(Some).ok_or_else(|| {
+                let what =
+                    format!("asked for the user {}, the target answered with what is no user", inert(id));
+                Fault::new(FaultKind::Transient, what)
+            }),
             // Entra answers 400 for an id that it does not know.
             Err(failed) if matches!(failed.status, Some(NOT_FOUND | GONE | 400)) => Ok(None),
             Err(failed) => Err(failed.fault),
@@ -272,8 +286,8 @@ impl Scim {
             Ok((value, _)) => value,
             Err(failed) => {
                 return match failed.status {
-                    Some(NOT_FOUND) => Ok(Filtered::Rows(Vec::new())),
-                    Some(400 | 403 | 405 | 501) => Ok(Filtered::Blind),
+                    // Also of 404: whether it found nobody, or is not there itself, a listing tells.
+                    Some(400 | 403 | NOT_FOUND | 405 | 501) => Ok(Filtered::Blind),
                     _ => Err(failed.fault),
                 };
             }
@@ -304,7 +318,7 @@ impl Scim {
                 self.change(shown, Some(user)).await
             }
             Want::Inactive => self.deactivate(shown).await,
-            Want::Deleted => self.delete(shown).await,
+            Want::Deleted => self.delete(order, shown).await,
         }
     }
 
@@ -315,11 +329,15 @@ impl Scim {
         self.change(shown, None).await
     }
 
-    async fn delete(&self, shown: Shown) -> Result<Landing, Fault> {
+    async fn delete(&self, order: &Order, shown: Shown) -> Result<Landing, Fault> {
         let url = self.line.address(&["Users", &shown.user.id]);
         match self.line.write(Verb::Delete, url, None, None).await {
             Ok(_) => Ok(Landing::Deleted),
-            Err(failed) if matches!(failed.status, Some(NOT_FOUND | GONE)) => Ok(Landing::Gone),
+            Err(failed) if matches!(failed.status, Some(NOT_FOUND | GONE)) => match self.find(order).await? {
+                Found::Nobody => Ok(Landing::Gone),
+                Found::Conflict(cause) => Ok(Landing::Conflict(cause)),
+                Found::User(shown) => self.deactivate(*shown).await,
+            },
             // Whom a service does not delete it may deactivate.
             Err(failed) if is_about_one(&failed) => self.deactivate(shown).await,
             Err(failed) => Err(failed.fault),
@@ -553,6 +571,24 @@ async fn unless_over(scim: &Scim, order: &Order, over: &Mutex<Option<Fault>>) ->
         *over.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.clone());
     }
     landed
+}
+
+/// Says whose a user is that has the id which is known.
+fn known(order: &Order, id: &str, shown: Shown) -> Found {
+    if shown.user.id != id {
+        return Found::Conflict(mistaken(id, &shown));
+    }
+    match shown.user.is_of_another(&order.external_id) {
+        true => Found::Conflict(format!(
+            "somebody else's externalId (`{}`) is written on its user {id} by now",
+            inert(shown.user.external_id.as_deref().unwrap_or_default())
+        )),
+        false => Found::User(Box::new(shown)),
+    }
+}
+
+fn mistaken(id: &str, shown: &Shown) -> String {
+    format!("the target answers for the user {} with another one, {}", inert(id), inert(&shown.user.id))
 }
 
 /// Says whose a user is that has the name which somebody is to have.

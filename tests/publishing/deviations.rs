@@ -43,6 +43,10 @@ fn filters_that_are_refused_or_ignored_are_done_without() {
     converges("externalId 501", |wrong| {
         wrong.filters_refused.insert("externalId", 501);
     });
+    converges("404 for whomever is looked for", |wrong| {
+        wrong.filters_refused.insert("externalId", 404);
+        wrong.filters_refused.insert("userName", 404);
+    });
     converges("neither filter", |wrong| {
         wrong.filters_refused.insert("externalId", 400);
         wrong.filters_refused.insert("userName", 501);
@@ -256,6 +260,51 @@ fn who_stays_active_whatever_it_is_told_is_told_of() {
     assert_eq!(site.writes(), ["PATCH /Users/u1"]);
     assert_eq!(site.writes(), [""; 0]);
     assert!(site.cause().contains("active all the same"), "{}", site.cause());
+}
+
+#[test]
+fn a_service_that_finds_nothing_at_all_for_a_while_has_lost_nobody() {
+    for (fields, status) in [("", "deactivated"), (", onRemoval: delete", "deleted")] {
+        for drops in [vec![], vec!["externalId"]] {
+            // All requests, or the first few: those for the configuration, for the user, and for others.
+            for requests in [usize::MAX, 2, 3, 4] {
+                let what = format!("{fields} {drops:?} {requests}");
+                let site = Site::new(&[1, 2, 3], fields);
+                site.fake.set(|wrong| wrong.drops.clone_from(&drops));
+                site.run();
+                let kinds = site.events();
+                site.fake.set(|wrong| wrong.nothing_is_there = requests);
+                site.people(&[1, 2]);
+                site.run();
+                if site.active().len() == 3 {
+                    assert_eq!((site.count("waiting"), site.count(status)), (1, 0), "{what}");
+                    assert_eq!(site.events(), kinds, "{what}: nothing came of it");
+                    let told = site.here.json(&["status"], 0)["targets"][0].clone();
+                    assert!(told["fault"].is_string(), "{what}: {told:#}");
+                }
+                site.fake.set(|wrong| wrong.nothing_is_there = 0);
+                site.let_time_pass();
+                site.run();
+                assert_eq!(site.active(), [name(1), name(2)], "{what}");
+                assert_eq!(site.count(status), 1, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_user_is_nobody_who_is_gone() {
+    let site = Site::new(&[1, 2, 3], "");
+    site.fake.set(|wrong| wrong.drops = vec!["externalId"]);
+    site.run();
+    site.fake.set(|wrong| wrong.shows_nobody = true);
+    site.people(&[1, 2]);
+    assert_eq!(site.writes(), [""; 0]);
+    assert_eq!((site.count("waiting"), site.count("deactivated")), (1, 0));
+    site.fake.set(|wrong| wrong.shows_nobody = false);
+    site.let_time_pass();
+    site.run();
+    assert_eq!(site.active(), [name(1), name(2)]);
 }
 
 #[test]

@@ -38,6 +38,14 @@ pub(crate) struct Wrong {
     pub(crate) filters_ignored: bool,
     /// Who is inactive is found by no filter.
     pub(crate) filters_hide_inactive: bool,
+    /// The next so many requests are 404, whatever they ask for.
+    pub(crate) nothing_is_there: usize,
+    /// A user that is asked for by its id is answered for by 200, and is none.
+    pub(crate) shows_nobody: bool,
+    /// Listings are answered as it was when they were asked for, once this ends.
+    pub(crate) listing_waits: bool,
+    /// Writes to addresses that begin so are answered by a status.
+    pub(crate) writes_refused: Option<(&'static str, u16)>,
     /// `POST` of a name that is there answers 201 with whoever has it.
     pub(crate) post_adopts: bool,
     /// `POST` of an address that is there answers 201 with whoever has it.
@@ -114,6 +122,10 @@ impl Default for Wrong {
             filters_refused: BTreeMap::new(),
             filters_ignored: false,
             filters_hide_inactive: false,
+            nothing_is_there: 0,
+            shows_nobody: false,
+            listing_waits: false,
+            writes_refused: None,
             post_adopts: false,
             post_adopts_by_address: false,
             conflict_is_bare: false,
@@ -277,11 +289,20 @@ async fn answer(
         let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
         world.answer(&method, &uri, &headers, &body)
     };
+    let is_listing =
+        method == Method::GET && uri.path().ends_with("/Users") && !uri.query().is_some_and(is_filter);
+    while is_listing && world.lock().unwrap_or_else(PoisonError::into_inner).wrong.listing_waits {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     if drops {
         // As a gateway that gives up: the answer never comes.
         tokio::time::sleep(Duration::from_secs(60)).await;
     }
     answer
+}
+
+fn is_filter(query: &str) -> bool {
+    query.starts_with("filter=")
 }
 
 type Answered = (u16, Value, Vec<(&'static str, String)>);
@@ -322,6 +343,10 @@ impl World {
         if method != Method::GET && method != Method::DELETE {
             assert_eq!(text(header::CONTENT_TYPE), "application/scim+json");
         }
+        if self.wrong.nothing_is_there > 0 {
+            self.wrong.nothing_is_there -= 1;
+            return (self.respond(self.error(404, None, "no such address")), false);
+        }
         if path != "/ServiceProviderConfig" && self.wrong.too_fast > 0 {
             self.wrong.too_fast -= 1;
             let (status, value, _) = self.error(429, None, "too fast");
@@ -346,6 +371,12 @@ impl World {
         body: &Value,
     ) -> Answered {
         let id = path.strip_prefix("/Users/").map(str::to_owned);
+        if let Some((begin, status)) = self.wrong.writes_refused
+            && method != Method::GET
+            && path.starts_with(begin)
+        {
+            return self.error(status, None, "not you");
+        }
         match (method.as_str(), path, id) {
             ("GET", "/ServiceProviderConfig", _) => match self.wrong.configuration.clone() {
                 Some(configuration) => (200, configuration, Vec::new()),
@@ -354,6 +385,7 @@ impl World {
             ("GET", "/Users", _) => self.list(query),
             ("POST", "/Users", _) => self.post(body),
             ("POST", "/Bulk", _) => self.bulk(body),
+            ("GET", _, Some(_)) if self.wrong.shows_nobody => (200, json!({"detail": "hello"}), Vec::new()),
             ("GET", _, Some(id)) => match self.find(&id) {
                 Some(user) => (200, self.shown(&user), self.version_of(&id)),
                 None => self.unknown(),
