@@ -19,7 +19,7 @@ use crate::adapters::scim_bulk as bulk;
 use crate::adapters::scim_line::{CONFLICT, GONE, NOT_FOUND, OTHER_VERSION, ScimLine, Told};
 use crate::adapters::scim_listing::{Everybody, list};
 use crate::adapters::scim_object::{self as object, Features};
-use crate::model::publication::{Adopt, Differences, PublishedUser, RemoteUser};
+use crate::model::publication::{Adopt, Differences, PublishedUser, RemoteUser, refusal};
 use crate::model::reading::{Fault, FaultKind, Reading};
 use crate::model::text::{Text, inert, same};
 use crate::ports::publishing::{Landing, Order, Seen, TargetPort, Want};
@@ -74,7 +74,8 @@ pub(crate) struct Shown {
 pub(crate) enum Found {
     User(Box<Shown>),
     Nobody,
-    Conflict(String),
+    /// Somebody else's is in the way: what comes of it.
+    Barred(Landing),
 }
 
 /// What a filter found.
@@ -163,7 +164,7 @@ impl Scim {
     /// Brings one user to where it is wanted.
     pub(crate) async fn one(&self, order: &Order) -> Result<Landing, Fault> {
         match self.find(order).await? {
-            Found::Conflict(cause) => Ok(Landing::Conflict(cause)),
+            Found::Barred(landing) => Ok(landing),
             Found::User(shown) => self.settle(order, *shown).await,
             Found::Nobody => match &order.want {
                 Want::Present(user) => self.create(order, user).await,
@@ -192,9 +193,9 @@ impl Scim {
         let mut is_blind = false;
         match self.filter("externalId", &order.external_id, &is_its_own).await? {
             Filtered::Rows(rows) => match <[Shown; 1]>::try_from(rows) {
-                Ok([shown]) => return Ok(Found::User(Box::new(shown))),
+                Ok([shown]) => return Ok(recognised(order, shown)),
                 Err(rows) if rows.is_empty() => {}
-                Err(rows) => return Ok(Found::Conflict(several(rows.len(), "its externalId"))),
+                Err(rows) => return Ok(conflict(several(rows.len(), "its externalId"))),
             },
             Filtered::Blind => is_blind = true,
         }
@@ -204,9 +205,7 @@ impl Scim {
             _ if is_blind => return self.find_in_listing(order, None).await,
             _ => return Ok(Found::Nobody),
         };
-        let has_its_name =
-            |seen: &RemoteUser| seen.user_name.as_deref().is_some_and(|name| same(name, &user.user_name));
-        match self.filter("userName", &user.user_name, &has_its_name).await? {
+        match self.filter("userName", &user.user_name, &|seen| is_named(seen, user)).await? {
             Filtered::Rows(rows) => Ok(claimed(order, user, rows)),
             Filtered::Blind => self.find_in_listing(order, Some(user)).await,
         }
@@ -225,26 +224,23 @@ impl Scim {
         let candidate = match own.as_slice() {
             [] => None,
             [one] => Some(*one),
-            several_of_it => return Ok(Found::Conflict(several(several_of_it.len(), "its externalId"))),
+            several_of_it => return Ok(conflict(several(several_of_it.len(), "its externalId"))),
         };
         let candidate = candidate.or_else(|| {
             let user = user?;
-            everybody
-                .values()
-                .find(|seen| seen.user_name.as_deref().is_some_and(|name| same(name, &user.user_name)))
+            everybody.values().find(|seen| is_named(seen, user))
         });
         // What was listed may be older than what is written next.
         let Some(candidate) = candidate else { return Ok(Found::Nobody) };
         let id = &candidate.id;
         let Some(shown) = self.get(id).await? else { return Err(self.vanished(id)) };
         if shown.user.id != *id {
-            return Ok(Found::Conflict(mistaken(id, &shown)));
+            return Ok(conflict(mistaken(id, &shown)));
         }
+        let is_its_own = shown.user.external_id.as_deref() == Some(order.external_id.as_str());
         match user {
+            _ if is_its_own => Ok(recognised(order, shown)),
             Some(user) => Ok(claimed(order, user, vec![shown])),
-            None if shown.user.external_id.as_deref() == Some(order.external_id.as_str()) => {
-                Ok(Found::User(Box::new(shown)))
-            }
             None => Ok(Found::Nobody),
         }
     }
@@ -335,7 +331,7 @@ impl Scim {
             Ok(_) => Ok(Landing::Deleted),
             Err(failed) if matches!(failed.status, Some(NOT_FOUND | GONE)) => match self.find(order).await? {
                 Found::Nobody => Ok(Landing::Gone),
-                Found::Conflict(cause) => Ok(Landing::Conflict(cause)),
+                Found::Barred(landing) => Ok(landing),
                 Found::User(shown) => self.deactivate(*shown).await,
             },
             // Whom a service does not delete it may deactivate.
@@ -447,7 +443,7 @@ impl Scim {
         match failed.status {
             Some(CONFLICT) => match self.find_made(order).await? {
                 Found::User(shown) => self.settle(order, *shown).await,
-                Found::Conflict(cause) => Ok(Landing::Conflict(cause)),
+                Found::Barred(landing) => Ok(landing),
                 Found::Nobody => Ok(Landing::Conflict(format!(
                     "the target says that such a user exists, and it cannot be found there ({})",
                     failed.fault
@@ -459,12 +455,14 @@ impl Scim {
                     let id = shown.user.id.clone();
                     self.made(order, user, Some(id), Some(*shown)).await
                 }
+                Ok(Found::Barred(landing)) => Ok(landing),
                 _ => Err(failed.fault),
             },
             _ if failed.answered => match self.find_made(order).await {
                 Ok(Found::User(shown)) => {
                     self.made(order, user, Some(shown.user.id.clone()), Some(*shown)).await
                 }
+                Ok(Found::Barred(landing)) => Ok(landing),
                 _ => Err(failed.fault),
             },
             _ if is_about_one(&failed) => Ok(Landing::Refused(failed.fault.to_string())),
@@ -491,7 +489,10 @@ impl Scim {
                     let differences = shown.user.differences(user);
                     Ok(Landing::Created(Seen { id: shown.user.id, differences }))
                 }
-                _ => Ok(Landing::Refused("the target made a user and does not say which".to_owned())),
+                Found::Barred(landing) => Ok(landing),
+                Found::Nobody => {
+                    Ok(Landing::Refused("the target made a user and does not say which".to_owned()))
+                }
             };
         };
         let body = body.filter(|body| body.user.id == id && object::is_told(&body.user));
@@ -503,13 +504,8 @@ impl Scim {
             let what = format!("the target made the user {id}, and does not show it");
             return Err(Fault::new(FaultKind::Transient, what));
         };
-        let is_named = body.user.user_name.as_deref().is_some_and(|name| same(name, &user.user_name));
-        if body.user.is_of_another(&order.external_id) || !is_named {
-            return Ok(Landing::Conflict(format!(
-                "asked to make a user, the target answered with one that is there already (`{}`, {id}): it is \
-                 somebody else's, and is not touched again",
-                inert(body.user.user_name.as_deref().unwrap_or_default())
-            )));
+        if body.user.is_of_another(&order.external_id) || !is_named(&body.user, user) {
+            return Ok(stranger(&body.user));
         }
         // Made inactive, as some do until somebody signs in: once more, and no more.
         if body.user.active == Some(false) {
@@ -576,10 +572,10 @@ async fn unless_over(scim: &Scim, order: &Order, over: &Mutex<Option<Fault>>) ->
 /// Says whose a user is that has the id which is known.
 fn known(order: &Order, id: &str, shown: Shown) -> Found {
     if shown.user.id != id {
-        return Found::Conflict(mistaken(id, &shown));
+        return conflict(mistaken(id, &shown));
     }
     match shown.user.is_of_another(&order.external_id) {
-        true => Found::Conflict(format!(
+        true => conflict(format!(
             "somebody else's externalId (`{}`) is written on its user {id} by now",
             inert(shown.user.external_id.as_deref().unwrap_or_default())
         )),
@@ -591,23 +587,54 @@ fn mistaken(id: &str, shown: &Shown) -> String {
     format!("the target answers for the user {} with another one, {}", inert(id), inert(&shown.user.id))
 }
 
+/// Says whose a user is that has the externalId, and not the id which is known, if any is. Some services write the
+/// externalId on whom they have already when they are asked to make somebody: such a one has another name.
+fn recognised(order: &Order, shown: Shown) -> Found {
+    let is_stranger = match &order.want {
+        Want::Present(user) => !is_named(&shown.user, user),
+        Want::Inactive | Want::Deleted => order.refused == Some(refusal(&order.external_id, &shown.user.id)),
+    };
+    match is_stranger {
+        true => Found::Barred(stranger(&shown.user)),
+        false => Found::User(Box::new(shown)),
+    }
+}
+
+fn is_named(seen: &RemoteUser, user: &PublishedUser) -> bool {
+    seen.user_name.as_deref().is_some_and(|name| same(name, &user.user_name))
+}
+
+fn stranger(seen: &RemoteUser) -> Landing {
+    let name = inert(seen.user_name.as_deref().unwrap_or_default());
+    let cause = format!(
+        "asked to make a user, the target answered with one that is there already (`{name}`, {}): it is somebody \
+         else's, and is not touched again",
+        inert(&seen.id)
+    );
+    Landing::Stranger(seen.id.clone(), cause)
+}
+
+fn conflict(cause: String) -> Found {
+    Found::Barred(Landing::Conflict(cause))
+}
+
 /// Says whose a user is that has the name which somebody is to have.
 fn claimed(order: &Order, user: &PublishedUser, mut rows: Vec<Shown>) -> Found {
     if rows.len() > 1 {
-        return Found::Conflict(several(rows.len(), &format!("the userName `{}`", inert(&user.user_name))));
+        return conflict(several(rows.len(), &format!("the userName `{}`", inert(&user.user_name))));
     }
     let Some(shown) = rows.pop() else { return Found::Nobody };
     let name = inert(&user.user_name).into_owned();
     match shown.user.external_id.as_deref() {
         Some(theirs) if theirs == order.external_id.as_str() => Found::User(Box::new(shown)),
-        Some(theirs) => Found::Conflict(format!(
+        Some(theirs) => conflict(format!(
             "the userName `{name}` is there already, with another externalId (`{}`): it is somebody else's",
             inert(theirs)
         )),
         None if order.adopt == Adopt::UserName || order.remote_id.as_ref() == Some(&shown.user.id) => {
             Found::User(Box::new(shown))
         }
-        None => Found::Conflict(format!(
+        None => conflict(format!(
             "the userName `{name}` is there already, and nobody says whose it is; `adopt: userName` at the target \
              takes such users over"
         )),

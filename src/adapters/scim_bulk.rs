@@ -100,7 +100,7 @@ fn decide<'a>(
         Ok(Write { place, order, kind, operation })
     };
     let shown = match found {
-        Found::Conflict(cause) => return Err(Some(Landing::Conflict(cause))),
+        Found::Barred(landing) => return Err(Some(landing)),
         Found::User(shown) => shown.user,
         Found::Nobody => {
             return match &order.want {
@@ -176,10 +176,7 @@ async fn look(
     let done = done.get(&write.place.to_string()).filter(|done| (200..300).contains(&done.status))?;
     Some(match &write.kind {
         Kind::Delete => Ok(Landing::Deleted),
-        Kind::Make(user) => {
-            let id = done.id.clone()?;
-            scim.made(write.order, user, Some(id), None).await
-        }
+        Kind::Make(user) => scim.made(write.order, user, done.id.clone(), None).await,
         Kind::Deactivate(id) => {
             let shown = scim.get(id).await.ok()??;
             // Not as it was told: singly there is another way.

@@ -118,7 +118,8 @@ pub struct Publication {
     /// When the target's guard last let its removal through. A return keeps it, so that people who come and go do
     /// not make room for others.
     pub removal_at: Option<Timestamp>,
-    /// The difference that was last set right: it is set right once.
+    /// The difference that was last set right: it is set right once. Of whom the target has no user, because it
+    /// answered with somebody else's, what tells that one: it is never touched.
     pub corrected: Option<Digest>,
 }
 
@@ -314,6 +315,13 @@ impl Presence {
     pub fn from_code(code: &str) -> Option<Self> {
         [Self::Present, Self::Absent].into_iter().find(|presence| presence.code() == code)
     }
+}
+
+/// Returns what tells a user that is not the account's, although the target may say so.
+pub fn refusal(external_id: &str, remote_id: &str) -> Digest {
+    let mut digester = Digester::new("intake.refusal.1");
+    digester.field(external_id).field(remote_id);
+    digester.finish()
 }
 
 /// What a target shows otherwise than it is wanted, by the names of SCIM.

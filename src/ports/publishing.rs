@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::model::account::{Account, AccountKey};
+use crate::model::digest::Digest;
 use crate::model::event::ChainHead;
 use crate::model::publication::{
     Adopt, Differences, Leavers, Publication, PublicationRecord, PublishedUser, RemoteUser, TargetRules,
@@ -85,6 +86,9 @@ pub struct Order {
     pub want: Want,
     /// By what a stranger's is taken over.
     pub adopt: Adopt,
+    /// What tells the stranger that the target once answered with when it was asked to make this one, by
+    /// [`refusal`](crate::model::publication::refusal).
+    pub refused: Option<Digest>,
 }
 
 /// What is wanted of a user.
@@ -115,6 +119,9 @@ pub enum Landing {
     Gone,
     /// Somebody else's user is in the way: a person decides.
     Conflict(String),
+    /// So is the user of this id, although the target answered with it, or wrote on it whose it is to be, when it was
+    /// asked to make one.
+    Stranger(Text, String),
     /// The target refuses this very user, whenever it is asked.
     Refused(String),
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::model::event::{EventKind, NewEvent};
 use crate::model::publication::{
     OnRemoval, Presence, Publication, PublicationRecord, PublicationStatus, PublishedUser, TargetRules,
-    TargetStatus,
+    TargetStatus, refusal,
 };
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::register::Delivery;
@@ -109,6 +109,7 @@ impl Provisioner {
             remote_id: known.remote_id.clone(),
             want,
             adopt: rules.adopt,
+            refused: known.corrected,
         };
         let (order, user) = match (known.wanted, account) {
             (Presence::Present, Some(account)) => {
@@ -317,8 +318,13 @@ fn after(
                 });
             }
         }
-        Landing::Conflict(cause) | Landing::Refused(cause) => {
-            let is_conflict = matches!(landing, Landing::Conflict(_));
+        Landing::Conflict(cause) | Landing::Refused(cause) | Landing::Stranger(_, cause) => {
+            let is_conflict = !matches!(landing, Landing::Refused(_));
+            // Remembered, so that it is not taken for the account's by what the target wrote on it.
+            if let Landing::Stranger(id, _) = landing {
+                known.remote_id = None;
+                known.corrected = Some(refusal(&external_id(&errand.customer, before.account), id));
+            }
             known.status = if is_conflict { PublicationStatus::Conflict } else { PublicationStatus::Failed };
             known.asked = digest;
             known.confirmed = None;

@@ -169,18 +169,42 @@ fn a_user_that_is_there_is_a_conflict_told_once_and_adopted_where_that_is_allowe
 
 #[test]
 fn a_post_that_adopts_somebody_is_noticed_and_not_followed() {
-    let site = Site::new(&[1, 2], "");
-    site.fake.stranger("info@contoso.test", None);
-    site.fake.change("info@contoso.test", |user| user["emails"] = json!([{"value": name(1)}]));
-    let before = site.fake.user("info@contoso.test");
-    site.fake.set(|wrong| wrong.post_adopts_by_address = true);
-    site.run();
-    assert!(site.cause().contains("somebody else's"), "{}", site.cause());
-    assert_eq!(site.writes(), [""; 0]);
-    // Nor when the account goes.
-    site.people(&[2]);
-    assert_eq!(site.writes(), [""; 0]);
-    assert_eq!(site.fake.user("info@contoso.test"), before);
+    type Order = fn(&mut Wrong);
+    let orders: [(&str, Order); 3] = [
+        ("it says whom", |_| {}),
+        ("it does not say whom", |wrong| wrong.post_is_mute = true),
+        ("together", |wrong| {
+            wrong.configuration = Some(json!({"bulk": {"supported": true, "maxOperations": 4}}));
+        }),
+    ];
+    for (what, order) in orders {
+        for fields in ["", ", onRemoval: delete"] {
+            let site = Site::new(&[1, 2], fields);
+            site.fake.stranger("info@contoso.test", None);
+            site.fake.change("info@contoso.test", |user| user["emails"] = json!([{"value": name(1)}]));
+            site.fake.set(|wrong| {
+                wrong.post_adopts_by_address = true;
+                order(wrong);
+            });
+            site.run();
+            let before = site.fake.user("info@contoso.test").expect("the stranger");
+            assert!(before["externalId"].as_str().is_some_and(|id| id.starts_with("intake:")), "{before}");
+            assert_eq!((&before["displayName"], &before["active"]), (&json!("A Stranger"), &json!(true)));
+            assert!(site.cause().contains("somebody else's"), "{what}: {}", site.cause());
+            assert_eq!(site.writes(), [""; 0], "{what}");
+            site.let_a_day_pass();
+            assert_eq!(site.writes(), [""; 0], "{what}: nor a day later");
+            site.people(&[2]);
+            assert_eq!(site.writes(), [""; 0], "{what}: nor when the account goes");
+            site.let_a_day_pass();
+            assert_eq!(site.writes(), [""; 0], "{what}: nor a day after that");
+            site.people(&[1, 2]);
+            assert_eq!(site.writes(), [""; 0], "{what}: nor when it is back");
+            assert_eq!(site.fake.user("info@contoso.test"), Some(before), "{what}");
+            let told = site.events().iter().filter(|kind| *kind == "conflict").count();
+            assert_eq!(told, 1, "{what}: told once");
+        }
+    }
     // One that adopts by name has whoever it is looked at before.
     let site = Site::new(&[1], "");
     site.fake.stranger(&name(1), Some("theirs"));

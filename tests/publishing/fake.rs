@@ -46,9 +46,9 @@ pub(crate) struct Wrong {
     pub(crate) listing_waits: bool,
     /// Writes to addresses that begin so are answered by a status.
     pub(crate) writes_refused: Option<(&'static str, u16)>,
-    /// `POST` of a name that is there answers 201 with whoever has it.
+    /// `POST` of a name that is there answers 201 with whoever has it, and writes the `externalId` on it.
     pub(crate) post_adopts: bool,
-    /// `POST` of an address that is there answers 201 with whoever has it.
+    /// `POST` of an address that is there answers 201 with whoever has it, and writes the `externalId` on it.
     pub(crate) post_adopts_by_address: bool,
     /// `409` says no `scimType`.
     pub(crate) conflict_is_bare: bool,
@@ -429,6 +429,10 @@ impl World {
         *self.versions.entry(id.to_owned()).or_insert(1) += 1;
     }
 
+    fn user_of(&mut self, id: &str) -> &mut Value {
+        self.users.iter_mut().find(|user| user["id"] == id).expect("a user")
+    }
+
     fn list(&mut self, query: &BTreeMap<String, String>) -> Answered {
         if self.wrong.pages_go_on && !query.contains_key("filter") {
             let id = self.next;
@@ -517,13 +521,14 @@ impl World {
         let address = body["emails"][0]["value"].clone();
         let has_address = |user: &&Value| !address.is_null() && user["emails"][0]["value"] == address;
         let there = self.users.iter().find(has_name).cloned();
-        if let Some(there) = there.clone().filter(|_| self.wrong.post_adopts) {
-            return (201, self.shown(&there), Vec::new());
-        }
-        if self.wrong.post_adopts_by_address
-            && let Some(there) = self.users.iter().find(has_address).cloned()
-        {
-            return (201, self.shown(&there), Vec::new());
+        let by_name = there.clone().filter(|_| self.wrong.post_adopts);
+        let by_address = self.users.iter().find(has_address).filter(|_| self.wrong.post_adopts_by_address);
+        if let Some(there) = by_name.or_else(|| by_address.cloned()) {
+            let there = self.user_of(there["id"].as_str().expect("an id"));
+            there["externalId"] = body["externalId"].clone();
+            let there = there.clone();
+            let shown = if self.wrong.post_is_mute { Value::Null } else { self.shown(&there) };
+            return (201, shown, Vec::new());
         }
         if there.is_some() || self.wrong.post_conflicts {
             let kind = (!self.wrong.conflict_is_bare).then_some("uniqueness");
@@ -585,7 +590,7 @@ impl World {
         if self.wrong.drops.contains(&top) || (path == "active" && self.wrong.stays_active) {
             return;
         }
-        let user = self.users.iter_mut().find(|user| user["id"] == id).expect("a user");
+        let user = self.user_of(id);
         match path.split_once('.') {
             None => user[path] = value,
             Some((outer, inner)) => user[outer][inner] = value,
