@@ -42,6 +42,10 @@ pub fn drift(
                 else {
                     continue;
                 };
+                // What is wanted is another by now, and was not asked for yet.
+                if before.asked != Some(user.digest()) {
+                    continue;
+                }
                 let differences = seen.differences(&user);
                 (told(&differences), differences)
             }

@@ -300,12 +300,28 @@ impl Publisher {
         Ok(asked)
     }
 
+    /// Returns what is known of some customers at a target.
+    async fn known_at<'a>(
+        &self,
+        target: &Text,
+        customers: &'a [Text],
+    ) -> Result<BTreeMap<&'a Text, Vec<Publication>>, RegisterFault> {
+        let mut known = BTreeMap::new();
+        for customer in customers {
+            let of_it = self.publications.publications(Some(customer)).await?.into_iter();
+            let there = of_it.map(|(_, known)| known).filter(|known| known.target == *target).collect();
+            known.insert(customer, there);
+        }
+        Ok(known)
+    }
+
     async fn compare_listing(
         &self,
         target: &Text,
         rules: &TargetRules,
         customers: &[Text],
     ) -> Result<Result<usize, String>, RegisterFault> {
+        let before = self.known_at(target, customers).await?;
         let listed = match self.targets.open(target) {
             Err(fault) => return Ok(Err(fault.with_hint())),
             Ok(port) => match port.list().await {
@@ -314,13 +330,12 @@ impl Publisher {
                 Reading::Unavailable(fault) => return Ok(Err(fault.with_hint())),
             },
         };
-        let mut known: BTreeMap<&Text, Vec<Publication>> = BTreeMap::new();
-        for customer in customers {
-            let of_it = self.publications.publications(Some(customer)).await?.into_iter();
-            known.insert(
-                customer,
-                of_it.map(|(_, known)| known).filter(|known| known.target == *target).collect(),
-            );
+        // Who changed meanwhile was listed as before, or as after: the listing tells nothing of it.
+        let mut known = self.known_at(target, customers).await?;
+        for (customer, known) in &mut known {
+            let before: BTreeMap<AccountKey, &Publication> =
+                before.get(customer).into_iter().flatten().map(|before| (before.account, before)).collect();
+            known.retain(|known| before.get(&known.account) == Some(&known));
         }
         if let Some(shrunk) = shrunk(known.values().flatten(), &listed) {
             return Ok(Err(shrunk));

@@ -1,5 +1,7 @@
 //! The target's own guard, and what others change there.
 
+use crate::support::intake::until;
+
 use super::{Site, name};
 
 #[test]
@@ -69,6 +71,29 @@ fn what_others_change_is_told_and_set_right_where_the_operator_wants_it() {
     site.let_a_day_pass();
     site.run();
     assert_eq!(site.count("drifted"), 0);
+}
+
+#[test]
+fn what_changes_while_a_target_is_listed_is_no_drift() {
+    let site = Site::new(&[1, 2, 3], ", drift: {correct: true}");
+    site.run();
+    let kinds = site.events();
+    site.fake.set(|wrong| wrong.listing_waits = true);
+    site.let_a_day_pass();
+    site.fake.take_seen();
+    let running = site.here.start(&["run", "--once", "--max-wait", "20s"]);
+    until("it lists", || site.fake.take_seen().iter().any(|seen| seen.path == "/Users"));
+    // As another replica that deactivates somebody meanwhile.
+    site.fake.change(&name(3), |user| user["active"] = false.into());
+    site.here.sql(
+        "UPDATE publications SET status = 'deactivated', wanted = 'absent', user_name = NULL, asked = NULL, \
+         confirmed = NULL, asked_at = asked_at + 1, since = since + 1 WHERE remote_id = 'u3'",
+    );
+    site.fake.set(|wrong| wrong.listing_waits = false);
+    let run = running.end().expect(0);
+    assert_eq!((site.count("drifted"), site.count("deactivated")), (0, 1), "{run:?}");
+    assert_eq!(site.events(), kinds);
+    assert_eq!(site.fake.take_writes(), [""; 0]);
 }
 
 #[test]
