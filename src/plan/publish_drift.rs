@@ -55,16 +55,15 @@ pub fn drift(
                 Presence::Present => PublicationStatus::Published,
                 Presence::Absent => PublicationStatus::Deactivated,
             };
-            if before.status == at_rest {
+            if before.status == at_rest && before.corrected.is_none() {
                 continue;
             }
-            Publication {
-                status: at_rest,
-                cause: String::new(),
-                since: now,
-                corrected: None,
-                ..before.clone()
-            }
+            let (cause, since) = match before.status == at_rest {
+                true => (before.cause.clone(), before.since),
+                false => (String::new(), now),
+            };
+            // What comes back after it was seen to be right is another difference.
+            Publication { status: at_rest, cause, since, corrected: None, ..before.clone() }
         } else {
             let digest = digest(customer, before.account, &observed, seen);
             let is_to_correct = rules.is_corrected && before.corrected != Some(digest);

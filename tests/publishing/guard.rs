@@ -74,6 +74,26 @@ fn what_others_change_is_told_and_set_right_where_the_operator_wants_it() {
 }
 
 #[test]
+fn what_was_set_right_once_is_set_right_again_if_it_comes_back() {
+    let site = Site::new(&[1, 2], ", drift: {correct: true}");
+    site.run();
+    for _ in 0..2 {
+        site.fake.change(&name(1), |user| user["displayName"] = "Somebody".into());
+        site.let_a_day_pass();
+        assert_eq!(site.writes(), ["PATCH /Users/u1"]);
+        site.let_a_day_pass();
+        assert_eq!(site.writes(), [""; 0], "as it was told");
+    }
+    // Where it is another again whenever it is looked at, it was not taken.
+    for expected in [1, 0, 0] {
+        site.fake.change(&name(1), |user| user["displayName"] = "Somebody".into());
+        site.let_a_day_pass();
+        assert_eq!(site.writes().len(), expected);
+    }
+    assert_eq!(site.count("drifted"), 1);
+}
+
+#[test]
 fn what_changes_while_a_target_is_listed_is_no_drift() {
     let site = Site::new(&[1, 2, 3], ", drift: {correct: true}");
     site.run();
