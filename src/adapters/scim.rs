@@ -226,10 +226,8 @@ impl Scim {
             [one] => Some(*one),
             several_of_it => return Ok(conflict(several(several_of_it.len(), "its externalId"))),
         };
-        let candidate = candidate.or_else(|| {
-            let user = user?;
-            everybody.values().find(|seen| is_named(seen, user))
-        });
+        let candidate = candidate
+            .or_else(|| everybody.values().find(|seen| user.is_some_and(|user| is_named(seen, user))));
         // What was listed may be older than what is written next.
         let Some(candidate) = candidate else { return Ok(Found::Nobody) };
         let id = &candidate.id;
@@ -311,41 +309,51 @@ impl Scim {
                 if differences.is_empty() {
                     return Ok(Landing::Unchanged(Seen { id: shown.user.id, differences }));
                 }
-                self.change(shown, Some(user)).await
+                self.change(order, shown).await
             }
-            Want::Inactive => self.deactivate(shown).await,
+            Want::Inactive => self.deactivate(order, shown).await,
             Want::Deleted => self.delete(order, shown).await,
         }
     }
 
-    async fn deactivate(&self, shown: Shown) -> Result<Landing, Fault> {
+    async fn deactivate(&self, order: &Order, shown: Shown) -> Result<Landing, Fault> {
         if shown.user.active == Some(false) {
             return Ok(Landing::Inactive(shown.user.id));
         }
-        self.change(shown, None).await
+        self.change(order, shown).await
     }
 
     async fn delete(&self, order: &Order, shown: Shown) -> Result<Landing, Fault> {
-        let url = self.line.address(&["Users", &shown.user.id]);
-        match self.line.write(Verb::Delete, url, None, None).await {
-            Ok(_) => Ok(Landing::Deleted),
-            Err(failed) if matches!(failed.status, Some(NOT_FOUND | GONE)) => match self.find(order).await? {
-                Found::Nobody => Ok(Landing::Gone),
-                Found::Barred(landing) => Ok(landing),
-                Found::User(shown) => self.deactivate(*shown).await,
-            },
-            // Whom a service does not delete it may deactivate.
-            Err(failed) if is_about_one(&failed) => self.deactivate(shown).await,
-            Err(failed) => Err(failed.fault),
+        let mut shown = shown;
+        let mut is_first = true;
+        loop {
+            let url = self.line.address(&["Users", &shown.user.id]);
+            let written = self.line.write(Verb::Delete, url, None, self.version_of(&shown)).await;
+            let Err(failed) = written else { return Ok(Landing::Deleted) };
+            let is_overtaken = failed.status == Some(OTHER_VERSION);
+            match failed.status {
+                Some(NOT_FOUND | GONE) => {}
+                // Somebody changed it meanwhile: whose it is, is looked at anew, once.
+                Some(OTHER_VERSION) if is_first => is_first = false,
+                Some(OTHER_VERSION) => return Err(for_now(failed)),
+                // Whom a service does not delete it may deactivate.
+                _ if is_about_one(&failed) => {
+                    return self.deactivate(order, shown).await;
+                }
+                _ => return Err(failed.fault),
+            }
+            match self.find(order).await? {
+                Found::Nobody => return Ok(Landing::Gone),
+                Found::Barred(landing) => return Ok(landing),
+                Found::User(now) if is_overtaken => shown = *now,
+                Found::User(now) => return self.deactivate(order, *now).await,
+            }
         }
     }
 
-    /// Changes a user in what is otherwise than wanted, and looks at it again. `None` deactivates it.
-    pub(crate) async fn change(
-        &self,
-        shown: Shown,
-        wanted: Option<&PublishedUser>,
-    ) -> Result<Landing, Fault> {
+    /// Changes a user in what is otherwise than wanted, and looks at it again. One that is not wanted is deactivated.
+    async fn change(&self, order: &Order, shown: Shown) -> Result<Landing, Fault> {
+        let wanted = order.want.user();
         let mut shown = shown;
         let mut is_first = true;
         loop {
@@ -368,12 +376,16 @@ impl Scim {
                 };
             };
             match failed.status {
-                // Somebody changed it meanwhile: what is otherwise is looked at anew, once.
+                // Somebody changed it meanwhile: whose it is, and what is otherwise, is looked at anew, once.
                 Some(OTHER_VERSION) if is_first => {
                     is_first = false;
-                    let Some(now) = self.get(&id).await? else {
-                        return Err(failed.fault);
+                    let by_id = Order { remote_id: Some(id.clone()), ..order.clone() };
+                    let now = match self.find(&by_id).await? {
+                        Found::User(now) => *now,
+                        Found::Barred(landing) => return Ok(landing),
+                        Found::Nobody => return Err(for_now(failed)),
                     };
+                    let id = now.user.id.clone();
                     if otherwise(&now.user, wanted).is_empty() {
                         return Ok(match wanted {
                             Some(_) => Landing::Unchanged(Seen { id, differences: Differences::new() }),
@@ -382,10 +394,7 @@ impl Scim {
                     }
                     shown = now;
                 }
-                Some(OTHER_VERSION) => {
-                    let fault = Fault { kind: FaultKind::Transient, ..failed.fault };
-                    return Err(fault);
-                }
+                Some(OTHER_VERSION) => return Err(for_now(failed)),
                 Some(CONFLICT) => {
                     return Ok(Landing::Conflict(format!(
                         "somebody else at the target has what it is to have ({})",
@@ -406,9 +415,7 @@ impl Scim {
         differences: &Differences,
     ) -> Result<Told, Failed> {
         let url = self.line.address(&["Users", &shown.user.id]);
-        let keeps_versions =
-            self.memory.with(|known| known.features.is_some_and(|(_, features)| features.etag));
-        let version = shown.version.as_deref().filter(|_| keeps_versions);
+        let version = self.version_of(shown);
         if !self.memory.with(|known| known.takes_no_patch) {
             let body = match wanted {
                 Some(user) => object::change(user, differences),
@@ -509,7 +516,7 @@ impl Scim {
         }
         // Made inactive, as some do until somebody signs in: once more, and no more.
         if body.user.active == Some(false) {
-            return Ok(match self.change(body, Some(user)).await? {
+            return Ok(match self.change(order, body).await? {
                 Landing::Updated(seen, _) | Landing::Unchanged(seen) => Landing::Created(seen),
                 other => other,
             });
@@ -517,12 +524,19 @@ impl Scim {
         Ok(Landing::Created(Seen { differences: body.user.differences(user), id }))
     }
 
-    /// Writes several users together, as long as the service takes that.
+    /// Returns the version of a user that alone may be written over, where the service says that it keeps versions.
+    pub(crate) fn version_of<'a>(&self, shown: &'a Shown) -> Option<&'a str> {
+        let keeps_versions =
+            self.memory.with(|known| known.features.is_some_and(|(_, features)| features.etag));
+        shown.version.as_deref().filter(|_| keeps_versions)
+    }
+
+    /// Remembers that the service offered to take several operations together, and did not.
     pub(crate) fn takes_no_bulk(&self) {
         self.memory.with(|known| known.takes_no_bulk = true);
     }
 
-    /// Whether the service keeps versions, by its own word.
+    /// Whether it never refused a change.
     pub(crate) fn takes_patch(&self) -> bool {
         !self.memory.with(|known| known.takes_no_patch)
     }
@@ -674,4 +688,9 @@ fn takes_no_patch(failed: &Failed) -> bool {
 /// Whether a refusal is about this very user: the next one may fare better.
 fn is_about_one(failed: &Failed) -> bool {
     matches!(failed.status, Some(400..=499 | 501)) && !matches!(failed.status, Some(401 | 408 | 429))
+}
+
+/// Makes the fault of what may go better another time.
+fn for_now(failed: Failed) -> Fault {
+    Fault { kind: FaultKind::Transient, ..failed.fault }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::{Value, json};
 
-use crate::adapters::scim::{Found, Scim, bring_singly};
+use crate::adapters::scim::{Found, Scim, Shown, bring_singly};
 use crate::adapters::scim_line::TOO_LARGE;
 use crate::adapters::scim_object::{self as object, Done};
 use crate::model::publication::{Differences, PublishedUser};
@@ -91,9 +91,13 @@ fn decide<'a>(
     order: &'a Order,
     found: Found,
 ) -> Result<Write<'a>, Option<Landing>> {
-    let write = |kind, method: &str, id: Option<&str>, data: Option<Value>| {
-        let path = id.map_or_else(|| "/Users".to_owned(), |id| format!("/Users/{id}"));
+    let write = |kind, method: &str, shown: Option<&Shown>, data: Option<Value>| {
+        let path = shown.map_or_else(|| "/Users".to_owned(), |shown| format!("/Users/{}", shown.user.id));
         let mut operation = json!({"method": method, "path": path, "bulkId": place.to_string()});
+        // Of another version the service refuses it, and it is looked at anew.
+        if let Some(version) = shown.and_then(|shown| scim.version_of(shown)) {
+            operation["version"] = json!(version);
+        }
         if let Some(data) = data {
             operation["data"] = data;
         }
@@ -101,7 +105,7 @@ fn decide<'a>(
     };
     let shown = match found {
         Found::Barred(landing) => return Err(Some(landing)),
-        Found::User(shown) => shown.user,
+        Found::User(shown) => shown,
         Found::Nobody => {
             return match &order.want {
                 Want::Present(user) => write(Kind::Make(user), "POST", None, Some(object::creation(user))),
@@ -109,21 +113,19 @@ fn decide<'a>(
             };
         }
     };
-    let id = shown.id.clone();
+    let id = shown.user.id.clone();
     match &order.want {
-        Want::Deleted => write(Kind::Delete, "DELETE", Some(&id), None),
-        Want::Inactive if shown.active == Some(false) => Err(Some(Landing::Inactive(id))),
-        Want::Present(user) if shown.differences(user).is_empty() => {
+        Want::Deleted => write(Kind::Delete, "DELETE", Some(&shown), None),
+        Want::Inactive if shown.user.active == Some(false) => Err(Some(Landing::Inactive(id))),
+        Want::Present(user) if shown.user.differences(user).is_empty() => {
             Err(Some(Landing::Unchanged(Seen { id, differences: Differences::new() })))
         }
         _ if !scim.takes_patch() => Err(None),
-        Want::Inactive => {
-            write(Kind::Deactivate(id.clone()), "PATCH", Some(&id), Some(object::deactivation()))
-        }
+        Want::Inactive => write(Kind::Deactivate(id), "PATCH", Some(&shown), Some(object::deactivation())),
         Want::Present(user) => {
-            let differences = shown.differences(user);
+            let differences = shown.user.differences(user);
             let data = object::change(user, &differences);
-            write(Kind::Change(user, id.clone(), differences), "PATCH", Some(&id), Some(data))
+            write(Kind::Change(user, id, differences), "PATCH", Some(&shown), Some(data))
         }
     }
 }

@@ -102,6 +102,16 @@ pub enum Want {
     Deleted,
 }
 
+impl Want {
+    /// Returns the user that is wanted, if any is.
+    pub fn user(&self) -> Option<&PublishedUser> {
+        match self {
+            Self::Present(user) => Some(user),
+            Self::Inactive | Self::Deleted => None,
+        }
+    }
+}
+
 /// What came of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Landing {

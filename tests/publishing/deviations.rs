@@ -102,11 +102,20 @@ fn where_nothing_is_patched_it_is_replaced_and_the_rest_of_it_stays() {
     assert_eq!(site.fake.user("janet@contoso.test").expect("renamed")["title"], "Dr");
 }
 
+/// What a service says that keeps versions; this many go together.
+fn versions(wrong: &mut Wrong, together: usize) {
+    wrong.versions = true;
+    let bulk = json!({"supported": together > 0, "maxOperations": together, "maxPayloadSize": 100_000});
+    wrong.configuration = Some(json!({"etag": {"supported": true}, "bulk": bulk}));
+}
+
 #[test]
 fn a_version_that_changed_meanwhile_is_looked_at_again() {
-    converges("versions", |wrong| {
-        wrong.versions = true;
-        wrong.configuration = Some(json!({"etag": {"supported": true}}));
+    converges("versions", |wrong| versions(wrong, 0));
+    converges("versions, and several together", |wrong| versions(wrong, 10));
+    converges("versions, and no PATCH", |wrong| {
+        versions(wrong, 0);
+        wrong.patch_status = 405;
     });
     let site = Site::new(&[1], "");
     site.fake.set(|wrong| {
@@ -125,6 +134,47 @@ fn a_version_that_changed_meanwhile_is_looked_at_again() {
     site.let_time_pass();
     site.run();
     assert_eq!(site.active(), ["jane@contoso.test"]);
+}
+
+#[test]
+fn no_write_is_blind_where_versions_are_kept() {
+    for (fields, verb) in [("", "PATCH"), (", onRemoval: delete", "DELETE")] {
+        for together in [0, 6] {
+            let what = format!("{verb} {together}");
+            let site = Site::new(
+                &[1, 2, 3, 4, 5, 6],
+                &format!("{fields}, removal: {{maxPercent: 100, maxCount: 100}}"),
+            );
+            site.fake.set(|wrong| versions(wrong, together));
+            site.run();
+            // Who was changed meanwhile is looked at again, and then written alone.
+            site.fake.set(|wrong| wrong.other_version = 1);
+            site.people(&[1, 2, 3, 4]);
+            site.fake.take_seen();
+            site.run();
+            let seen = site.fake.take_seen();
+            let seen: Vec<String> =
+                seen.iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect();
+            let is_write = |seen: &&String| !seen.starts_with("GET");
+            let expected = if together > 0 { 2 } else { 3 };
+            assert_eq!(seen.iter().filter(is_write).count(), expected, "{what}: {seen:?}");
+            let refused = seen.iter().position(|seen| is_write(&seen)).expect("a write");
+            let again = seen.iter().rposition(|seen| is_write(&seen)).expect("a write");
+            let looked = seen[again].replace(verb, "GET");
+            assert!(seen[refused..again].contains(&looked), "{what}: {seen:?}");
+            assert_eq!(site.active(), [name(1), name(2), name(3), name(4)], "{what}");
+
+            // Somebody else's by now: it is left alone.
+            site.fake.set(|wrong| {
+                wrong.other_version = 1;
+                wrong.faster_is_another = true;
+            });
+            site.people(&[1, 2]);
+            assert_eq!(site.writes().len(), if together > 0 { 1 } else { 2 }, "{what}");
+            assert_eq!((site.active().len(), site.count("conflict")), (3, 1), "{what}");
+            assert!(site.cause().contains("somebody else's"), "{what}: {}", site.cause());
+        }
+    }
 }
 
 #[test]

@@ -84,6 +84,8 @@ pub(crate) struct Wrong {
     /// Versions are kept, and the next writes find another one.
     pub(crate) versions: bool,
     pub(crate) other_version: usize,
+    /// Whoever is faster writes another `externalId`.
+    pub(crate) faster_is_another: bool,
     /// The first so many requests, besides that for the configuration, are told to wait.
     pub(crate) too_fast: usize,
     /// The configuration: 404 by default.
@@ -146,6 +148,7 @@ impl Default for Wrong {
             delete_status: 204,
             versions: false,
             other_version: 0,
+            faster_is_another: false,
             too_fast: 0,
             configuration: None,
             page: 1_000,
@@ -391,10 +394,13 @@ impl World {
                 None => self.unknown(),
             },
             ("PATCH", _, Some(id)) => self.patch(&id, if_match, body),
-            ("PUT", _, Some(id)) => self.put(&id, body),
+            ("PUT", _, Some(id)) => self.put(&id, if_match, body),
             ("DELETE", _, Some(id)) => {
                 if self.find(&id).is_none() {
                     return self.unknown();
+                }
+                if let Some(refused) = self.unless_current(&id, if_match) {
+                    return refused;
                 }
                 if self.wrong.delete_status != 204 {
                     return self.error(self.wrong.delete_status, None, "not so");
@@ -427,6 +433,24 @@ impl World {
 
     fn raise(&mut self, id: &str) {
         *self.versions.entry(id.to_owned()).or_insert(1) += 1;
+    }
+
+    /// Refuses a write of another version than the one that is there.
+    fn unless_current(&mut self, id: &str, if_match: &str) -> Option<Answered> {
+        if self.wrong.versions {
+            assert_eq!(if_match, self.version(id), "the version that was read");
+        } else {
+            assert_eq!(if_match, "", "no version where none are kept");
+        }
+        if self.wrong.other_version == 0 {
+            return None;
+        }
+        self.wrong.other_version -= 1;
+        self.raise(id);
+        if self.wrong.faster_is_another {
+            self.user_of(id)["externalId"] = json!("theirs");
+        }
+        Some(self.error(412, None, "somebody was faster"))
     }
 
     fn user_of(&mut self, id: &str) -> &mut Value {
@@ -554,15 +578,8 @@ impl World {
         if self.find(id).is_none() {
             return self.unknown();
         }
-        if self.wrong.versions {
-            assert_eq!(if_match, self.version(id), "the version that was read");
-        } else {
-            assert_eq!(if_match, "", "no version where none are kept");
-        }
-        if self.wrong.other_version > 0 {
-            self.wrong.other_version -= 1;
-            self.raise(id);
-            return self.error(412, None, "somebody was faster");
+        if let Some(refused) = self.unless_current(id, if_match) {
+            return refused;
         }
         if self.wrong.patch_status >= 400 {
             return self.error(self.wrong.patch_status, self.wrong.patch_type, "no PATCH here");
@@ -597,15 +614,22 @@ impl World {
         }
     }
 
-    fn put(&mut self, id: &str, body: &Value) -> Answered {
+    fn put(&mut self, id: &str, if_match: &str, body: &Value) -> Answered {
         assert_eq!(body["id"], id);
+        if self.find(id).is_none() {
+            return self.unknown();
+        }
+        if let Some(refused) = self.unless_current(id, if_match) {
+            return refused;
+        }
         let mut body = body.clone();
         for name in &self.wrong.drops {
             body.as_object_mut().expect("members").remove(*name);
         }
-        let Some(user) = self.users.iter_mut().find(|user| user["id"] == id) else { return self.unknown() };
+        let user = self.user_of(id);
         *user = body;
         let user = user.clone();
+        self.raise(id);
         (200, self.shown(&user), self.version_of(id))
     }
 
@@ -625,12 +649,9 @@ impl World {
             if (place + 1) % self.wrong.bulk_fails == 0 {
                 result["status"] = json!("500");
             } else {
-                let version = match self.wrong.versions {
-                    true => self.version(path.trim_start_matches("/Users/")),
-                    false => String::new(),
-                };
+                let version = operation["version"].as_str().unwrap_or_default();
                 let (status, _, headers) =
-                    self.act(&method, path, &BTreeMap::new(), &version, &operation["data"]);
+                    self.act(&method, path, &BTreeMap::new(), version, &operation["data"]);
                 result["status"] = json!(status.to_string());
                 if let Some((_, location)) = headers.iter().find(|(name, _)| *name == "location") {
                     result["location"] = json!(location);
