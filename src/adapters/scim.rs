@@ -16,7 +16,7 @@ use crate::adapters::http::{Failed, HttpClient, Verb};
 use crate::adapters::http_pace::{Budget, Pace};
 use crate::adapters::http_patience::Patience;
 use crate::adapters::scim_bulk as bulk;
-use crate::adapters::scim_line::{CONFLICT, GONE, NOT_FOUND, OTHER_VERSION, ScimLine, Told};
+use crate::adapters::scim_line::{CONFLICT, FORBIDDEN, GONE, NOT_FOUND, OTHER_VERSION, ScimLine, Told};
 use crate::adapters::scim_listing::{Everybody, list};
 use crate::adapters::scim_object::{self as object, Features};
 use crate::model::publication::{Adopt, Differences, PublishedUser, RemoteUser, refusal};
@@ -337,7 +337,7 @@ impl Scim {
                 Some(OTHER_VERSION) if is_first => is_first = false,
                 Some(OTHER_VERSION) => return Err(for_now(failed)),
                 // Whom a service does not delete it may deactivate.
-                _ if is_about_one(&failed) => {
+                _ if is_about_one(&failed) || failed.status == Some(FORBIDDEN) => {
                     return self.deactivate(order, shown).await;
                 }
                 _ => return Err(failed.fault),
@@ -394,7 +394,8 @@ impl Scim {
                     }
                     shown = now;
                 }
-                Some(OTHER_VERSION) => return Err(for_now(failed)),
+                // It was there a moment ago.
+                Some(OTHER_VERSION | NOT_FOUND | GONE) => return Err(for_now(failed)),
                 Some(CONFLICT) => {
                     return Ok(Landing::Conflict(format!(
                         "somebody else at the target has what it is to have ({})",
@@ -564,21 +565,24 @@ impl TargetPort for Scim {
     }
 }
 
-/// Brings users one by one, some at a time. Once the service is silent or lets nobody in, the others are not tried.
+/// Brings users one by one, some at a time. Once the service is silent or lets nobody in, the others are not tried:
+/// what goes wrong with one alone may be about that one, and holds up nobody.
 pub(crate) async fn bring_singly(scim: &Scim, orders: &[Order]) -> Vec<Result<Landing, Fault>> {
-    let over: Mutex<Option<Fault>> = Mutex::default();
-    let all: Vec<_> = orders.iter().map(|order| unless_over(scim, order, &over).boxed()).collect();
+    let faults: Mutex<Vec<Fault>> = Mutex::default();
+    let all: Vec<_> = orders.iter().map(|order| unless_over(scim, order, &faults).boxed()).collect();
     futures_util::stream::iter(all).buffered(AT_ONCE).collect().await
 }
 
-async fn unless_over(scim: &Scim, order: &Order, over: &Mutex<Option<Fault>>) -> Result<Landing, Fault> {
-    let is_over = over.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some(fault) = is_over {
+async fn unless_over(scim: &Scim, order: &Order, faults: &Mutex<Vec<Fault>>) -> Result<Landing, Fault> {
+    let with = || faults.lock().unwrap_or_else(PoisonError::into_inner);
+    // With a second one it is about no single user.
+    let over = with().get(1).cloned();
+    if let Some(fault) = over {
         return Err(fault);
     }
     let landed = scim.one(order).await;
     if let Err(fault) = &landed {
-        *over.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.clone());
+        with().push(fault.clone());
     }
     landed
 }
@@ -685,9 +689,11 @@ fn takes_no_patch(failed: &Failed) -> bool {
     }
 }
 
-/// Whether a refusal is about this very user: the next one may fare better.
+/// Whether a refusal is about this very user, whenever it is asked. Who may not write, and whoever asks at an address
+/// where nothing is, is refused everybody.
 fn is_about_one(failed: &Failed) -> bool {
-    matches!(failed.status, Some(400..=499 | 501)) && !matches!(failed.status, Some(401 | 408 | 429))
+    matches!(failed.status, Some(400..=499 | 501))
+        && !matches!(failed.status, Some(401 | FORBIDDEN | NOT_FOUND | 408 | GONE | 429))
 }
 
 /// Makes the fault of what may go better another time.

@@ -19,6 +19,7 @@ const MEDIA_TYPE: &str = "application/scim+json";
 
 /// The statuses that the adapter has an answer to.
 pub(crate) const CONFLICT: u16 = 409;
+pub(crate) const FORBIDDEN: u16 = 403;
 pub(crate) const GONE: u16 = 410;
 pub(crate) const NOT_FOUND: u16 = 404;
 pub(crate) const OTHER_VERSION: u16 = 412;
@@ -134,7 +135,7 @@ impl ScimLine {
         if answer.status == TOO_FAST || answer.retry_after.is_some() {
             failed.fault.retry_after = Some(self.pace.hold(answer.retry_after));
         }
-        if matches!(answer.status, 401 | 403) {
+        if matches!(answer.status, 401 | FORBIDDEN) {
             failed.fault.hint = Some("check the target's token, and what it may do there".to_owned());
         }
         failed

@@ -382,6 +382,45 @@ fn what_is_no_user_is_nobody_who_is_gone() {
 }
 
 #[test]
+fn a_token_that_may_not_write_is_a_fault_of_the_target_and_fails_nobody() {
+    for status in [403, 404] {
+        let site = Site::new(&[1, 2, 3], "");
+        let fault = || {
+            let told = site.here.json(&["status"], 0)["targets"][0].clone();
+            told["fault"].as_str().unwrap_or_default().to_owned()
+        };
+        site.fake.set(|wrong| wrong.writes_refused = Some(("/Users", status)));
+        site.run();
+        assert_eq!((site.count("waiting"), site.count("failed")), (3, 0), "{status}");
+        assert!(fault().contains(&status.to_string()), "{}", fault());
+        site.fake.set(|wrong| wrong.writes_refused = None);
+        site.let_time_pass();
+        site.run();
+        assert_eq!((site.active().len(), fault().as_str()), (3, ""));
+        site.fake.set(|wrong| wrong.writes_refused = Some(("/Users", status)));
+        site.rename(&[1, 2], &name(1), "janet@contoso.test");
+        site.run();
+        assert_eq!((site.count("waiting"), site.count("failed")), (2, 0), "{status}");
+        assert!(fault().contains(&status.to_string()), "{}", fault());
+        let asked = site.fake.take_seen().len();
+        site.run();
+        assert_eq!(site.fake.take_seen().len(), 0, "{status}: not again at once, after {asked}");
+        site.fake.set(|wrong| wrong.writes_refused = None);
+        site.let_time_pass();
+        site.run();
+        assert_eq!((site.active(), fault().as_str()), (vec!["janet@contoso.test".to_owned(), name(2)], ""));
+    }
+    // Of one user alone it stops nobody else.
+    let people: Vec<u32> = (1..=12).collect();
+    let site = Site::new(&people, ", removal: {maxPercent: 100, maxCount: 100}");
+    site.run();
+    site.fake.set(|wrong| wrong.writes_refused = Some(("/Users/u2", 403)));
+    site.people(&[12]);
+    site.run();
+    assert_eq!((site.active(), site.count("waiting")), (vec![name(12), name(2)], 1));
+}
+
+#[test]
 fn who_is_gone_already_is_gone_and_who_cannot_be_deleted_is_deactivated() {
     let site = Site::new(&[1, 2, 3], ", onRemoval: delete");
     site.run();
