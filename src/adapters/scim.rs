@@ -226,8 +226,17 @@ impl Scim {
             [one] => Some(*one),
             several_of_it => return Ok(conflict(several(several_of_it.len(), "its externalId"))),
         };
-        let candidate = candidate
-            .or_else(|| everybody.values().find(|seen| user.is_some_and(|user| is_named(seen, user))));
+        let candidate = match (candidate, user) {
+            (None, Some(user)) => {
+                let named: Vec<&RemoteUser> =
+                    everybody.values().filter(|seen| is_named(seen, user)).collect();
+                if named.len() > 1 {
+                    return Ok(several_named(named.len(), user));
+                }
+                named.first().copied()
+            }
+            (candidate, _) => candidate,
+        };
         // What was listed may be older than what is written next.
         let Some(candidate) = candidate else { return Ok(Found::Nobody) };
         let id = &candidate.id;
@@ -639,7 +648,7 @@ fn conflict(cause: String) -> Found {
 /// Says whose a user is that has the name which somebody is to have.
 fn claimed(order: &Order, user: &PublishedUser, mut rows: Vec<Shown>) -> Found {
     if rows.len() > 1 {
-        return conflict(several(rows.len(), &format!("the userName `{}`", inert(&user.user_name))));
+        return several_named(rows.len(), user);
     }
     let Some(shown) = rows.pop() else { return Found::Nobody };
     let name = inert(&user.user_name).into_owned();
@@ -657,6 +666,10 @@ fn claimed(order: &Order, user: &PublishedUser, mut rows: Vec<Shown>) -> Found {
              takes such users over"
         )),
     }
+}
+
+fn several_named(count: usize, user: &PublishedUser) -> Found {
+    conflict(several(count, &format!("the userName `{}`", inert(&user.user_name))))
 }
 
 fn several(count: usize, what: &str) -> String {

@@ -421,6 +421,25 @@ fn a_token_that_may_not_write_is_a_fault_of_the_target_and_fails_nobody() {
 }
 
 #[test]
+fn of_several_with_one_name_none_is_taken_over() {
+    for is_filtered in [true, false] {
+        let site = Site::new(&[1, 2], ", adopt: userName");
+        site.fake.stranger(&name(1), None);
+        site.fake.stranger(&name(1).to_uppercase(), None);
+        let before = site.fake.users();
+        if !is_filtered {
+            site.fake.set(|wrong| {
+                wrong.filters_refused.insert("externalId", 400);
+                wrong.filters_refused.insert("userName", 400);
+            });
+        }
+        site.run();
+        assert_eq!(site.fake.users()[..2], before, "{is_filtered}");
+        assert!(site.cause().contains("2 users at the target have the userName"), "{}", site.cause());
+    }
+}
+
+#[test]
 fn who_is_gone_already_is_gone_and_who_cannot_be_deleted_is_deactivated() {
     let site = Site::new(&[1, 2, 3], ", onRemoval: delete");
     site.run();
