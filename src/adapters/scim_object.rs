@@ -1,7 +1,7 @@
 //! What SCIM's JSON looks like (RFC 7643, 7644), as it is sent and as it really comes: members in any case, words in
 //! place of booleans, numbers in place of text.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::adapters::http_row::id;
 use crate::model::publication::{Differences, PublishedUser, RemoteUser};
@@ -10,6 +10,9 @@ use crate::model::text::Text;
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
+
+/// The parts of a name that Intake writes.
+const NAME: [&str; 3] = ["givenName", "familyName", "formatted"];
 
 /// Returns a member, in whatever case its name is: attribute names have none (RFC 7643, 2.1).
 pub(crate) fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
@@ -75,7 +78,7 @@ pub(crate) fn creation(user: &PublishedUser) -> Value {
         "externalId": user.external_id,
         "userName": user.user_name,
         "displayName": user.display_name,
-        "name": name(user),
+        "name": name(user, None),
         "active": true,
     });
     if let Some(email) = &user.email {
@@ -87,14 +90,17 @@ pub(crate) fn creation(user: &PublishedUser) -> Value {
     body
 }
 
-fn name(user: &PublishedUser) -> Value {
-    let mut name = Map::new();
-    for (member, text) in [("givenName", &user.given_name), ("familyName", &user.family_name)] {
+/// Returns a name, with those parts of the one that was seen that are nothing of Intake's.
+fn name(user: &PublishedUser, seen: Option<&Value>) -> Value {
+    let mut name = seen.and_then(Value::as_object).cloned().unwrap_or_default();
+    name.retain(|key, _| !NAME.iter().any(|own| key.eq_ignore_ascii_case(own)));
+    let [given, family, formatted] = NAME;
+    for (member, text) in [(given, &user.given_name), (family, &user.family_name)] {
         if !text.is_empty() {
             name.insert(member.to_owned(), json!(text));
         }
     }
-    name.insert("formatted".to_owned(), json!(user.display_name));
+    name.insert(formatted.to_owned(), json!(user.display_name));
     Value::Object(name)
 }
 
@@ -137,7 +143,7 @@ pub(crate) fn replacement(seen: &Value, wanted: Option<&PublishedUser>) -> Value
         set("externalId", json!(user.external_id));
         set("userName", json!(user.user_name));
         set("displayName", json!(user.display_name));
-        set("name", name(user));
+        set("name", name(user, member(seen, "name")));
     }
     if member(seen, "schemas").is_none() {
         set("schemas", json!([USER]));

@@ -96,10 +96,18 @@ fn where_nothing_is_patched_it_is_replaced_and_the_rest_of_it_stays() {
     let site = Site::new(&[1], "");
     site.fake.set(|wrong| wrong.patch_status = 405);
     site.run();
-    site.fake.change(&name(1), |user| user["title"] = json!("Dr"));
+    site.fake.change(&name(1), |user| {
+        user["title"] = json!("Dr");
+        user["name"]["middleName"] = json!("Quincy");
+        user["name"]["honorificPrefix"] = json!("Dr");
+    });
     site.rename(&[1], &name(1), "janet@contoso.test");
     site.run();
-    assert_eq!(site.fake.user("janet@contoso.test").expect("renamed")["title"], "Dr");
+    let renamed = site.fake.user("janet@contoso.test").expect("renamed");
+    assert_eq!(renamed["title"], "Dr");
+    let parts = [&renamed["name"]["middleName"], &renamed["name"]["honorificPrefix"]];
+    assert_eq!(parts, ["Quincy", "Dr"], "{renamed}");
+    assert_eq!(site.count("published"), 1);
 }
 
 /// What a service says that keeps versions; this many go together.
