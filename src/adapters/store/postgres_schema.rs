@@ -1,5 +1,7 @@
 //! The schema in PostgreSQL: whose tables these are, of which version, and the steps that bring them up to date.
 
+use std::time::Duration;
+
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use crate::adapters::store::connection::Standing;
@@ -19,6 +21,10 @@ const STEPS: [&str; 4] = [
 ///
 /// [`WRITE`]: crate::adapters::store::postgres
 const MIGRATE: &str = "BEGIN; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(1229870155)";
+
+/// How often the mark is looked at anew that was seen and is not found, and how long after each time.
+const LOOKS: u32 = 50;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 const VERSION: &str = "SELECT version FROM intake_schema";
 
@@ -76,9 +82,16 @@ pub(super) async fn look(connection: &mut PgConnection) -> Result<Standing, Mish
     }
 }
 
-/// Returns of which version the tables are where the mark of Intake was seen.
+/// Returns of which version the tables are where the mark of Intake was seen. What was just committed is seen a moment
+/// before each connection of the server learns that there is a table of that name.
 async fn marked(connection: &mut PgConnection) -> Result<Standing, Mishap> {
-    version(connection).await?.ok_or_else(|| Mishap::Strange("its mark of Intake is empty".into()))
+    for _ in 0..LOOKS {
+        if let Some(standing) = version(connection).await? {
+            return Ok(standing);
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    Err(Mishap::Strange("its mark of Intake is empty".into()))
 }
 
 /// Brings a database up to date, in one transaction, alone: of several replicas that start at once, one migrates and
