@@ -368,7 +368,7 @@ async fn a_commit_whose_caller_goes_away_is_written_all_the_same(
         // The first poll hands the work over; how far it is when its caller goes away, differs.
         let patience = Duration::from_micros(revision * 150);
         let _ = tokio::time::timeout(patience, register.commit(commit)).await;
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let deadline = tokio::time::Instant::now() + crate::support::intake::PATIENCE;
         loop {
             let state = register.load("contoso").await.unwrap();
             if state.revision == revision + 1 {

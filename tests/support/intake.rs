@@ -335,9 +335,7 @@ impl Running {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let log = self.log();
-            // The last line may be half of one.
-            if let Some(pause) = log.split_inclusive('\n').filter(|line| line.ends_with('\n')).find_map(pause)
-            {
+            if let Some(pause) = log.lines().find_map(pause) {
                 return pause;
             }
             assert!(!self.has_ended(), "it ended without a turn of {customer}: {log}");
