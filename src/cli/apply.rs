@@ -20,6 +20,7 @@ use crate::model::text::Text;
 use crate::plan::outcome::{Plan, Summary};
 use crate::plan::report::of_these;
 use crate::ports::clock::Clock;
+use crate::ports::in_force::SuspendedInTree;
 use crate::ports::meter::Unmeasured;
 use crate::ports::register::{RegisterFault, RegisterReader};
 use crate::reconcile::deliver::Courier;
@@ -81,7 +82,8 @@ async fn apply(
     let documenter =
         Arc::new(Documenter::new(systems.clone(), store.register.clone(), clock.clone(), wiring::new_run));
     let targets = operator.targets(session.common.max_wait, Arc::new(Unmeasured));
-    let publisher = operator.publisher(&targets, store);
+    let suspended: Arc<dyn SuspendedInTree> = Arc::new(tree.fleet.clone());
+    let publisher = operator.publisher(&targets, store, &suspended);
     let reconciler = reconciler.with_documenter(documenter.clone()).with_publisher(publisher.clone());
 
     // Everybody is judged and shown before the first write.
@@ -135,12 +137,11 @@ async fn apply(
         }
     })
     .await;
-    let (destinations, meter) = (operator.destinations(&systems, &targets, store), Arc::new(Unmeasured));
     let courier = Courier {
         outbox: store.outbox.clone(),
-        destinations,
+        destinations: operator.destinations(&systems, &targets, store, &suspended),
         clock,
-        meter,
+        meter: Arc::new(Unmeasured),
         is_shared: store.shared.is_some(),
     };
     // Who is to be told of what was written does not wait for documentation systems.

@@ -31,6 +31,7 @@ use crate::plan::report::of_these;
 use crate::policy::source::shown;
 use crate::ports::access::TokenBook;
 use crate::ports::clock::Clock;
+use crate::ports::in_force::SuspendedInTree;
 use crate::ports::register::RegisterReader;
 use crate::ports::sign_in::SignIn;
 use crate::ports::tree::TreeReading;
@@ -158,17 +159,23 @@ async fn reconcile(
     let documenter =
         Arc::new(Documenter::new(systems.clone(), store.register.clone(), clock.clone(), wiring::new_run));
     let targets = operator.targets(session.common.max_wait, meter.clone());
-    let publisher = operator.publisher(&targets, store);
+    // The controller notes at its desk which tree is in force; a round has one.
+    let desk = Arc::new(Desk::new());
+    let read = if arguments.once { Some(tree.read().await) } else { None };
+    let suspended: Arc<dyn SuspendedInTree> = match &read {
+        Some(Ok(read)) => Arc::new(read.fleet.clone()),
+        _ => desk.clone(),
+    };
+    let publisher = operator.publisher(&targets, store, &suspended);
     let reconciler = reconciler.with_documenter(documenter.clone()).with_publisher(publisher.clone());
     let courier = Arc::new(Courier {
         outbox: store.outbox.clone(),
-        destinations: operator.destinations(&systems, &targets, store),
+        destinations: operator.destinations(&systems, &targets, store, &suspended),
         clock: clock.clone(),
         meter: meter.clone(),
         is_shared: store.shared.is_some(),
     });
-    if arguments.once {
-        let read = tree.read().await;
+    if let Some(read) = read {
         if store.shared.is_none() || !others_follow_a_tree(store).await? {
             reconciler.tree(&read).await?;
         }
@@ -185,7 +192,6 @@ async fn reconcile(
         only: session.common.customers.iter().map(|name| Text::from(name.as_str())).collect(),
         ..pace
     };
-    let desk = Arc::new(Desk::new());
     let reader: Arc<dyn RegisterReader> = store.register.clone();
     let kept = Arc::new(FromKept {
         register: reader.clone(),

@@ -48,7 +48,7 @@ use crate::ports::census::Census;
 use crate::ports::clock::Clock;
 use crate::ports::controller::RunningController;
 use crate::ports::documentation::DocumentationSystems;
-use crate::ports::in_force::InForce;
+use crate::ports::in_force::{InForce, SuspendedInTree};
 use crate::ports::leases::Leases;
 use crate::ports::meter::{Meter, Readout};
 use crate::ports::moving::{Checked, Copied};
@@ -252,12 +252,18 @@ impl Operator {
         ))
     }
 
-    /// Returns who decides what is published.
-    pub fn publisher(&self, targets: &Arc<dyn Targets>, store: &Store) -> Arc<Publisher> {
+    /// Returns who decides what is published; `tree` says whom it suspends.
+    pub fn publisher(
+        &self,
+        targets: &Arc<dyn Targets>,
+        store: &Store,
+        tree: &Arc<dyn SuspendedInTree>,
+    ) -> Arc<Publisher> {
         Arc::new(Publisher {
             targets: targets.clone(),
             publications: store.publications.clone(),
             register: store.register.clone(),
+            tree: tree.clone(),
             clock: Arc::new(SystemClock),
             new_run,
             room: tokio::sync::Mutex::new(()),
@@ -273,12 +279,13 @@ impl Operator {
     }
 
     /// Returns where deliveries go, by name. One whose secrets cannot be read is told of: what is meant for it
-    /// waits until they can.
+    /// waits until they can. `tree` says whom it suspends.
     pub fn destinations(
         &self,
         systems: &Arc<dyn DocumentationSystems>,
         targets: &Arc<dyn Targets>,
         store: &Store,
+        tree: &Arc<dyn SuspendedInTree>,
     ) -> BTreeMap<Text, Arc<dyn Destination>> {
         let mut destinations: BTreeMap<Text, Arc<dyn Destination>> = BTreeMap::new();
         for connection in self.settings.connections.keys().filter(|name| systems.product(name).is_some()) {
@@ -294,6 +301,7 @@ impl Operator {
                 target: target.clone(),
                 targets: targets.clone(),
                 publications: store.publications.clone(),
+                tree: tree.clone(),
                 clock: Arc::new(SystemClock),
                 new_run,
             };

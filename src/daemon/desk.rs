@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::daemon::bulletin::Bulletin;
 use crate::model::text::Text;
 use crate::ports::feed::{Feed, Happening, UnderWay};
-use crate::ports::in_force::{InForce, TreeInForce};
+use crate::ports::in_force::{InForce, SuspendedInTree, TreeInForce};
 use crate::reconcile::judge::Job;
 
 /// Where others meet the controller while it runs.
@@ -108,6 +108,12 @@ impl InForce for Desk {
             customers: known.listed.clone(),
             suspended: known.customers.iter().filter(|(_, is)| **is).map(|(name, _)| name.clone()).collect(),
         })
+    }
+}
+
+impl SuspendedInTree for Desk {
+    fn suspends(&self, customer: &str) -> bool {
+        self.read(|known| known.customers.get(customer).copied()).flatten().unwrap_or(false)
     }
 }
 

@@ -4,11 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::text::Text;
+use crate::policy::fleet::Fleet;
 
 /// Knows which tree is in force.
 pub trait InForce: Send + Sync {
     /// Returns it; `None` until the first one was read.
     fn in_force(&self) -> Option<TreeInForce>;
+}
+
+/// Knows whom the tree suspends. A customer's status tells as well, and later: after its next turn, and only if that
+/// could read it.
+pub trait SuspendedInTree: Send + Sync {
+    /// Whether the document of a customer says so.
+    fn suspends(&self, customer: &str) -> bool;
+}
+
+impl SuspendedInTree for Fleet {
+    fn suspends(&self, customer: &str) -> bool {
+        self.customers.get(customer).is_some_and(|customer| customer.suspend)
+    }
 }
 
 /// The tree in force.

@@ -57,7 +57,7 @@ pub trait Publications: PublicationReader {
 /// How accounts of a customer stand.
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
-    /// Whether the customer is suspended by command.
+    /// Whether the customer is suspended: by command, or by its document when its last turn was made.
     pub is_suspended: bool,
     /// Those that the register has.
     pub accounts: Vec<Account>,

@@ -20,6 +20,7 @@ use crate::model::text::Text;
 use crate::plan::publish::{external_id, gone, user_of};
 use crate::plan::publish_drift::told;
 use crate::ports::clock::Clock;
+use crate::ports::in_force::SuspendedInTree;
 use crate::ports::outbox::Destination;
 use crate::ports::publishing::{Landing, Order, Publications, Seen, Standing, Targets, Want};
 use crate::ports::register::RegisterFault;
@@ -36,6 +37,8 @@ pub struct Provisioner {
     pub targets: Arc<dyn Targets>,
     /// What is known of it.
     pub publications: Arc<dyn Publications>,
+    /// Whom the tree suspends.
+    pub tree: Arc<dyn SuspendedInTree>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Makes the id under which changes are recorded.
@@ -76,9 +79,10 @@ impl Provisioner {
                 return Vec::new();
             }
         };
+        let is_suspended = standing.is_suspended || self.tree.suspends(customer);
         let mut errands = Vec::new();
         for (place, asked) in deliveries {
-            if standing.is_suspended {
+            if is_suspended {
                 let what = "the customer is suspended: nothing is written";
                 results.insert(*place, Err(Fault::new(FaultKind::Refused, what)));
                 continue;

@@ -23,6 +23,7 @@ use crate::plan::publish::{Publishing, Scene, publish};
 use crate::plan::publish_drift::drift;
 use crate::policy::fleet::Customer;
 use crate::ports::clock::Clock;
+use crate::ports::in_force::SuspendedInTree;
 use crate::ports::publishing::{Publications, Targets};
 use crate::ports::register::{RegisterFault, RegisterReader};
 
@@ -48,6 +49,8 @@ pub struct Publisher {
     pub publications: Arc<dyn Publications>,
     /// The accounts.
     pub register: Arc<dyn RegisterReader>,
+    /// Whom the tree suspends.
+    pub tree: Arc<dyn SuspendedInTree>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Makes the id under which changes are recorded.
@@ -342,10 +345,11 @@ impl Publisher {
         }
         let mut asked = 0;
         for (customer, known) in known {
-            let state = self.register.load(customer).await?;
-            if state.suspension.is_some() {
+            let standing = self.publications.standing(customer, target, &[]).await?;
+            if standing.is_suspended || self.tree.suspends(customer) {
                 continue;
             }
+            let state = self.register.load(customer).await?;
             let accounts: BTreeMap<AccountKey, &Account> =
                 state.accounts.iter().map(|account| (account.key, account)).collect();
             let now = self.clock.now();

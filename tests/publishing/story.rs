@@ -90,6 +90,50 @@ fn a_file_that_goes_deactivates_nobody() {
     assert_eq!(site.events()[3..], ["orphaned", "orphaned", "orphaned"]);
 }
 
+/// Reads and plans go on, and nothing is written: neither what waits nor what drifted.
+#[test]
+fn of_a_customer_that_its_document_suspends_nothing_is_written_until_it_is_resumed() {
+    let site = Site::new(&[1, 2, 3], ", drift: {correct: true}");
+    site.run();
+    // A removal that is asked for and does not get there.
+    site.people(&[1, 2]);
+    site.fake.set_token("another");
+    site.run();
+    site.fake.set_token(super::TOKEN);
+    site.fake.change(&name(1), |user| user["displayName"] = "Somebody".into());
+    let resumed = std::fs::read_to_string(site.here.tree().join("contoso.yaml")).expect("a file");
+    site.here.write("contoso.yaml", &resumed.replace("spec:", "spec:\n  suspend: true"));
+    for _ in 0..2 {
+        site.let_a_day_pass();
+        assert_eq!(site.writes(), [""; 0]);
+    }
+    assert_eq!((site.active().len(), site.count("waiting"), site.count("drifted")), (3, 1, 0));
+    site.here.write("contoso.yaml", &resumed);
+    site.let_a_day_pass();
+    let mut writes = site.writes();
+    writes.sort();
+    assert_eq!(writes, ["PATCH /Users/u1", "PATCH /Users/u3"]);
+    assert_eq!(site.active(), [name(1), name(2)]);
+}
+
+/// What its last turn tells is then that it could not be read, and nothing of its document.
+#[test]
+fn a_customer_that_is_suspended_and_cannot_be_read_is_still_suspended() {
+    let site = Site::new(&[1, 2, 3], "");
+    site.run();
+    site.people(&[1, 2]);
+    site.fake.set_token("another");
+    site.run();
+    site.fake.set_token(super::TOKEN);
+    let resumed = std::fs::read_to_string(site.here.tree().join("contoso.yaml")).expect("a file");
+    site.here.write("contoso.yaml", &resumed.replace("spec:", "spec:\n  suspend: true"));
+    site.here.delete("contoso.ldif");
+    site.let_time_pass();
+    site.fake.take_seen();
+    site.here.run(&["run", "--once", "--max-wait", "3s"]).expect(3);
+    assert_eq!(site.fake.take_writes(), [""; 0]);
+}
+
 #[test]
 fn a_customer_that_comes_back_is_as_before_and_who_was_removed_meanwhile_goes() {
     let site = Site::new(&[1, 2, 3], "");

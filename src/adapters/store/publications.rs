@@ -9,7 +9,7 @@ use crate::adapters::store::accounts::{moment, strange, time};
 use crate::adapters::store::connection::{Store, StoreReader};
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::sql::{self, Connection, Insert, LazyInsert, Row, Value};
-use crate::adapters::store::{accounts, audit, customers, register, suspensions};
+use crate::adapters::store::{accounts, audit, bookkeeping, customers, register, suspensions};
 use crate::model::account::AccountKey;
 use crate::model::contact_match::ContactChanges;
 use crate::model::digest::Digest;
@@ -20,6 +20,7 @@ use crate::model::publication::{
 };
 use crate::model::register::{Commit, SuspensionChange};
 use crate::model::text::Text;
+use crate::plan::outcome::CustomerState;
 use crate::ports::publishing::{PublicationReader, Publications, Standing};
 use crate::ports::register::RegisterFault;
 
@@ -275,7 +276,9 @@ async fn standing(
     target: &str,
     keys: &[AccountKey],
 ) -> Result<Standing, Mishap> {
-    let is_suspended = suspensions::read(connection, customer).await?.is_some();
+    let status = bookkeeping::status(connection, customer).await?;
+    let is_suspended = status.is_some_and(|status| status.state == CustomerState::Suspended.code())
+        || suspensions::read(connection, customer).await?.is_some();
     let mut standing = Standing { is_suspended, ..Standing::default() };
     for key in keys {
         let found = accounts::with_id(connection, customer, key.id).await?;
