@@ -83,7 +83,7 @@ async fn apply(
         Arc::new(Documenter::new(systems.clone(), store.register.clone(), clock.clone(), wiring::new_run));
     let targets = operator.targets(session.common.max_wait, Arc::new(Unmeasured));
     let suspended: Arc<dyn SuspendedInTree> = Arc::new(tree.fleet.clone());
-    let publisher = operator.publisher(&targets, store, &suspended);
+    let publisher = operator.publisher(&targets, store, store.publications.clone(), &suspended);
     let reconciler = reconciler.with_documenter(documenter.clone()).with_publisher(publisher.clone());
 
     // Everybody is judged and shown before the first write.

@@ -166,8 +166,11 @@ async fn reconcile(
         Some(Ok(read)) => Arc::new(read.fleet.clone()),
         _ => desk.clone(),
     };
-    let publisher = operator.publisher(&targets, store, &suspended);
-    let reconciler = reconciler.with_documenter(documenter.clone()).with_publisher(publisher.clone());
+    // What a turn decides it writes while it has the customer; who compares targets has none.
+    let in_turns = shared.map_or_else(|| store.publications.clone(), |shared| shared.publications.clone());
+    let in_turns = operator.publisher(&targets, store, in_turns, &suspended);
+    let publisher = operator.publisher(&targets, store, store.publications.clone(), &suspended);
+    let reconciler = reconciler.with_documenter(documenter.clone()).with_publisher(in_turns);
     let courier = Arc::new(Courier {
         outbox: store.outbox.clone(),
         destinations: operator.destinations(&systems, &targets, store, &suspended),

@@ -121,6 +121,8 @@ pub struct Store {
 pub struct SharedStore {
     /// The register for turns: of a customer it is written only while its lease is held.
     pub register: Arc<dyn Register>,
+    /// What is known of accounts at targets, for turns: the same holds.
+    pub publications: Arc<dyn Publications>,
     /// Who holds what.
     pub leases: Arc<dyn Leases>,
 }
@@ -252,16 +254,17 @@ impl Operator {
         ))
     }
 
-    /// Returns who decides what is published; `tree` says whom it suspends.
+    /// Returns who decides what is published, and writes it there; `tree` says whom it suspends.
     pub fn publisher(
         &self,
         targets: &Arc<dyn Targets>,
         store: &Store,
+        publications: Arc<dyn Publications>,
         tree: &Arc<dyn SuspendedInTree>,
     ) -> Arc<Publisher> {
         Arc::new(Publisher {
             targets: targets.clone(),
-            publications: store.publications.clone(),
+            publications,
             register: store.register.clone(),
             tree: tree.clone(),
             clock: Arc::new(SystemClock),
@@ -401,9 +404,10 @@ pub async fn open_store(url: &str) -> Result<Store, Failure> {
         publications: store.clone(),
         census: Arc::new(store.census()),
         browse: Arc::new(store.browse()),
-        shared: store
-            .leases(new_run().to_string())
-            .map(|leases| SharedStore { register: Arc::new(leases.fenced()), leases: Arc::new(leases) }),
+        shared: store.leases(new_run().to_string()).map(|leases| {
+            let fenced = Arc::new(leases.fenced());
+            SharedStore { register: fenced.clone(), publications: fenced, leases: Arc::new(leases) }
+        }),
         opened: store,
     })
 }

@@ -8,14 +8,17 @@ use intake::adapters::store::connection::Store;
 use intake::adapters::store::leases::StoreLeases;
 use intake::model::digest::Digest;
 use intake::model::event::EventKind;
+use intake::model::publication::PublicationStatus;
 use intake::model::register::{Commit, CustomerStatus, FleetRoom, Measures};
 use intake::model::text::Text;
 use intake::model::tree_status::TreeStatus;
 use intake::ports::leases::{Claim, Done, Leases as _, Notice, Wish};
+use intake::ports::publishing::{PublicationReader as _, Publications as _};
 use intake::ports::register::{Register as _, RegisterFault, RegisterReader as _};
 
 use crate::support::postgres::{Database, Postgres};
 
+use super::publications;
 use super::sample::{account, at, commit, event, small, whole};
 
 /// A replica: a store and its leases, which last for two seconds.
@@ -156,6 +159,9 @@ async fn who_lost_a_lease_writes_nothing_more_whatever_it_knows() {
     assert!(refused(&stalled.record_status(&status, &[]).await.unwrap_err()));
     assert!(refused(&stalled.record_measures("contoso", &Measures::default(), 2).await.unwrap_err()));
     assert!(refused(&stalled.forget_removed("contoso", at(9)).await.unwrap_err()));
+    let published =
+        publications::record("contoso", &[], &[publications::publication(1, PublicationStatus::Waiting)]);
+    assert!(refused(&stalled.record(published.clone()).await.unwrap_err()));
     assert_eq!(left.renew().await.unwrap(), ["customer/contoso"]);
     // Giving back what it lost takes it from nobody.
     left.release("customer/contoso", done(3600)).await.unwrap();
@@ -169,6 +175,8 @@ async fn who_lost_a_lease_writes_nothing_more_whatever_it_knows() {
     assert_eq!(left.claim(&wish("contoso")).await.unwrap(), Claim::Held);
     stalled.record_status(&status, &[]).await.unwrap();
     assert_eq!(other.status("contoso").await.unwrap(), Some(status));
+    stalled.record(published).await.unwrap();
+    assert_eq!(other.publications(Some("contoso")).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

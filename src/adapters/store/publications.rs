@@ -160,7 +160,8 @@ impl Publications for Store {
     }
 
     async fn record(&self, record: PublicationRecord) -> Result<ChainHead, RegisterFault> {
-        self.write(|connection| Box::pin(write(connection, record))).await
+        let customer = record.customer.clone();
+        self.write_of(&customer, |connection| Box::pin(write(connection, record))).await
     }
 
     async fn record_target(&self, status: &TargetStatus) -> Result<(), RegisterFault> {
