@@ -182,6 +182,28 @@ async fn is_empty(database: &Database) -> bool {
     true
 }
 
+/// One side waits for the other one within its transaction: that is no replica that stands still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_one_side_of_which_is_busy_for_longer_than_a_lease_is_whole_all_the_same() {
+    for (busy, lock) in [(0, "ACCESS EXCLUSIVE"), (1, "ROW EXCLUSIVE")] {
+        let databases = [Postgres::shared().database().await, Postgres::shared().database().await];
+        let [from, to] = [0, 1].map(|which: usize| format!("{}&lease=2s", databases[which].url()));
+        let source = Store::open(&from).await.unwrap();
+        furnish(&source).await;
+        source.close().await;
+        Store::open(&to).await.unwrap().close().await;
+        let mut other = databases[busy].raw().await;
+        let lock = format!("BEGIN; LOCK TABLE events IN {lock} MODE");
+        sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut other).await.unwrap();
+        let copying = tokio::spawn(async move { moving::copy(&from, &to).await });
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        assert!(!copying.is_finished(), "it waits for who has the table");
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+        let copied = copying.await.unwrap().map_err(|fault| told(&fault)).unwrap();
+        assert_eq!(copied.rows("events"), 782);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_goes_to_a_server_and_comes_back_is_the_same_everywhere() {
     let here = furnished().await;

@@ -34,6 +34,14 @@ const WRITE: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(1229870155)";
 /// Begins to read: all of it from one state.
 const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
+/// The same for work that takes as long as there is much to do: it may wait within its transaction for somebody who works
+/// on another one, as where a store is copied. Here its pulse tells whether it stands still, and the server ends it where
+/// this machine went silent.
+const WRITE_LONG: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '1h'; \
+                          SELECT pg_advisory_xact_lock_shared(1229870155)";
+const READ_LONG: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+                         SET LOCAL idle_in_transaction_session_timeout = '1h'";
+
 /// A database of a server.
 pub(super) struct Server {
     pool: PgPool,
@@ -103,7 +111,7 @@ impl Server {
     where
         W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
     {
-        self.write_long(&Pulse::default(), work).await
+        self.write_by(WRITE, &Pulse::default(), work).await
     }
 
     /// Answers a question from one state; `nothing` is the answer of a database without a table.
@@ -111,7 +119,7 @@ impl Server {
     where
         W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
     {
-        self.ask_long(nothing, &Pulse::default(), work).await
+        self.ask_by(READ, nothing, &Pulse::default(), work).await
     }
 
     /// As [`write`](Self::write), for as long as the work's pulse beats.
@@ -119,9 +127,7 @@ impl Server {
     where
         W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
     {
-        let mut connection = self.connect().await?;
-        let outcome = pulse.watch(self.patience, transact(&mut connection, work)).await;
-        self.named(settle(connection, outcome.unwrap_or_else(|| Outcome::Unclear(silent()))))
+        self.write_by(WRITE_LONG, pulse, work).await
     }
 
     /// As [`ask`](Self::ask), for as long as the work's pulse beats.
@@ -129,8 +135,30 @@ impl Server {
     where
         W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
     {
+        self.ask_by(READ_LONG, nothing, pulse, work).await
+    }
+
+    async fn write_by<T, W>(&self, begin: &'static str, pulse: &Pulse, work: W) -> Result<T, RegisterFault>
+    where
+        W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
+    {
         let mut connection = self.connect().await?;
-        let outcome = pulse.watch(self.patience, answer(&mut connection, nothing, work)).await;
+        let outcome = pulse.watch(self.patience, transact(&mut connection, begin, work)).await;
+        self.named(settle(connection, outcome.unwrap_or_else(|| Outcome::Unclear(silent()))))
+    }
+
+    async fn ask_by<T, W>(
+        &self,
+        begin: &'static str,
+        nothing: T,
+        pulse: &Pulse,
+        work: W,
+    ) -> Result<T, RegisterFault>
+    where
+        W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
+    {
+        let mut connection = self.connect().await?;
+        let outcome = pulse.watch(self.patience, answer(&mut connection, begin, nothing, work)).await;
         self.named(settle(connection, outcome.unwrap_or_else(|| Outcome::Unclear(silent()))))
     }
 
@@ -208,11 +236,11 @@ fn silent() -> Mishap {
     Mishap::Said(Word::Silent)
 }
 
-async fn transact<T, W>(connection: &mut PgConnection, work: W) -> Outcome<T>
+async fn transact<T, W>(connection: &mut PgConnection, begin: &'static str, work: W) -> Outcome<T>
 where
     W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
 {
-    let mut transaction = match connection.begin_with(WRITE).await {
+    let mut transaction = match connection.begin_with(begin).await {
         Ok(transaction) => transaction,
         Err(error) => return Outcome::Unclear(error.into()),
     };
@@ -236,11 +264,11 @@ where
     }
 }
 
-async fn answer<T, W>(connection: &mut PgConnection, nothing: T, work: W) -> Outcome<T>
+async fn answer<T, W>(connection: &mut PgConnection, begin: &'static str, nothing: T, work: W) -> Outcome<T>
 where
     W: for<'c, 't> FnOnce(&'c mut Connection<'t>) -> Work<'c, T>,
 {
-    let mut transaction = match connection.begin_with(READ).await {
+    let mut transaction = match connection.begin_with(begin).await {
         Ok(transaction) => transaction,
         Err(error) => return Outcome::Unclear(error.into()),
     };
