@@ -16,7 +16,7 @@ use intake::ports::leases::{Claim, Done, Leases as _, Notice, Wish};
 use intake::ports::publishing::{PublicationReader as _, Publications as _};
 use intake::ports::register::{Register as _, RegisterFault, RegisterReader as _};
 
-use crate::support::postgres::{Database, Postgres};
+use crate::support::postgres::{Database, ISOLATIONS, Postgres};
 
 use super::publications;
 use super::sample::{account, at, commit, event, small, whole};
@@ -181,7 +181,12 @@ async fn who_lost_a_lease_writes_nothing_more_whatever_it_knows() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_fleet_has_room_for_no_more_removals_however_many_replicas_write_at_once() {
-    let database = Postgres::shared().database().await;
+    for isolation in ISOLATIONS {
+        expect_room(Postgres::shared().isolated_database(isolation).await).await;
+    }
+}
+
+async fn expect_room(database: Database) {
     let stores = join_all((0..8).map(|_| async { Store::open(&database.url()).await.unwrap() })).await;
     let removing = stores.iter().cloned().enumerate().map(|(number, store)| {
         tokio::spawn(async move {

@@ -18,7 +18,7 @@ use intake::ports::register::{Register as _, RegisterFault, RegisterReader as _}
 use serde_json::json;
 use sqlx::{Connection as _, Row as _};
 
-use crate::support::postgres::{Postgres, PostgresOptions, wait_for_row, whoever_waits};
+use crate::support::postgres::{ISOLATIONS, Postgres, PostgresOptions, wait_for_row, whoever_waits};
 
 use super::sample::{account, at, commit, event, small, whole};
 
@@ -38,15 +38,17 @@ async fn reading(url: &str) -> Result<StoreReader, RegisterFault> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_new_schema_is_made_once_however_many_replicas_start_at_once() {
-    let database = Postgres::shared().database().await;
-    let opening = (0..8).map(|_| {
-        let url = database.url();
-        tokio::spawn(async move { Store::open(&url).await.unwrap() })
-    });
-    for (revision, store) in (0..).zip(join_all(opening).await) {
-        let store = store.unwrap();
-        assert_eq!(store.commit(small("contoso", revision)).await.unwrap().revision, revision + 1);
-        store.close().await;
+    for isolation in ISOLATIONS {
+        let database = Postgres::shared().isolated_database(isolation).await;
+        let opening = (0..8).map(|_| {
+            let url = database.url();
+            tokio::spawn(async move { Store::open(&url).await.unwrap() })
+        });
+        for (revision, store) in (0..).zip(join_all(opening).await) {
+            let store = store.unwrap();
+            assert_eq!(store.commit(small("contoso", revision)).await.unwrap().revision, revision + 1);
+            store.close().await;
+        }
     }
 }
 
@@ -90,23 +92,28 @@ async fn a_migration_may_take_longer_than_a_statement() {
     opening.await.unwrap().unwrap().close().await;
 }
 
+/// Whatever the database's owner decided about transactions: what a lock was waited for has to be seen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_replicas_exactly_one_wins_each_revision() {
-    let url = Postgres::shared().database().await.url();
-    let (left, right) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
-    for revision in 0..30 {
-        let outcomes =
-            tokio::join!(left.commit(small("contoso", revision)), right.commit(small("contoso", revision)));
-        let lost = match outcomes {
-            (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => {
-                assert_eq!(won.revision, revision + 1);
-                lost
-            }
-            both => panic!("{both:?}"),
-        };
-        assert!(matches!(lost, RegisterFault::Stale { .. }), "{lost:?}");
+    for isolation in ISOLATIONS {
+        let url = Postgres::shared().isolated_database(isolation).await.url();
+        let (left, right) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
+        for revision in 0..30 {
+            let outcomes = tokio::join!(
+                left.commit(small("contoso", revision)),
+                right.commit(small("contoso", revision))
+            );
+            let lost = match outcomes {
+                (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => {
+                    assert_eq!(won.revision, revision + 1);
+                    lost
+                }
+                both => panic!("{both:?}"),
+            };
+            assert!(matches!(lost, RegisterFault::Stale { .. }), "{isolation}: {lost:?}");
+        }
+        assert_eq!(whole(&left.verify("contoso").await.unwrap()), Some(30));
     }
-    assert_eq!(whole(&left.verify("contoso").await.unwrap()), Some(30));
 }
 
 /// A page that ends before an event that becomes visible later would lose it.

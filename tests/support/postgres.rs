@@ -19,6 +19,9 @@ pub const OWNER: &str = "postgres";
 /// Its password, where one is asked for: over TCP.
 pub const PASSWORD: &str = "correct horse";
 
+/// How transactions may be isolated where nobody says otherwise, as a server's owner decides.
+pub const ISOLATIONS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
+
 /// A running server. It ends when this is dropped, or when the test program ends.
 pub struct Postgres {
     process: Option<Process>,
@@ -152,6 +155,15 @@ impl Postgres {
             .expect("a database");
         connection.close().await.expect("closed");
         Database { socket: self.folder.path().to_owned(), port: self.port, name }
+    }
+
+    /// Makes a database whose owner has transactions isolated so.
+    pub async fn isolated_database(&self, isolation: &str) -> Database {
+        let database = self.database().await;
+        let name = database.name();
+        let sql = format!("ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'");
+        database.tamper(&sql).await;
+        database
     }
 
     /// Makes a database on the small disk.

@@ -28,8 +28,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 const LIFE: Duration = Duration::from_secs(30 * 60);
 
 /// Begins to write. The lock is shared by all who write and taken alone by who migrates, and it is taken before the
-/// schema is looked at: nobody writes by an old schema into a new one.
-const WRITE: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(1229870155)";
+/// schema is looked at: nobody writes by an old schema into a new one. Whoever waited for a lock has to see what was
+/// written meanwhile, however the server's owner has transactions isolated.
+const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared(1229870155)";
 
 /// Begins to read: all of it from one state.
 const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -37,7 +38,7 @@ const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// The same for work that takes as long as there is much to do: it may wait within its transaction for somebody who works
 /// on another one, as where a store is copied. Here its pulse tells whether it stands still, and the server ends it where
 /// this machine went silent.
-const WRITE_LONG: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '1h'; \
+const WRITE_LONG: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '1h'; \
                           SELECT pg_advisory_xact_lock_shared(1229870155)";
 const READ_LONG: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
                          SET LOCAL idle_in_transaction_session_timeout = '1h'";

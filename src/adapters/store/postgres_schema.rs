@@ -17,10 +17,12 @@ const STEPS: [&str; 4] = [
 ];
 
 /// Taken alone by who migrates, after everybody who writes is done. The number is that of [`WRITE`]. A step may take
-/// longer than any statement later: an index over a large record. Waiting for others stays bounded.
+/// longer than any statement later: an index over a large record. Waiting for others stays bounded, and what they did
+/// meanwhile is seen.
 ///
 /// [`WRITE`]: crate::adapters::store::postgres
-const MIGRATE: &str = "BEGIN; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(1229870155)";
+const MIGRATE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0; \
+                       SELECT pg_advisory_xact_lock(1229870155)";
 
 /// How often the mark is looked at anew that was seen and is not found, and how long after each time.
 const LOOKS: u32 = 50;
