@@ -249,20 +249,30 @@ impl Publisher {
             let touched = chunk.iter().map(|known| known.account);
             let touched = touched.chain(gone.iter().map(|(_, account)| *account));
             let read = touched.filter_map(|account| before.get(&account).copied().cloned()).collect();
+            let leaving: Vec<&Publication> =
+                chunk.iter().filter(|known| known.removal_at == Some(at)).collect();
             let record = PublicationRecord {
                 customer: customer.clone(),
                 run: (self.new_run)(),
                 tree_revision: tree_revision.clone(),
                 at,
                 read,
-                // Of several parts the first one: nobody else in this process decides meanwhile.
-                counted: counted.take(),
+                // Of several parts each: another process may let others go between two of them.
+                counted: counted.clone().filter(|_| !leaving.is_empty()),
                 written: chunk.to_vec(),
                 forgotten: gone,
                 events: events.collect(),
                 deliveries,
             };
             self.publications.record(record).await?;
+            if let Some(counted) = &mut counted {
+                // Who left before within the window, and came back, was counted.
+                let is_new = |known: &&&Publication| {
+                    let before = before.get(&known.account).and_then(|before| before.removal_at);
+                    before.is_none_or(|before| before <= counted.since)
+                };
+                counted.recent += leaving.iter().filter(is_new).count() as u64;
+            }
         }
         Ok(asked)
     }

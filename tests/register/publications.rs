@@ -1,19 +1,32 @@
 //! What is known of publications is written only if what it was decided from is still so.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
 use intake::adapters::store::connection::Store;
-use intake::model::account::{AccountKey, AccountType};
+use intake::model::account::{Account, AccountKey, AccountState, AccountType, Verdict};
+use intake::model::event::ChainHead;
 use intake::model::publication::{
-    CountedRemovals, Presence, Publication, PublicationRecord, PublicationStatus,
+    CountedRemovals, Leavers, Presence, Publication, PublicationRecord, PublicationStatus, RemovalLimit,
+    TargetRules, TargetStatus,
 };
+use intake::model::reading::{Fault, FaultKind};
+use intake::model::register::Commit;
 use intake::model::text::Text;
 use intake::ports::browse::Browse as _;
-use intake::ports::publishing::{PublicationReader as _, Publications as _};
+use intake::ports::clock::Clock;
+use intake::ports::in_force::SuspendedInTree;
+use intake::ports::publishing::{PublicationReader, Publications, Standing, TargetPort, Targets};
 use intake::ports::register::Register as _;
 use intake::ports::register::RegisterFault;
+use intake::reconcile::publish::Publisher;
+use jiff::Timestamp;
 
 use crate::support::postgres::Postgres;
 
-use super::sample::{account, at, small};
+use super::sample::{account, at, commit, small};
 
 pub(super) fn publication(number: u128, status: PublicationStatus) -> Publication {
     Publication {
@@ -136,4 +149,136 @@ async fn removals_that_were_counted_before_others_began_are_counted_anew() {
         assert!(is_overtaken(store.record(removal("fabrikam")).await));
         assert_eq!(store.leavers("hr", at(0)).await.unwrap().recent, 1);
     }
+}
+
+/// A target that lets this many go.
+struct Letting(u64);
+
+impl Targets for Letting {
+    fn rules(&self) -> BTreeMap<Text, TargetRules> {
+        let removal = RemovalLimit { max_percent: 100, max_count: self.0, ..TargetRules::default().removal };
+        BTreeMap::from([("hr".into(), TargetRules { removal, ..TargetRules::default() })])
+    }
+
+    fn open(&self, _target: &str) -> Result<Box<dyn TargetPort>, Fault> {
+        Err(Fault::new(FaultKind::Refused, "nobody is asked"))
+    }
+}
+
+/// A tree that suspends nobody.
+struct Suspending;
+
+impl SuspendedInTree for Suspending {
+    fn suspends(&self, _customer: &str) -> bool {
+        false
+    }
+}
+
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        at(100)
+    }
+}
+
+/// What is known, where another process compares its own customer as soon as something was written.
+struct Shared {
+    store: Store,
+    other: Option<Publisher>,
+    has_compared: AtomicBool,
+}
+
+#[async_trait]
+impl PublicationReader for Shared {
+    async fn publications(&self, customer: Option<&str>) -> Result<Vec<(Text, Publication)>, RegisterFault> {
+        self.store.publications(customer).await
+    }
+
+    async fn target_statuses(&self) -> Result<Vec<TargetStatus>, RegisterFault> {
+        self.store.target_statuses().await
+    }
+}
+
+#[async_trait]
+impl Publications for Shared {
+    async fn standing(
+        &self,
+        customer: &str,
+        target: &str,
+        accounts: &[AccountKey],
+    ) -> Result<Standing, RegisterFault> {
+        self.store.standing(customer, target, accounts).await
+    }
+
+    async fn taken(
+        &self,
+        customer: &str,
+        target: &str,
+        names: &[Text],
+    ) -> Result<BTreeMap<Text, Text>, RegisterFault> {
+        self.store.taken(customer, target, names).await
+    }
+
+    async fn leavers(&self, target: &str, since: Timestamp) -> Result<Leavers, RegisterFault> {
+        self.store.leavers(target, since).await
+    }
+
+    async fn customers_of(&self, target: &str) -> Result<Vec<Text>, RegisterFault> {
+        self.store.customers_of(target).await
+    }
+
+    async fn record(&self, record: PublicationRecord) -> Result<ChainHead, RegisterFault> {
+        let head = self.store.record(record).await?;
+        if let (Some(other), false) = (&self.other, self.has_compared.swap(true, Ordering::Relaxed)) {
+            other.compare(&"fabrikam".into(), &everybody(), &"1".into()).await?;
+        }
+        Ok(head)
+    }
+
+    async fn record_target(&self, status: &TargetStatus) -> Result<(), RegisterFault> {
+        self.store.record_target(status).await
+    }
+}
+
+fn everybody() -> BTreeMap<Text, BTreeSet<AccountType>> {
+    BTreeMap::from([("hr".into(), BTreeSet::from([AccountType::EndUser]))])
+}
+
+fn publisher(store: &Store, other: Option<Publisher>) -> Publisher {
+    Publisher {
+        targets: Arc::new(Letting(5_000)),
+        publications: Arc::new(Shared { store: store.clone(), other, has_compared: AtomicBool::new(false) }),
+        register: Arc::new(store.clone()),
+        tree: Arc::new(Suspending),
+        clock: Arc::new(Stopped),
+        new_run: || "run-2".into(),
+        room: tokio::sync::Mutex::new(()),
+    }
+}
+
+/// So many removals are written in parts, and between two of them others may take the room.
+#[tokio::test]
+async fn removals_that_are_written_in_parts_go_beyond_no_limit_whoever_comes_between() {
+    const EACH: u128 = 3_000;
+    let store = Store::open("sqlite::memory:").await.unwrap();
+    for customer in ["contoso", "fabrikam"] {
+        let removed = |number| Account {
+            state: AccountState::Removed { since: at(50), reason: Verdict::NotInScope, approved: false },
+            ..account(number)
+        };
+        let accounts = (0..EACH).map(removed).collect();
+        store.commit(Commit { accounts, ..commit(customer, 0) }).await.unwrap();
+        let there = |number: u128| Publication {
+            remote_id: Some(Text::from(format!("{customer}-{number}"))),
+            ..publication(number, PublicationStatus::Published)
+        };
+        store.record(record(customer, &[], &(0..EACH).map(there).collect::<Vec<_>>())).await.unwrap();
+    }
+    let here = publisher(&store, Some(publisher(&store, None)));
+    here.compare(&"contoso".into(), &everybody(), &"1".into()).await.unwrap();
+    let known = store.publications(None).await.unwrap();
+    let count = |wanted: fn(&Publication) -> bool| known.iter().filter(|(_, known)| wanted(known)).count();
+    assert_eq!(count(|known| known.wanted == Presence::Absent), 5_000);
+    assert_eq!(count(|known| known.status == PublicationStatus::Held), 1_000);
 }
