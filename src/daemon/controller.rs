@@ -601,16 +601,8 @@ async fn finished<T>(task: &mut Option<AbortOnDropHandle<T>>) -> Result<T, JoinE
 
 /// Delivers now and then, and whenever a turn wrote.
 async fn deliver(courier: Arc<Courier>, every: Duration, wrote: Arc<Notify>, stop: CancellationToken) {
-    loop {
-        if let Err(fault) = courier.drain(&stop).await {
-            tracing::error!("the outbox failed: {}", chain(&fault));
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = wrote.notified() => {}
-            () = tokio::time::sleep(every) => {}
-        }
-    }
+    let tell = |fault: &RegisterFault| tracing::error!("the outbox failed: {}", chain(fault));
+    courier.keep_draining(every, &wrote, &stop, tell).await;
 }
 
 /// Returns an error with its causes, for the log.

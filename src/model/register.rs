@@ -328,6 +328,11 @@ pub struct LateDelivery {
 /// different things do not wait for each other.
 pub const LANE: char = '#';
 
+/// Returns which destination of the operator's file is meant, of one with or without a lane.
+pub fn address_of(destination: &str) -> &str {
+    destination.split(LANE).next().unwrap_or_default()
+}
+
 impl Delivery {
     /// Whether it waits for those about the same thing alone.
     pub fn has_lane(&self) -> bool {
@@ -336,7 +341,7 @@ impl Delivery {
 
     /// Returns the destination of the operator's file.
     pub fn address(&self) -> &str {
-        self.destination.split(LANE).next().unwrap_or_default()
+        address_of(&self.destination)
     }
 }
 

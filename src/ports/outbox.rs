@@ -7,14 +7,18 @@ use jiff::Timestamp;
 
 use crate::model::reading::Fault;
 use crate::model::register::{Attempted, Delivery};
+use crate::model::text::Text;
 use crate::ports::register::RegisterFault;
 
 /// Deliveries that are due, written by the same transaction as what they tell of.
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// Returns deliveries whose time has come, oldest first, at most `limit`. Of one destination
-    /// and customer only the oldest is returned, so that they arrive in order.
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, RegisterFault>;
+    /// Returns the destinations of the operator's file that deliveries wait for, also those whose time has not come.
+    async fn addresses(&self) -> Result<Vec<Text>, RegisterFault>;
+    /// Returns deliveries to one destination of the operator's file whose time has come, oldest first, at most `limit`,
+    /// however many wait for others. Of one customer and lane only the oldest is returned, so that they arrive in order.
+    async fn due_at(&self, address: &str, now: Timestamp, limit: u32)
+    -> Result<Vec<Delivery>, RegisterFault>;
     /// Takes deliveries that are due for oneself until a moment; returns those that nobody else took, made or gave up
     /// meanwhile. Whoever ends without a word leaves them to others from that moment on.
     async fn claim(

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::duration::Seconds;
@@ -19,7 +21,7 @@ use crate::ports::outbox::{Destination, Outbox};
 use crate::ports::register::RegisterFault;
 use crate::reconcile::observe::panic_text;
 
-/// How many deliveries are asked for and under way at once.
+/// How many deliveries to one destination are asked for and under way at once.
 const BATCH: u32 = 64;
 const AT_ONCE: usize = 8;
 
@@ -71,17 +73,98 @@ pub struct Drained {
     pub given_up: u64,
 }
 
+impl Drained {
+    fn add(&mut self, more: Self) {
+        self.delivered += more.delivered;
+        self.put_off += more.put_off;
+        self.given_up += more.given_up;
+    }
+}
+
 impl Courier {
-    /// Delivers everything whose time has come. Ends early when `stop` is cancelled: what is
-    /// under way then is repeated another time, as every delivery may be.
+    /// Delivers everything whose time has come; no destination waits for another one. Ends early when `stop` is
+    /// cancelled: what is under way then is repeated another time, as every delivery may be.
     ///
     /// # Errors
-    /// The outbox's.
+    /// The outbox's; other destinations are gone on with.
     pub async fn drain(&self, stop: &CancellationToken) -> Result<Drained, RegisterFault> {
+        let mut drained = Drained::default();
+        loop {
+            let addresses = self.outbox.addresses().await?;
+            let mut draining: FuturesUnordered<_> =
+                addresses.iter().map(|address| self.drain_one(address, stop)).collect();
+            let (mut is_moving, mut fault) = (false, None);
+            while let Some(ended) = draining.next().await {
+                match ended {
+                    Ok(more) => {
+                        is_moving |= more != Drained::default();
+                        drained.add(more);
+                    }
+                    Err(unrecorded) => {
+                        fault.get_or_insert(unrecorded);
+                    }
+                }
+            }
+            if let Some(fault) = fault {
+                return Err(fault);
+            }
+            // What was delivered may have led to something for another destination.
+            if !is_moving || stop.is_cancelled() {
+                return Ok(drained);
+            }
+        }
+    }
+
+    /// Delivers now and then, and whenever somebody `wrote`, until `stop` is cancelled. A destination that takes hours
+    /// keeps no other from what comes meanwhile. `tell` is told of faults of the outbox.
+    pub async fn keep_draining(
+        &self,
+        every: Duration,
+        wrote: &Notify,
+        stop: &CancellationToken,
+        tell: impl Fn(&RegisterFault),
+    ) {
+        let mut draining = FuturesUnordered::new();
+        // Those under way, and whether something was written since they began.
+        let mut under_way: BTreeMap<Text, bool> = BTreeMap::new();
+        loop {
+            let addresses = self.outbox.addresses().await.unwrap_or_else(|fault| {
+                tell(&fault);
+                Vec::new()
+            });
+            for address in addresses {
+                if let Some(is_behind) = under_way.get_mut(&address) {
+                    *is_behind = true;
+                    continue;
+                }
+                under_way.insert(address.clone(), false);
+                draining.push(async move { (self.drain_one(&address, stop).await, address) });
+            }
+            let mut pause = std::pin::pin!(tokio::time::sleep(every));
+            let mut is_behind = false;
+            while !is_behind {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return,
+                    () = wrote.notified() => break,
+                    Some((ended, address)) = draining.next() => {
+                        if let Err(fault) = ended {
+                            tell(&fault);
+                        }
+                        is_behind = under_way.remove(&address).unwrap_or(false);
+                    }
+                    () = &mut pause => break,
+                }
+            }
+        }
+    }
+
+    /// Delivers everything to one destination whose time has come.
+    async fn drain_one(&self, address: &Text, stop: &CancellationToken) -> Result<Drained, RegisterFault> {
         let mut drained = Drained::default();
         let mut rounds_of_others = 0;
         while !stop.is_cancelled() && rounds_of_others < ROUNDS_OF_OTHERS {
-            let due = self.outbox.due(self.clock.now(), BATCH).await?;
+            let due = self.outbox.due_at(address, self.clock.now(), BATCH).await?;
             if due.is_empty() {
                 break;
             }
@@ -343,12 +426,25 @@ mod tests {
 
     #[async_trait]
     impl Outbox for FakeOutbox {
-        async fn due(&self, _now: Timestamp, _limit: u32) -> Result<Vec<Delivery>, RegisterFault> {
+        async fn addresses(&self) -> Result<Vec<Text>, RegisterFault> {
+            let waiting = self.waiting.lock().expect("a lock");
+            let addresses: BTreeSet<&str> = waiting.iter().map(Delivery::address).collect();
+            Ok(addresses.into_iter().map(Text::from).collect())
+        }
+
+        async fn due_at(
+            &self,
+            address: &str,
+            _now: Timestamp,
+            limit: u32,
+        ) -> Result<Vec<Delivery>, RegisterFault> {
             let mut waiting = self.waiting.lock().expect("a lock");
-            Ok(match self.others.load(Ordering::Relaxed) {
-                0 => std::mem::take(&mut *waiting),
-                _ => waiting.clone(),
-            })
+            let here = waiting.iter().filter(|delivery| delivery.address() == address);
+            let due: Vec<Delivery> = here.take(limit as usize).cloned().collect();
+            if self.others.load(Ordering::Relaxed) == 0 {
+                waiting.retain(|delivery| due.iter().all(|taken| taken.id != delivery.id));
+            }
+            Ok(due)
         }
 
         async fn claim(
@@ -398,7 +494,10 @@ mod tests {
         }
     }
 
-    struct Fickle;
+    struct Fickle {
+        /// From when on it answers what is slow.
+        answers: CancellationToken,
+    }
 
     #[async_trait]
     impl Destination for Fickle {
@@ -407,6 +506,10 @@ mod tests {
                 "good" => Ok(()),
                 "panics" => panic!("inside"),
                 "silent" => std::future::pending().await,
+                "slow" => {
+                    self.answers.cancelled().await;
+                    Ok(())
+                }
                 _ => Err(Fault::new(FaultKind::Transient, "busy").after(Some(Duration::from_secs(7_200)))),
             }
         }
@@ -419,10 +522,25 @@ mod tests {
     }
 
     fn courier(outbox: &Arc<FakeOutbox>, meter: &Arc<CountedAttempts>) -> Courier {
-        let hook: Arc<dyn Destination> = Arc::new(Fickle);
-        let destinations = BTreeMap::from([(Text::from("hook"), hook)]);
+        courier_to(outbox, meter, &CancellationToken::new())
+    }
+
+    fn courier_to(
+        outbox: &Arc<FakeOutbox>,
+        meter: &Arc<CountedAttempts>,
+        answers: &CancellationToken,
+    ) -> Courier {
+        let destinations = ["hook", "chat"].map(|name| -> (Text, Arc<dyn Destination>) {
+            (Text::from(name), Arc::new(Fickle { answers: answers.clone() }))
+        });
         let clock = Arc::new(FixedClock);
-        Courier { outbox: outbox.clone(), destinations, clock, meter: meter.clone(), is_shared: false }
+        Courier {
+            outbox: outbox.clone(),
+            destinations: destinations.into(),
+            clock,
+            meter: meter.clone(),
+            is_shared: false,
+        }
     }
 
     #[tokio::test]
@@ -468,6 +586,62 @@ mod tests {
             let drained = courier.drain(&CancellationToken::new()).await.expect("drained");
             assert_eq!(drained, Drained { delivered, ..Drained::default() }, "{others}");
         }
+    }
+
+    /// More to a slow destination than is asked for at once, and something behind it for another one.
+    fn a_backlog() -> Vec<Delivery> {
+        let mut waiting: Vec<_> = (100..300).map(|id| delivery(id, "hook", "slow", 0)).collect();
+        waiting.push(delivery(1_000, "chat", "good", 0));
+        waiting
+    }
+
+    /// Waits until so many deliveries are recorded; returns them.
+    async fn recorded(outbox: &FakeOutbox, count: usize) -> Vec<String> {
+        let waiting = async {
+            while outbox.log.lock().expect("a lock").len() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("delivered by now");
+        outbox.log.lock().expect("a lock").clone()
+    }
+
+    #[tokio::test]
+    async fn a_slow_destination_with_a_backlog_keeps_no_other_waiting() {
+        let outbox = Arc::new(FakeOutbox::default());
+        *outbox.waiting.lock().expect("a lock") = a_backlog();
+        let answers = CancellationToken::new();
+        let courier = courier_to(&outbox, &Arc::default(), &answers);
+        let stop = CancellationToken::new();
+        let looking = async {
+            assert_eq!(recorded(&outbox, 1).await, ["1000 delivered"]);
+            answers.cancel();
+        };
+        let (drained, ()) = tokio::join!(courier.drain(&stop), looking);
+        assert_eq!(drained.expect("drained"), Drained { delivered: 201, ..Drained::default() });
+    }
+
+    /// As the controller delivers: nobody waits for the end of a backlog, nor until the next look.
+    #[tokio::test]
+    async fn what_comes_while_a_slow_destination_is_delivered_to_does_not_wait_for_it() {
+        let outbox = Arc::new(FakeOutbox::default());
+        *outbox.waiting.lock().expect("a lock") = a_backlog();
+        let (answers, stop) = (CancellationToken::new(), CancellationToken::new());
+        let courier = courier_to(&outbox, &Arc::default(), &answers);
+        let (wrote, every) = (Notify::new(), Duration::from_secs(86_400));
+        let delivering = courier.keep_draining(every, &wrote, &stop, |fault| panic!("{fault}"));
+        let writing = async {
+            recorded(&outbox, 1).await;
+            let new = [delivery(1_001, "chat", "good", 0), delivery(1_002, "hook", "good", 0)];
+            outbox.waiting.lock().expect("a lock").extend(new);
+            wrote.notify_one();
+            assert_eq!(recorded(&outbox, 2).await, ["1000 delivered", "1001 delivered"]);
+            answers.cancel();
+            // And what came for the slow one meanwhile is not forgotten.
+            recorded(&outbox, 203).await;
+            stop.cancel();
+        };
+        tokio::join!(delivering, writing);
     }
 
     #[tokio::test]

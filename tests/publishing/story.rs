@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::support::asking::Served;
 use crate::support::intake::until;
+use crate::support::receiver::Receiver;
 
 use super::{Site, name, publish};
 
@@ -241,4 +242,20 @@ fn a_controller_publishes_and_shows_how_accounts_stand_in_its_metrics_and_on_the
     }
     served.end();
     assert_eq!(site.fake.user(&name(2)).expect("the stranger")["displayName"], "A Stranger");
+}
+
+/// What is owed to a service that hangs holds up nobody who is to be told something else.
+#[test]
+fn a_service_that_answers_nothing_keeps_no_webhook_waiting() {
+    // More than are asked for at once.
+    let people: Vec<u32> = (1..=150).collect();
+    let (receiver, site) = (Receiver::start(), Site::new(&people, ""));
+    site.here.operator(&format!("{}{}", site.fake.target(""), receiver.notify("changed")));
+    site.fake.set(|wrong| wrong.post_keeps_and_fails = vec![0; 1_000]);
+    site.run();
+    site.let_time_pass();
+    site.rename(&people, &name(1), "janet@contoso.test");
+    let before = receiver.told().len();
+    site.run();
+    assert_eq!(receiver.told().len(), before + 1);
 }

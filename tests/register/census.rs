@@ -8,7 +8,6 @@ use intake::model::contact_match::{ContactChanges, ContactMatch, DocumentationSt
 use intake::model::register::{Commit, CustomerStatus, NewDelivery};
 use intake::model::text::Text;
 use intake::ports::census::{AccountCount, Census, ContactCount, Counts, OutboxCount};
-use intake::ports::outbox::Outbox as _;
 use intake::ports::register::Register as _;
 use jiff::Timestamp;
 use serde_json::json;

@@ -87,6 +87,7 @@ laws! {
     the_record_is_asked_for_in_pages_and_by_time
     a_delivery_with_a_known_key_is_the_same_delivery
     deliveries_of_one_destination_and_customer_arrive_in_order
+    what_waits_for_one_destination_hides_nothing_of_another
     a_delivery_that_was_given_up_no_longer_blocks_those_behind_it
     a_delivery_is_forgotten_30_days_after_it_was_made
     a_delivery_that_is_not_there_cannot_be_marked
@@ -597,6 +598,48 @@ async fn deliveries_of_one_destination_and_customer_arrive_in_order(
     outbox.failed(due[0].id, Some(at(61)), "timeout").await.unwrap();
     outbox.delivered(due[0].id, at(62)).await.unwrap();
     assert_eq!(keys(&outbox.due(at(61), 10).await.unwrap()), ["hr 2", "glue 2", "hr 3", "glue 3"]);
+}
+
+async fn what_waits_for_one_destination_hides_nothing_of_another(
+    register: &dyn Register,
+    outbox: &dyn Outbox,
+) {
+    // More than are sorted, each in a lane of its own.
+    let mut deliveries: Vec<_> = (0..1_200).map(|lane| delivery(&format!("scim/hr#{lane}"), "k")).collect();
+    // Names that begin alike, on both sides of the lanes; and one with lanes and without.
+    for destination in ["hr", "scim/hr!", "scim/hr-2#1", "scim/hr-2#1", "scim/hr", "scim", "hr#1"] {
+        deliveries.push(delivery(destination, &deliveries.len().to_string()));
+    }
+    register.commit(Commit { deliveries, ..commit("contoso", 0) }).await.unwrap();
+    let behind = vec![delivery("hr", "behind"), delivery("scim/hr#0", "behind")];
+    register.commit(Commit { deliveries: behind, ..commit("contoso", 1) }).await.unwrap();
+    let addresses = outbox.addresses().await.unwrap();
+    assert_eq!(addresses, ["hr", "scim", "scim/hr", "scim/hr!", "scim/hr-2"]);
+
+    let due = async |address: &str, seconds| outbox.due_at(address, at(seconds), 64).await.unwrap();
+    assert_eq!(keys(&due("hr", 10).await), ["hr 1200", "hr#1 1206"]);
+    assert_eq!(keys(&due("scim", 10).await), ["scim 1205"]);
+    assert_eq!(keys(&due("scim/hr!", 10).await), ["scim/hr! 1201"]);
+    assert_eq!(keys(&due("scim/hr-2", 10).await), ["scim/hr-2#1 1202"]);
+    assert!(due("scim/h", 10).await.is_empty());
+    assert!(due("hr", 9).await.is_empty());
+    let many = due("scim/hr", 10).await;
+    let lanes = |from: usize| (from..from + 64).map(|lane| format!("scim/hr#{lane} k")).collect::<Vec<_>>();
+    assert_eq!(keys(&many), lanes(0));
+
+    // What is put off is passed over, and nobody goes before it in its lane.
+    for delivery in &many[..10] {
+        outbox.failed(delivery.id, Some(at(60)), "503").await.unwrap();
+    }
+    assert_eq!(keys(&due("scim/hr", 59).await), lanes(10));
+    // Once few are left, they come in the same order.
+    while let [_, .., _] = &due("scim/hr", 59).await[..] {
+        for delivery in due("scim/hr", 59).await.iter().filter(|delivery| delivery.destination != "scim/hr") {
+            outbox.delivered(delivery.id, at(59)).await.unwrap();
+        }
+    }
+    let left = (0..10).map(|lane| format!("scim/hr#{lane} k")).chain(["scim/hr 1204".to_owned()]);
+    assert_eq!(keys(&due("scim/hr", 60).await), left.collect::<Vec<_>>());
 }
 
 async fn a_delivery_that_was_given_up_no_longer_blocks_those_behind_it(

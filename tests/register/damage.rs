@@ -10,12 +10,13 @@ use intake::adapters::store::connection::Store;
 use intake::model::contact_match::{ContactChanges, ContactMatch, MatchStatus};
 use intake::model::guid::Guid;
 use intake::model::register::{Commit, Measures, Sighting};
-use intake::ports::outbox::Outbox as _;
 use intake::ports::register::{ChainCheck, Register as _, RegisterFault, RegisterReader as _};
 
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::sample::{Folder, account, at, commit, contact, event, raw, small, tamper, url, whole};
+use super::sample::{
+    Folder, OneByOne as _, account, at, commit, contact, event, raw, small, tamper, url, whole,
+};
 
 /// A fault with its causes, as a person sees it.
 fn told(fault: &RegisterFault) -> String {

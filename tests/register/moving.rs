@@ -20,7 +20,6 @@ use intake::model::register::{
 };
 use intake::model::tenant::SyncState;
 use intake::model::tree_status::TreeStatus;
-use intake::ports::outbox::Outbox as _;
 use intake::ports::publishing::Publications as _;
 use intake::ports::register::{ChainCheck, Register as _, RegisterFault, RegisterReader as _};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};

@@ -12,7 +12,9 @@ use intake::model::contact_match::{ContactChanges, ContactMatch, MatchCandidate,
 use intake::model::digest::Digest;
 use intake::model::event::{EventKind, NewEvent, ReadingDigests};
 use intake::model::guid::Guid;
-use intake::model::register::{Attempted, Commit, Hold, NewDelivery, Outcome, Pins, SuspensionChange};
+use intake::model::register::{
+    Attempted, Commit, Delivery, Hold, NewDelivery, Outcome, Pins, SuspensionChange,
+};
 use intake::ports::outbox::Outbox;
 use intake::ports::register::{ChainCheck, RegisterFault};
 use jiff::{SignedDuration, Timestamp};
@@ -123,9 +125,20 @@ pub(crate) fn delivery(destination: &str, key: &str) -> NewDelivery {
     NewDelivery { destination: destination.into(), key: key.into(), body: json!({"key": key}) }
 }
 
-/// Of deliveries one at a time.
+/// Of deliveries one at a time, and of all destinations.
 #[async_trait]
 pub(crate) trait OneByOne: Outbox {
+    /// Returns those that are due, oldest first.
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, RegisterFault> {
+        let mut due = Vec::new();
+        for address in self.addresses().await? {
+            due.extend(self.due_at(&address, now, limit).await?);
+        }
+        due.sort_by_key(|delivery| delivery.id);
+        due.truncate(limit as usize);
+        Ok(due)
+    }
+
     /// Takes it; whether nobody else did.
     async fn claim_one(&self, id: i64, now: Timestamp, until: Timestamp) -> Result<bool, RegisterFault> {
         Ok(self.claim(&[id], now, until).await?.contains(&id))

@@ -236,8 +236,17 @@ impl Register for Storage {
 
 #[async_trait]
 impl Outbox for Storage {
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, RegisterFault> {
-        self.call("due", self.store.due(now, limit)).await
+    async fn addresses(&self) -> Result<Vec<Text>, RegisterFault> {
+        self.call("addresses", self.store.addresses()).await
+    }
+
+    async fn due_at(
+        &self,
+        address: &str,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, RegisterFault> {
+        self.call("due_at", self.store.due_at(address, now, limit)).await
     }
 
     async fn claim(

@@ -9,7 +9,7 @@ use crate::adapters::store::accounts::strange;
 use crate::adapters::store::connection::Store;
 use crate::adapters::store::fault::Mishap;
 use crate::adapters::store::sql::{self, Connection, Insert, LazyInsert};
-use crate::model::register::{Attempted, Delivery, LateDelivery, NewDelivery, Outcome};
+use crate::model::register::{Attempted, Delivery, LANE, LateDelivery, NewDelivery, Outcome, address_of};
 use crate::model::text::Text;
 use crate::ports::outbox::Outbox;
 use crate::ports::register::RegisterFault;
@@ -27,16 +27,62 @@ static WRITE: LazyInsert = LazyInsert::new(|| {
     )
 });
 
-/// Goes over those that wait by the index `outbox_due`, from the oldest on, and looks for each that is due by
-/// `outbox_waiting` whether another one is before it. That ends where `limit` are found, which is soon unless most of
-/// those that wait are put off or stand behind others. One that was given up stands in nobody's way.
-const DUE: &str = "
-    SELECT id, customer, destination, key, body, attempts FROM outbox
-    WHERE delivered_at IS NULL AND given_up_at IS NULL AND next_attempt <= $1 AND NOT EXISTS (
-        SELECT 1 FROM outbox AS before
-        WHERE before.destination = outbox.destination AND before.customer = outbox.customer
-            AND before.id < outbox.id AND before.delivered_at IS NULL AND before.given_up_at IS NULL)
-    ORDER BY id LIMIT $2";
+/// Of so many that wait for a destination the oldest are found by sorting them.
+const FEW: i64 = 1_000;
+
+/// What follows on the sign of a lane: whatever stands behind it stands behind all lanes of an address.
+const BEHIND_LANES: char = '$';
+const _: () = assert!(BEHIND_LANES as u32 == LANE as u32 + 1);
+
+/// The first destination, in the order of their names, that something waits for: from one on, or after it.
+macro_rules! next {
+    ($which:literal) => {
+        concat!(
+            "SELECT destination FROM outbox
+             WHERE destination ",
+            $which,
+            " $1 AND delivered_at IS NULL AND given_up_at IS NULL
+             ORDER BY destination LIMIT 1"
+        )
+    };
+}
+const FROM: &str = next!(">=");
+const AFTER: &str = next!(">");
+
+/// In an order, so that PostgreSQL does not look for the first so many in the whole table.
+const COUNT: &str = "
+    SELECT COUNT(*) FROM (
+        SELECT 1 FROM outbox
+        WHERE destination >= $1 AND destination < $2 AND delivered_at IS NULL AND given_up_at IS NULL
+        ORDER BY destination, customer, id LIMIT $3) AS counted";
+
+/// Those of one address, and of its lanes. Looks for each that is due by `outbox_waiting` whether another one is before
+/// it. One that was given up stands in nobody's way.
+macro_rules! due {
+    ($which:literal, $order:literal) => {
+        concat!(
+            "SELECT id, customer, destination, key, body, attempts FROM outbox
+             WHERE delivered_at IS NULL AND given_up_at IS NULL AND next_attempt <= $1
+                AND (destination || '' = $2 OR (destination || '' > $3 AND destination || '' < $4))",
+            $which,
+            " AND NOT EXISTS (
+                SELECT 1 FROM outbox AS before
+                WHERE before.destination = outbox.destination AND before.customer = outbox.customer
+                    AND before.id < outbox.id AND before.delivered_at IS NULL AND before.given_up_at IS NULL)
+             ORDER BY ",
+            $order,
+            " LIMIT $5"
+        )
+    };
+}
+
+/// Goes over those that wait by the index `outbox_due`, from the oldest on. That ends where `limit` are found, which is
+/// soon where many wait, unless most of them are put off or stand behind others.
+const DUE_OF_MANY: &str = due!("", "id");
+
+/// Goes over those that wait for this address alone, by `outbox_waiting`: however many wait for another one. What is
+/// computed of a column is looked up in no index.
+const DUE_OF_FEW: &str = due!(" AND destination >= $2 AND destination < $4", "id + 0");
 
 const CLAIM: &str = "
     UPDATE outbox SET next_attempt = $3
@@ -89,8 +135,22 @@ pub(super) async fn write(
 
 #[async_trait]
 impl Outbox for Store {
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, RegisterFault> {
-        self.reader().ask(Vec::new(), move |connection| Box::pin(due(connection, now, limit))).await
+    async fn addresses(&self) -> Result<Vec<Text>, RegisterFault> {
+        self.reader().ask(Vec::new(), |connection| Box::pin(addresses(connection))).await
+    }
+
+    async fn due_at(
+        &self,
+        address: &str,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, RegisterFault> {
+        let address = address.to_owned();
+        self.reader()
+            .ask(Vec::new(), move |connection| {
+                Box::pin(async move { due_at(connection, &address, now, limit).await })
+            })
+            .await
     }
 
     async fn claim(
@@ -113,9 +173,45 @@ impl Outbox for Store {
     }
 }
 
-async fn due(connection: &mut Connection<'_>, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, Mishap> {
-    let rows =
-        sql::query(DUE).bind(now.as_microsecond()).bind(i64::from(limit)).fetch_all(connection).await?;
+/// Goes from one to the next by the index, and over none of the deliveries between them.
+async fn addresses(connection: &mut Connection<'_>) -> Result<Vec<Text>, Mishap> {
+    // One may come twice: by itself, and by its lanes.
+    let mut addresses: BTreeSet<Text> = BTreeSet::new();
+    let mut next = (FROM, String::new());
+    while let Some(row) = sql::query(next.0).bind(next.1.as_str()).fetch_optional(connection).await? {
+        let destination: &str = row.get(0)?;
+        let address = address_of(destination);
+        next = match address == destination {
+            true => (AFTER, address.to_owned()),
+            false => (FROM, behind(address)),
+        };
+        addresses.insert(Text::from(address));
+    }
+    Ok(addresses.into_iter().collect())
+}
+
+/// Returns what stands behind all lanes of an address.
+fn behind(address: &str) -> String {
+    format!("{address}{BEHIND_LANES}")
+}
+
+async fn due_at(
+    connection: &mut Connection<'_>,
+    address: &str,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Delivery>, Mishap> {
+    let (lanes, end) = (format!("{address}{LANE}"), behind(address));
+    let count = sql::query(COUNT).bind(address).bind(end.as_str()).bind(FEW);
+    let waiting: i64 = count.fetch_one(connection).await?.get(0)?;
+    let rows = sql::query(if waiting < FEW { DUE_OF_FEW } else { DUE_OF_MANY })
+        .bind(now.as_microsecond())
+        .bind(address)
+        .bind(lanes.as_str())
+        .bind(end.as_str())
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
     let mut deliveries = Vec::with_capacity(rows.len());
     for row in &rows {
         let body: &str = row.get(4)?;
