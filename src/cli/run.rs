@@ -246,7 +246,8 @@ async fn reconcile(
     let leases = shared.map(|shared| shared.leases.clone());
     let looking = look_for_contacts(documenter, leases.clone(), desk.clone(), Gaps::default(), stop.clone());
     let _looking = AbortOnDropHandle::new(tokio::spawn(looking));
-    let _comparing = AbortOnDropHandle::new(tokio::spawn(look_for_drift(publisher, stop.clone())));
+    let comparing = look_for_drift(publisher, leases.clone(), stop.clone());
+    let _comparing = AbortOnDropHandle::new(tokio::spawn(comparing));
     let reconciler: Arc<dyn Turns> = Arc::new(reconciler);
     let (turns, notices, _keeping) = match leases {
         None => (reconciler, stream::pending().boxed(), None),

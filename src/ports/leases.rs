@@ -24,6 +24,11 @@ pub fn of_documentation(connection: &str) -> Text {
     Text::from(format!("documentation/{connection}"))
 }
 
+/// Returns the name of the lease on comparing a target with what was published to it.
+pub fn of_target(target: &str) -> Text {
+    Text::from(format!("target/{target}"))
+}
+
 /// What somebody wants to do alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {

@@ -50,8 +50,21 @@ pub trait Publications: PublicationReader {
     /// Writes in one transaction what is known of one customer from now on, what the audit record tells of it, and
     /// what must happen outside. Raises no revision: no plan is computed from any of it.
     async fn record(&self, record: PublicationRecord) -> Result<ChainHead, RegisterFault>;
-    /// Records how a target was spoken to. Bookkeeping.
-    async fn record_target(&self, status: &TargetStatus) -> Result<(), RegisterFault>;
+    /// Records why a target refused or was silent, or that it answered; and that it is published to, if it was not
+    /// before. Bookkeeping.
+    async fn record_answer(
+        &self,
+        target: &str,
+        fault: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), RegisterFault>;
+    /// Records that a target was compared, and why that concluded nothing. Bookkeeping.
+    async fn record_comparison(
+        &self,
+        target: &str,
+        fault: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), RegisterFault>;
 }
 
 /// How accounts of a customer stand.

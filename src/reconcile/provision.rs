@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::model::event::{EventKind, NewEvent};
 use crate::model::publication::{
     OnRemoval, Presence, Publication, PublicationRecord, PublicationStatus, PublishedUser, TargetRules,
-    TargetStatus, refusal,
+    refusal,
 };
 use crate::model::reading::{Fault, FaultKind};
 use crate::model::register::Delivery;
@@ -140,21 +140,18 @@ impl Provisioner {
         if outcomes.is_empty() {
             return Ok(());
         }
-        let now = self.clock.now();
         let statuses = self.publications.target_statuses().await?;
         let before = statuses.into_iter().find(|status| status.target == self.target);
         let fault = outcomes.iter().find_map(|outcome| outcome.as_ref().err().map(Fault::with_hint));
-        let since = before.as_ref().and_then(|before| before.fault.as_ref()).map_or(now, |(_, since)| *since);
-        let status = TargetStatus {
-            target: self.target.clone(),
-            fault: fault.map(|fault| (fault, since)),
-            // What was just published needs no comparing.
-            compared_at: before.as_ref().and_then(|before| before.compared_at).or(Some(now)),
-            comparison_fault: before.as_ref().and_then(|before| before.comparison_fault.clone()),
-        };
-        match before.as_ref() == Some(&status) {
+        let is_known = before.is_some_and(|before| {
+            before.compared_at.is_some() && before.fault.map(|(fault, _)| fault) == fault
+        });
+        match is_known {
             true => Ok(()),
-            false => self.publications.record_target(&status).await,
+            false => {
+                let at = self.clock.now();
+                self.publications.record_answer(&self.target, fault.as_deref(), at).await
+            }
         }
     }
 }

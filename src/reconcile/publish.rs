@@ -14,7 +14,7 @@ use crate::model::event::{EventKind, NewEvent};
 use crate::model::guid::Guid;
 use crate::model::publication::{
     CountedRemovals, Leavers, Presence, Publication, PublicationRecord, PublicationStatus, RemoteUser,
-    TargetRules, TargetStatus,
+    TargetRules,
 };
 use crate::model::reading::Reading;
 use crate::model::register::{LANE, NewDelivery};
@@ -283,32 +283,9 @@ impl Publisher {
     /// # Errors
     /// The register's. What a target does not tell is recorded, and no error.
     pub async fn look_for_drift(&self) -> Result<usize, RegisterFault> {
-        let statuses = self.publications.target_statuses().await?;
         let mut asked = 0;
-        for (target, rules) in self.targets.rules() {
-            let now = self.clock.now();
-            let Some(status) = statuses.iter().find(|status| status.target == target) else { continue };
-            // Nothing was ever published there, or it was looked at lately.
-            let is_due = status.compared_at.is_some_and(|at| rules.check.after(at) <= now);
-            if !is_due {
-                continue;
-            }
-            let customers = self.publications.customers_of(&target).await?;
-            let fault = match customers.is_empty() {
-                true => None,
-                false => match self.compare_listing(&target, &rules, &customers).await? {
-                    Ok(more) => {
-                        asked += more;
-                        None
-                    }
-                    Err(fault) => {
-                        tracing::warn!(%target, "the target was not compared: {}", inert(&fault));
-                        Some(fault)
-                    }
-                },
-            };
-            let status = TargetStatus { compared_at: Some(now), comparison_fault: fault, ..status.clone() };
-            self.publications.record_target(&status).await?;
+        for target in self.due_targets().await? {
+            asked += self.look_at(&target).await?;
         }
         Ok(asked)
     }
@@ -326,6 +303,49 @@ impl Publisher {
             known.insert(customer, there);
         }
         Ok(known)
+    }
+
+    /// Returns the targets whose time to be compared has come.
+    ///
+    /// # Errors
+    /// The register's.
+    pub async fn due_targets(&self) -> Result<Vec<Text>, RegisterFault> {
+        let (statuses, now) = (self.publications.target_statuses().await?, self.clock.now());
+        let is_due = |target: &Text, rules: &TargetRules| {
+            // One to which nothing was ever published has no status.
+            let status = statuses.iter().find(|status| status.target == *target);
+            let compared_at = status.and_then(|status| status.compared_at);
+            compared_at.is_some_and(|at| rules.check.after(at) <= now)
+        };
+        let rules = self.targets.rules().into_iter();
+        Ok(rules.filter(|(target, rules)| is_due(target, rules)).map(|(target, _)| target).collect())
+    }
+
+    /// Lists one target and compares it with what was published to it, unless somebody did meanwhile. Returns how much
+    /// is to be set right.
+    ///
+    /// # Errors
+    /// As [`look_for_drift`](Self::look_for_drift).
+    pub async fn look_at(&self, target: &Text) -> Result<usize, RegisterFault> {
+        let rules = self.targets.rules();
+        let Some(rules) = rules.get(target) else { return Ok(0) };
+        if !self.due_targets().await?.contains(target) {
+            return Ok(0);
+        }
+        let now = self.clock.now();
+        let customers = self.publications.customers_of(target).await?;
+        let (asked, fault) = match customers.is_empty() {
+            true => (0, None),
+            false => match self.compare_listing(target, rules, &customers).await? {
+                Ok(asked) => (asked, None),
+                Err(fault) => {
+                    tracing::warn!(%target, "the target was not compared: {}", inert(&fault));
+                    (0, Some(fault))
+                }
+            },
+        };
+        self.publications.record_comparison(target, fault.as_deref(), now).await?;
+        Ok(asked)
     }
 
     async fn compare_listing(

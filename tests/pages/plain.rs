@@ -117,7 +117,8 @@ fn reports_are_pages_and_files() {
     );
     // The same and everybody else who is not imported, by verdict.
     let section = page.split("id=\"candidates-h\"").nth(1).expect("a list of verdicts");
-    for words in ["<option value=\"unlicensed\">unlicensed (1)</option>", "No licence that counts", "person2"] {
+    for words in ["<option value=\"unlicensed\">unlicensed (1)</option>", "No licence that counts", "person2"]
+    {
         assert!(section.contains(words), "{words}: {section}");
     }
     let filtered = reader.page("/customers/contoso/reports?verdict=unlicensed");

@@ -14,7 +14,7 @@ use intake::model::account::{Account, Profile};
 use intake::model::contact_match::{ContactChanges, DocumentationStatus, MatchStatus};
 use intake::model::digest::Digest;
 use intake::model::guid::Guid;
-use intake::model::publication::{PublicationStatus, TargetStatus};
+use intake::model::publication::PublicationStatus;
 use intake::model::register::{
     Commit, CustomerStatus, Measures, PackedReadings, Sighting, Suspension, SuspensionChange,
 };
@@ -132,13 +132,8 @@ async fn furnish(store: &Store) {
     store.record_documentation(&[documented]).await.unwrap();
     let published = publications::publication(1, PublicationStatus::Waiting);
     store.record(publications::record("contoso", &[], &[published])).await.unwrap();
-    let target = TargetStatus {
-        target: "hr".into(),
-        fault: Some(("it refused\0".to_owned(), at(4))),
-        compared_at: Some(at(5)),
-        comparison_fault: None,
-    };
-    store.record_target(&target).await.unwrap();
+    store.record_answer("hr", Some("it refused\0"), at(4)).await.unwrap();
+    store.record_comparison("hr", None, at(5)).await.unwrap();
 }
 
 async fn furnished() -> Folder {

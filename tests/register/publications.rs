@@ -2,27 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use intake::adapters::store::connection::Store;
+use intake::daemon::publishing::look_for_drift;
 use intake::model::account::{Account, AccountKey, AccountState, AccountType, Verdict};
 use intake::model::event::ChainHead;
 use intake::model::publication::{
-    CountedRemovals, Leavers, Presence, Publication, PublicationRecord, PublicationStatus, RemovalLimit,
-    TargetRules, TargetStatus,
+    CountedRemovals, Leavers, Presence, Publication, PublicationRecord, PublicationStatus, RemoteUser,
+    RemovalLimit, TargetRules, TargetStatus,
 };
-use intake::model::reading::{Fault, FaultKind};
+use intake::model::reading::{Fault, FaultKind, Reading};
 use intake::model::register::Commit;
 use intake::model::text::Text;
 use intake::ports::browse::Browse as _;
 use intake::ports::clock::Clock;
 use intake::ports::in_force::SuspendedInTree;
-use intake::ports::publishing::{PublicationReader, Publications, Standing, TargetPort, Targets};
+use intake::ports::leases::Leases;
+use intake::ports::publishing::{
+    Landing, Order, PublicationReader, Publications, Standing, TargetPort, Targets,
+};
 use intake::ports::register::Register as _;
 use intake::ports::register::RegisterFault;
 use intake::reconcile::publish::Publisher;
 use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::postgres::Postgres;
 
@@ -182,6 +189,103 @@ impl Clock for Stopped {
     }
 }
 
+/// A target of which everybody who lists it is counted, and that is listed slowly; and a store in which it is noted
+/// meanwhile that it refused somebody.
+struct Listed {
+    store: Store,
+    count: Arc<AtomicUsize>,
+}
+
+impl Targets for Listed {
+    fn rules(&self) -> BTreeMap<Text, TargetRules> {
+        BTreeMap::from([("hr".into(), TargetRules::default())])
+    }
+
+    fn open(&self, _target: &str) -> Result<Box<dyn TargetPort>, Fault> {
+        Ok(Box::new(Self { store: self.store.clone(), count: self.count.clone() }))
+    }
+}
+
+#[async_trait]
+impl TargetPort for Listed {
+    async fn bring(&self, _orders: &[Order]) -> Vec<Result<Landing, Fault>> {
+        Vec::new()
+    }
+
+    async fn list(&self) -> Reading<BTreeMap<Text, RemoteUser>> {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.store.record_answer("hr", Some("it refused somebody"), at(7)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Reading::Unavailable(Fault::new(FaultKind::Transient, "it is not listed"))
+    }
+}
+
+/// A day after the target was compared.
+struct Tomorrow;
+
+impl Clock for Tomorrow {
+    fn now(&self) -> Timestamp {
+        at(90_000)
+    }
+}
+
+fn comparing(store: &Store, count: &Arc<AtomicUsize>) -> Publisher {
+    Publisher {
+        targets: Arc::new(Listed { store: store.clone(), count: count.clone() }),
+        clock: Arc::new(Tomorrow),
+        ..publisher(store, None)
+    }
+}
+
+/// Who delivers and who compares write the same row.
+#[tokio::test]
+async fn a_comparison_takes_back_nothing_that_was_noted_of_the_target_meanwhile() {
+    for store in stores().await {
+        store.record(record("contoso", &[], &[publication(1, PublicationStatus::Published)])).await.unwrap();
+        store.record_answer("hr", None, at(5)).await.unwrap();
+        assert_eq!(comparing(&store, &Arc::default()).look_for_drift().await.unwrap(), 0);
+        let compared = TargetStatus {
+            target: "hr".into(),
+            fault: Some(("it refused somebody".to_owned(), at(7))),
+            compared_at: Some(at(90_000)),
+            comparison_fault: Some("it is not listed".to_owned()),
+        };
+        assert_eq!(store.target_statuses().await.unwrap(), std::slice::from_ref(&compared));
+        // The same fault is since then; and what was compared stays.
+        store.record_answer("hr", Some("it refuses another one"), at(90_001)).await.unwrap();
+        let again = TargetStatus { fault: Some(("it refuses another one".to_owned(), at(7))), ..compared };
+        assert_eq!(store.target_statuses().await.unwrap(), std::slice::from_ref(&again));
+        store.record_answer("hr", None, at(90_002)).await.unwrap();
+        assert_eq!(store.target_statuses().await.unwrap(), [TargetStatus { fault: None, ..again }]);
+    }
+}
+
+#[tokio::test]
+async fn of_several_replicas_one_compares_a_target() {
+    let database = Postgres::shared().database().await;
+    let (count, stop) = (Arc::default(), CancellationToken::new());
+    let mut looking = JoinSet::new();
+    for name in 0..3 {
+        let store = Store::open(&database.url()).await.unwrap();
+        if name == 0 {
+            let known = publication(1, PublicationStatus::Published);
+            store.commit(small("contoso", 0)).await.unwrap();
+            store.record(record("contoso", &[], &[known])).await.unwrap();
+            store.record_answer("hr", None, at(5)).await.unwrap();
+        }
+        let leases: Arc<dyn Leases> = Arc::new(store.leases(format!("replica-{name}")).unwrap());
+        let publisher = Arc::new(comparing(&store, &count));
+        looking.spawn(look_for_drift(publisher, Some(leases), stop.clone()));
+    }
+    let store = Store::open(&database.url()).await.unwrap();
+    while store.target_statuses().await.unwrap()[0].comparison_fault.is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stop.cancel();
+    looking.join_all().await;
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
 /// What is known, where another process compares its own customer as soon as something was written.
 struct Shared {
     store: Store,
@@ -236,8 +340,22 @@ impl Publications for Shared {
         Ok(head)
     }
 
-    async fn record_target(&self, status: &TargetStatus) -> Result<(), RegisterFault> {
-        self.store.record_target(status).await
+    async fn record_answer(
+        &self,
+        target: &str,
+        fault: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), RegisterFault> {
+        self.store.record_answer(target, fault, at).await
+    }
+
+    async fn record_comparison(
+        &self,
+        target: &str,
+        fault: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), RegisterFault> {
+        self.store.record_comparison(target, fault, at).await
     }
 }
 

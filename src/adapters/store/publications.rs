@@ -79,11 +79,17 @@ const RECENT: &str = "SELECT COUNT(*) FROM publications WHERE target = $1 AND re
 const CUSTOMERS: &str = "SELECT DISTINCT customer FROM publications WHERE target = $1";
 
 const STATUSES: &str = "SELECT target, fault, fault_since, compared_at, comparison_fault FROM targets";
-const WRITE_STATUS: &str = "
-    INSERT INTO targets (target, fault, fault_since, compared_at, comparison_fault) VALUES ($1, $2, $3, $4, $5)
+/// What was just published needs no comparing.
+const WRITE_ANSWER: &str = "
+    INSERT INTO targets (target, fault, fault_since, compared_at, comparison_fault)
+    VALUES ($1, $2, CASE WHEN $2 IS NULL THEN NULL ELSE $3 END, $3, NULL)
     ON CONFLICT (target) DO UPDATE SET
-        fault = excluded.fault, fault_since = excluded.fault_since, compared_at = excluded.compared_at,
-        comparison_fault = excluded.comparison_fault";
+        fault = excluded.fault,
+        fault_since = CASE WHEN excluded.fault IS NULL THEN NULL
+            ELSE COALESCE(targets.fault_since, excluded.fault_since) END,
+        compared_at = COALESCE(targets.compared_at, excluded.compared_at)";
+const WRITE_COMPARISON: &str = "
+    UPDATE targets SET compared_at = $2, comparison_fault = $3 WHERE target = $1";
 
 #[async_trait]
 impl PublicationReader for StoreReader {
@@ -164,9 +170,38 @@ impl Publications for Store {
         self.write_of(&customer, |connection| Box::pin(write(connection, record))).await
     }
 
-    async fn record_target(&self, status: &TargetStatus) -> Result<(), RegisterFault> {
-        let status = status.clone();
-        self.write(|connection| Box::pin(async move { write_status(connection, &status).await })).await
+    async fn record_answer(
+        &self,
+        target: &str,
+        fault: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), RegisterFault> {
+        let (target, fault) = (target.to_owned(), fault.map(str::to_owned));
+        self.write(move |connection| {
+            Box::pin(async move {
+                let query = sql::query(WRITE_ANSWER).bind(target.as_str()).bind(fault.as_deref());
+                query.bind(at.as_microsecond()).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn record_comparison(
+        &self,
+        target: &str,
+        fault: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), RegisterFault> {
+        let (target, fault) = (target.to_owned(), fault.map(str::to_owned));
+        self.write(move |connection| {
+            Box::pin(async move {
+                let query = sql::query(WRITE_COMPARISON).bind(target.as_str()).bind(at.as_microsecond());
+                query.bind(fault.as_deref()).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .await
     }
 }
 
@@ -368,18 +403,6 @@ pub(super) async fn statuses(connection: &mut Connection<'_>) -> Result<Vec<Targ
     }
     statuses.sort_by(|left, right| left.target.cmp(&right.target));
     Ok(statuses)
-}
-
-async fn write_status(connection: &mut Connection<'_>, status: &TargetStatus) -> Result<(), Mishap> {
-    sql::query(WRITE_STATUS)
-        .bind(status.target.as_str())
-        .bind(status.fault.as_ref().map(|(fault, _)| fault.as_str()))
-        .bind(status.fault.as_ref().map(|(_, since)| since.as_microsecond()))
-        .bind(status.compared_at.map(|at| at.as_microsecond()))
-        .bind(status.comparison_fault.as_deref())
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 fn publication(row: &Row) -> Result<Publication, Mishap> {
