@@ -296,6 +296,7 @@ impl Operator {
                 connection: connection.clone(),
                 systems: systems.clone(),
                 register: store.register.clone(),
+                tree: tree.clone(),
             };
             destinations.insert(destination_of(connection), Arc::new(maker));
         }

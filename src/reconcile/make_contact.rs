@@ -15,8 +15,10 @@ use crate::model::reading::{Fault, FaultKind};
 use crate::model::register::{Delivery, LANE, NewDelivery};
 use crate::model::text::Text;
 use crate::plan::likeness::{Likeness, given_and_family};
+use crate::plan::outcome::CustomerState;
 use crate::policy::fleet::Customer;
 use crate::ports::documentation::DocumentationSystems;
+use crate::ports::in_force::SuspendedInTree;
 use crate::ports::outbox::Destination;
 use crate::ports::register::{Register, RegisterFault};
 
@@ -32,6 +34,8 @@ pub struct ContactMaker {
     pub systems: Arc<dyn DocumentationSystems>,
     /// What says whether the contact is still wanted.
     pub register: Arc<dyn Register>,
+    /// Whom the tree suspends.
+    pub tree: Arc<dyn SuspendedInTree>,
 }
 
 /// What the outbox holds of a contact that is to be made.
@@ -118,7 +122,9 @@ impl ContactMaker {
         // No fault of the system: others go on being taken there.
         let unknown = |fault: RegisterFault| Fault::new(FaultKind::Refused, fault.to_string());
         let state = self.register.load(customer).await.map_err(unknown)?;
-        if state.suspension.is_some() {
+        let status = self.register.status(customer).await.map_err(unknown)?;
+        let was_suspended = status.is_some_and(|status| status.state == CustomerState::Suspended.code());
+        if state.suspension.is_some() || was_suspended || self.tree.suspends(customer) {
             return Err(Fault::new(FaultKind::Refused, "the customer is suspended: nothing is written"));
         }
         let key = AccountKey { account_type: wanted.account_type, source: wanted.source, id: wanted.account };

@@ -589,6 +589,24 @@ fn a_suspended_customer_is_not_looked_for_and_accounts_may_be_left_out() {
 }
 
 #[test]
+fn what_was_asked_for_is_not_made_while_the_document_suspends_the_customer() {
+    let fake = fake_of(Product::ItGlue);
+    let desk = Desk::new(&[("docs", &fake)], &[1]);
+    let create = "  options: {endUsers: {documentation: {createMissing: true}}}\n";
+    fake.fault(At::create(), Fault::Status(500), 1);
+    desk.commit(create);
+    desk.round();
+    desk.commit(&format!("{create}  suspend: true\n"));
+    desk.here.sql("UPDATE outbox SET next_attempt = 0");
+    desk.round();
+    assert!(fake.everybody().is_empty());
+    desk.commit(create);
+    desk.here.sql("UPDATE outbox SET next_attempt = 0");
+    desk.round();
+    made_for_person1(&fake);
+}
+
+#[test]
 fn however_many_customers_share_a_key_it_is_swept_once() {
     let fake = fake_of(Product::ItGlue);
     let desk = Desk::new(&[("docs", &fake)], &[1]);
