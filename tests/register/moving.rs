@@ -6,6 +6,7 @@ use std::error::Error as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use intake::adapters::store::connection::Store;
 use intake::adapters::store::moving;
