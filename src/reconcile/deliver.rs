@@ -124,38 +124,44 @@ impl Courier {
         stop: &CancellationToken,
         tell: impl Fn(&RegisterFault),
     ) {
+        let begin = |address: Text| async move { (self.drain_one(&address, stop).await, address) };
         let mut draining = FuturesUnordered::new();
-        // Those under way, and whether something was written since they began.
+        // Those under way, and whether each is to begin once more when it ends.
         let mut under_way: BTreeMap<Text, bool> = BTreeMap::new();
+        let mut was_written = false;
         loop {
             let addresses = self.outbox.addresses().await.unwrap_or_else(|fault| {
                 tell(&fault);
                 Vec::new()
             });
             for address in addresses {
-                if let Some(is_behind) = under_way.get_mut(&address) {
-                    *is_behind = true;
+                if let Some(once_more) = under_way.get_mut(&address) {
+                    // What was written since it began may be for it.
+                    *once_more |= was_written;
                     continue;
                 }
                 under_way.insert(address.clone(), false);
-                draining.push(async move { (self.drain_one(&address, stop).await, address) });
+                draining.push(begin(address));
             }
             let mut pause = std::pin::pin!(tokio::time::sleep(every));
-            let mut is_behind = false;
-            while !is_behind {
+            was_written = loop {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return,
-                    () = wrote.notified() => break,
+                    () = wrote.notified() => break true,
                     Some((ended, address)) = draining.next() => {
                         if let Err(fault) = ended {
                             tell(&fault);
                         }
-                        is_behind = under_way.remove(&address).unwrap_or(false);
+                        // That one alone: others that wait for another time would have each other begin for ever.
+                        if under_way.remove(&address) == Some(true) {
+                            under_way.insert(address.clone(), false);
+                            draining.push(begin(address));
+                        }
                     }
-                    () = &mut pause => break,
+                    () = &mut pause => break false,
                 }
-            }
+            };
         }
     }
 
@@ -492,6 +498,61 @@ mod tests {
         fn delivered(&self, attempt: Attempt) {
             self.0.lock().expect("a lock").push(attempt);
         }
+    }
+
+    /// Deliveries wait for two destinations, and the time of none has come.
+    #[derive(Default)]
+    struct PutOff {
+        asked: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Outbox for PutOff {
+        async fn addresses(&self) -> Result<Vec<Text>, RegisterFault> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            Ok(["chat", "hook"].map(Text::from).into())
+        }
+
+        async fn due_at(&self, _: &str, _: Timestamp, _: u32) -> Result<Vec<Delivery>, RegisterFault> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok(Vec::new())
+        }
+
+        async fn claim(&self, _: &[i64], _: Timestamp, _: Timestamp) -> Result<BTreeSet<i64>, RegisterFault> {
+            Ok(BTreeSet::new())
+        }
+
+        async fn settle(&self, _: &[Attempted], _: Timestamp) -> Result<(), RegisterFault> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_put_off_is_not_asked_for_again_and_again() {
+        let outbox = Arc::new(PutOff::default());
+        let courier = Courier {
+            outbox: outbox.clone(),
+            destinations: BTreeMap::new(),
+            clock: Arc::new(FixedClock),
+            meter: Arc::new(CountedAttempts::default()),
+            is_shared: false,
+        };
+        let (wrote, stop) = (Notify::new(), CancellationToken::new());
+        let draining = courier.keep_draining(Duration::from_secs(3_600), &wrote, &stop, |_| {});
+        let writing = async {
+            // Twice while both are under way.
+            for _ in 0..2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                wrote.notify_one();
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            stop.cancel();
+        };
+        tokio::join!(draining, writing);
+        // Three looks, and each of the two once at first and once more for each write at the most.
+        let asked = outbox.asked.load(Ordering::Relaxed);
+        assert!((5..=9).contains(&asked), "{asked}");
     }
 
     struct Fickle {
