@@ -20,6 +20,7 @@ use crate::model::text::{Text, inert};
 use crate::plan::outcome::CustomerState;
 use crate::policy::fleet::Customer;
 use crate::ports::feed::Happening;
+use crate::ports::in_force::SuspendedInTree as _;
 use crate::ports::leases::{Claim, Notice, OF_CUSTOMERS};
 use crate::ports::meter::Meter;
 use crate::ports::register::RegisterFault;
@@ -422,6 +423,8 @@ impl Loop {
             let absent = self.jobs.values().filter(|job| matches!(job, Job::Absent { .. }));
             absent.map(|job| job.name().clone()).collect()
         });
+        let known = reading.fleet.customers.keys().chain(&registered);
+        let suspended = known.filter(|name| reading.fleet.suspends(name)).cloned().collect();
         let (jobs, wanted) = jobs_of(&reading, registered, &self.pace.only);
         self.tell_of_absent(&jobs);
         self.jobs = jobs;
@@ -432,6 +435,7 @@ impl Loop {
             revision: reading.fleet.revision.clone(),
             customers: self.jobs.iter().map(|(name, job)| (name.clone(), is_suspended(job))).collect(),
             jobs: Arc::new(self.jobs.clone()),
+            suspended,
             listed: self.listed(&wanted),
             problems: reading.problems.len() as u64,
         });

@@ -33,6 +33,8 @@ pub(crate) struct Known {
     pub(crate) jobs: Arc<BTreeMap<Text, Job>>,
     /// Whom the controller knows, and whom their document suspends.
     pub(crate) customers: BTreeMap<Text, bool>,
+    /// Whom the tree suspends: of all whom it lists or the register knows, also where turns are made for some alone.
+    pub(crate) suspended: BTreeSet<Text>,
     /// Who of them has not left the tree, and how long after a turn the next one is due.
     pub(crate) listed: BTreeMap<Text, Duration>,
     /// How many problems the tree has.
@@ -113,7 +115,7 @@ impl InForce for Desk {
 
 impl SuspendedInTree for Desk {
     fn suspends(&self, customer: &str) -> bool {
-        self.read(|known| known.customers.get(customer).copied()).flatten().unwrap_or(false)
+        self.read(|known| known.suspended.contains(customer)).unwrap_or(false)
     }
 }
 

@@ -15,13 +15,16 @@ pub trait InForce: Send + Sync {
 /// Knows whom the tree suspends. A customer's status tells as well, and later: after its next turn, and only if that
 /// could read it.
 pub trait SuspendedInTree: Send + Sync {
-    /// Whether the document of a customer says so.
+    /// Whether the document of a customer says so, or cannot be read and may say so.
     fn suspends(&self, customer: &str) -> bool;
 }
 
 impl SuspendedInTree for Fleet {
     fn suspends(&self, customer: &str) -> bool {
-        self.customers.get(customer).is_some_and(|customer| customer.suspend)
+        match self.customers.get(customer) {
+            Some(customer) => customer.suspend || !customer.invalid.is_empty(),
+            None => !self.names_are_known,
+        }
     }
 }
 

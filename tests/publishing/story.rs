@@ -135,6 +135,36 @@ fn a_customer_that_is_suspended_and_cannot_be_read_is_still_suspended() {
     assert_eq!(site.fake.take_writes(), [""; 0]);
 }
 
+/// Nobody knows whether a document that cannot be read says so still.
+#[test]
+fn a_customer_that_is_suspended_by_a_document_that_is_broken_meanwhile_is_still_suspended() {
+    let site = Site::new(&[1, 2, 3], "");
+    site.run();
+    site.people(&[1, 2]);
+    site.fake.set_token("another");
+    site.run();
+    site.fake.set_token(super::TOKEN);
+    let resumed = std::fs::read_to_string(site.here.tree().join("contoso.yaml")).expect("a file");
+    let suspended = resumed.replace("spec:", "spec:\n  suspend: true");
+    // No YAML at all; nothing that says whose it is; and a field that is none.
+    for broken in [
+        suspended.replace("  suspend", "\tsuspend"),
+        suspended.replace("name: contoso", "name: [contoso]"),
+        suspended.replace("suspend: true", "suspend: yes please"),
+    ] {
+        assert_ne!(broken, suspended);
+        site.here.write("contoso.yaml", &broken);
+        site.let_time_pass();
+        site.fake.take_seen();
+        site.here.run(&["run", "--once", "--max-wait", "3s"]);
+        assert_eq!(site.fake.take_writes(), [""; 0], "{broken}");
+    }
+    site.here.write("contoso.yaml", &resumed);
+    site.let_time_pass();
+    site.run();
+    assert_eq!(site.count("deactivated"), 1, "and it goes on once it can be read");
+}
+
 #[test]
 fn a_customer_that_comes_back_is_as_before_and_who_was_removed_meanwhile_goes() {
     let site = Site::new(&[1, 2, 3], "");
