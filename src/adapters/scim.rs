@@ -575,7 +575,7 @@ impl TargetPort for Scim {
 }
 
 /// Brings users one by one, some at a time. Once the service is silent or lets nobody in, the others are not tried:
-/// what goes wrong with one alone may be about that one, and holds up nobody.
+/// what goes wrong with a few may be about those, and holds up nobody.
 pub(crate) async fn bring_singly(scim: &Scim, orders: &[Order]) -> Vec<Result<Landing, Fault>> {
     let faults: Mutex<Vec<Fault>> = Mutex::default();
     let all: Vec<_> = orders.iter().map(|order| unless_over(scim, order, &faults).boxed()).collect();
@@ -584,14 +584,15 @@ pub(crate) async fn bring_singly(scim: &Scim, orders: &[Order]) -> Vec<Result<La
 
 async fn unless_over(scim: &Scim, order: &Order, faults: &Mutex<Vec<Fault>>) -> Result<Landing, Fault> {
     let with = || faults.lock().unwrap_or_else(PoisonError::into_inner);
-    // With a second one it is about no single user.
-    let over = with().get(1).cloned();
+    // One after the other and nothing between them: it is about no single user.
+    let over = with().get(AT_ONCE).cloned();
     if let Some(fault) = over {
         return Err(fault);
     }
     let landed = scim.one(order).await;
-    if let Err(fault) = &landed {
-        with().push(fault.clone());
+    match &landed {
+        Ok(_) => with().clear(),
+        Err(fault) => with().push(fault.clone()),
     }
     landed
 }
@@ -617,14 +618,21 @@ fn mistaken(id: &str, shown: &Shown) -> String {
 /// Says whose a user is that has the externalId, and not the id which is known, if any is. Some services write the
 /// externalId on whom they have already when they are asked to make somebody: such a one has another name.
 fn recognised(order: &Order, shown: Shown) -> Found {
-    let is_stranger = match &order.want {
+    let is_other = match &order.want {
         Want::Present(user) => !is_named(&shown.user, user),
-        Want::Inactive | Want::Deleted => order.refused == Some(refusal(&order.external_id, &shown.user.id)),
+        Want::Inactive | Want::Deleted => false,
     };
-    match is_stranger {
+    match is_other || is_refused(order, &shown.user) {
         true => Found::Barred(stranger(&shown.user)),
         false => Found::User(Box::new(shown)),
     }
+}
+
+/// Whether it was found out before that a user is somebody else's. That it has the right name by now makes it nobody
+/// else's only where such users are to be taken over.
+fn is_refused(order: &Order, seen: &RemoteUser) -> bool {
+    let takes_over = order.adopt == Adopt::UserName && order.want.user().is_some();
+    !takes_over && order.refused == Some(refusal(&order.external_id, &seen.id))
 }
 
 fn is_named(seen: &RemoteUser, user: &PublishedUser) -> bool {
@@ -653,7 +661,7 @@ fn claimed(order: &Order, user: &PublishedUser, mut rows: Vec<Shown>) -> Found {
     let Some(shown) = rows.pop() else { return Found::Nobody };
     let name = inert(&user.user_name).into_owned();
     match shown.user.external_id.as_deref() {
-        Some(theirs) if theirs == order.external_id.as_str() => Found::User(Box::new(shown)),
+        Some(theirs) if theirs == order.external_id.as_str() => recognised(order, shown),
         Some(theirs) => conflict(format!(
             "the userName `{name}` is there already, with another externalId (`{}`): it is somebody else's",
             inert(theirs)

@@ -142,7 +142,11 @@ impl Provisioner {
         }
         let statuses = self.publications.target_statuses().await?;
         let before = statuses.into_iter().find(|status| status.target == self.target);
-        let fault = outcomes.iter().find_map(|outcome| outcome.as_ref().err().map(Fault::with_hint));
+        // Where anybody landed it is about the others, and their publications say so.
+        let fault = match outcomes.iter().any(Result::is_ok) {
+            true => None,
+            false => outcomes.iter().find_map(|outcome| outcome.as_ref().err().map(Fault::with_hint)),
+        };
         let is_known = before.is_some_and(|before| {
             before.compared_at.is_some() && before.fault.map(|(fault, _)| fault) == fault
         });

@@ -261,6 +261,10 @@ fn a_post_that_adopts_somebody_is_noticed_and_not_followed() {
             assert_eq!(site.fake.user("info@contoso.test"), Some(before), "{what}");
             let told = site.events().iter().filter(|kind| *kind == "conflict").count();
             assert_eq!(told, 1, "{what}: told once");
+            // That they are called so by now does not make them somebody else.
+            site.fake.change("info@contoso.test", |user| user["userName"] = json!(name(1)));
+            site.let_a_day_pass();
+            assert_eq!(site.writes(), [""; 0], "{what}: nor when the names agree");
         }
     }
     // One that adopts by name has whoever it is looked at before.
@@ -426,6 +430,15 @@ fn a_token_that_may_not_write_is_a_fault_of_the_target_and_fails_nobody() {
     site.people(&[12]);
     site.run();
     assert_eq!((site.active(), site.count("waiting")), (vec![name(12), name(2)], 1));
+    // Nor of three, the first of all among them (u1, u10 and u11).
+    let site = Site::new(&people, ", removal: {maxPercent: 100, maxCount: 100}");
+    site.run();
+    site.fake.set(|wrong| wrong.writes_refused = Some(("/Users/u1", 403)));
+    site.people(&[12]);
+    site.run();
+    let mut left: Vec<String> = [1, 10, 11, 12].map(name).into();
+    left.sort_unstable();
+    assert_eq!((site.active(), site.count("waiting")), (left, 3));
 }
 
 #[test]
