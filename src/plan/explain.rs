@@ -559,6 +559,11 @@ impl Case<'_> {
         }
         let is_imported = self.account.is_some_and(|account| account.state.is_imported());
         let kept_back = self.what_is_kept_back();
+        if let (Some(Account { state: AccountState::Orphaned { .. }, .. }), None) =
+            (self.account, self.verdict)
+        {
+            return "is orphaned: no policy answers for it".to_owned();
+        }
         match (self.verdict, is_imported) {
             (None, true) => {
                 format!("is imported, and nobody can say now whether that is right: {}", because())

@@ -52,10 +52,20 @@ pub fn seek(stages: &Stages<'_>, wanted: &str) -> Result<Found, Unfound> {
     let mut users = Vec::new();
     let tenant_users = || stages.tenant.iter().flat_map(|tenant| (0_u32..).zip(&tenant.users));
     let is_tenant_alone = stages.customer.directories.is_empty();
+    // Who an account is. Where the tenant is the only source, one of a directory that the customer had before is its
+    // user's, if it has one there.
+    let users_there: BTreeSet<Guid> =
+        tenant_users().filter(|_| is_tenant_alone).map(|(_, user)| user.id).collect();
+    let owner_of = |account: &Account| {
+        let linked = account.profile.tenant_user_id.filter(|user| users_there.contains(user));
+        linked.unwrap_or(account.key.id)
+    };
     if is_tenant_alone {
-        // There an account has the id of its user, and nobody else's.
+        let accounts = &stages.observation.register.accounts;
+        let owners = accounts.iter().filter(|account| ids.contains(&account.key.id)).map(owner_of);
         let fitting = seeker.users();
-        ids.extend(tenant_users().filter(|(user, _)| fitting.contains(user)).map(|(_, user)| user.id));
+        let users = tenant_users().filter(|(user, _)| fitting.contains(user)).map(|(_, user)| user.id);
+        ids = owners.chain(users).collect();
     } else if ids.is_empty() && records.is_empty() {
         users = seeker.users();
         users.retain(|user| {
@@ -77,7 +87,7 @@ pub fn seek(stages: &Stages<'_>, wanted: &str) -> Result<Found, Unfound> {
         }
     }
     for (position, account) in stages.observation.register.accounts.iter().enumerate() {
-        if let Some(found) = found.get_mut(&account.key.id) {
+        if let Some(found) = found.get_mut(&owner_of(account)) {
             found.accounts.push(position);
         }
     }

@@ -299,6 +299,33 @@ fn everybody_is_explained_by_the_rules_that_a_tenant_alone_has() {
     assert_eq!(nobody.code, Some(1), "{nobody:?}");
 }
 
+/// An account of the directory that the customer had before is the same person's.
+#[test]
+fn who_was_imported_from_a_directory_before_is_one_person_still() {
+    let here = Installation::new();
+    here.policy(&["contoso"]);
+    here.customer_of_files("contoso", &[1, 2]);
+    here.run(&["apply", "--yes"]).expect(0);
+    let scene = Scene { here, ..scene("{licensed: true}") };
+    let before = scene.here.accounts()[0]["tenantUserId"].clone();
+    scene.policy("{licensed: true}", "");
+    scene.here.write(
+        "contoso.yaml",
+        "apiVersion: intake.dev/v1\nkind: Customer\nmetadata: {name: contoso}\nspec:\n  tenant: {snapshot: {file: contoso.json}}\n",
+    );
+    for who in ["person1@contoso.test", before.as_str().expect("an id")] {
+        let (told, ..) = explained(&scene, who);
+        assert_eq!(told["verdict"], "included", "{told:#}");
+        let old = &told["alsoAs"][0];
+        assert!(old["account"]["directoryId"].is_string(), "{told:#}");
+        assert_eq!(told["alsoAs"].as_array().expect("a list").len(), 1);
+    }
+    scene.here.run(&["apply", "--yes"]).expect(0);
+    let (told, ..) = explained(&scene, "person1@contoso.test");
+    let old = told["alsoAs"][0]["answer"].as_str().expect("a text");
+    assert!(old.ends_with("is orphaned: no policy answers for it"), "{told:#}");
+}
+
 #[test]
 fn of_everybody_licensed_each_is_explained_by_their_licence() {
     let scene = scene("{licensed: true}");
