@@ -15,8 +15,8 @@ use crate::ports::register::RegisterFault;
 pub trait Outbox: Send + Sync {
     /// Returns the destinations of the operator's file that deliveries wait for, also those whose time has not come.
     async fn addresses(&self) -> Result<Vec<Text>, RegisterFault>;
-    /// Returns deliveries to one destination of the operator's file whose time has come, oldest first, at most `limit`,
-    /// however many wait for others. Of one customer and lane only the oldest is returned, so that they arrive in order.
+    /// Returns deliveries to one destination of the operator's file whose time has come, oldest first, at most `limit`.
+    /// Of one customer and lane only the oldest is returned, so that they arrive in order.
     async fn due_at(&self, address: &str, now: Timestamp, limit: u32)
     -> Result<Vec<Delivery>, RegisterFault>;
     /// Takes deliveries that are due for oneself until a moment; returns those that nobody else took, made or gave up

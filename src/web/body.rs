@@ -12,8 +12,9 @@ use crate::web::answer::Problem;
 
 /// How long nothing may come.
 const SILENCE: Duration = Duration::from_secs(15);
-/// How long all of it may take.
+/// How long all of it may take: a candidate of 64 MiB, and a form of a few KiB.
 const WHOLE: Duration = Duration::from_secs(120);
+const WHOLE_FORM: Duration = Duration::from_secs(10);
 
 /// Reads a body of JSON, `limit` bytes at the most.
 ///
@@ -25,7 +26,7 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this address takes JSON")
             .hint("send `Content-Type: application/json`"));
     }
-    read_whole(headers, body, limit).await
+    read_whole(headers, body, limit, WHOLE).await
 }
 
 /// Reads a form as browsers send it, `limit` bytes at the most.
@@ -36,7 +37,7 @@ pub async fn read_form(headers: &HeaderMap, body: Body, limit: usize) -> Result<
     if !is_of(headers, "application/x-www-form-urlencoded") {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this address takes a form"));
     }
-    read_whole(headers, body, limit).await
+    read_whole(headers, body, limit, WHOLE_FORM).await
 }
 
 fn is_of(headers: &HeaderMap, media_type: &str) -> bool {
@@ -44,7 +45,12 @@ fn is_of(headers: &HeaderMap, media_type: &str) -> bool {
     content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
 }
 
-async fn read_whole(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+async fn read_whole(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    whole: Duration,
+) -> Result<Vec<u8>, Problem> {
     let too_large = || {
         let detail = match limit >> 20 {
             0 => format!("the body is larger than {} KiB", limit >> 10),
@@ -56,7 +62,7 @@ async fn read_whole(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    let deadline = Instant::now() + WHOLE;
+    let deadline = Instant::now() + whole;
     let mut content = Vec::new();
     let mut parts = body.into_data_stream();
     loop {
