@@ -91,16 +91,20 @@ fn a_file_that_goes_deactivates_nobody() {
     assert_eq!(site.events()[3..], ["orphaned", "orphaned", "orphaned"]);
 }
 
-/// Reads and plans go on, and nothing is written: neither what waits nor what drifted.
-#[test]
-fn of_a_customer_that_its_document_suspends_nothing_is_written_until_it_is_resumed() {
-    let site = Site::new(&[1, 2, 3], ", drift: {correct: true}");
+/// Publishes three people, and has one go who is asked to be deactivated, which does not get there.
+fn removal_that_waits(site: &Site) {
     site.run();
-    // A removal that is asked for and does not get there.
     site.people(&[1, 2]);
     site.fake.set_token("another");
     site.run();
     site.fake.set_token(super::TOKEN);
+}
+
+/// Reads and plans go on, and nothing is written: neither what waits nor what drifted.
+#[test]
+fn of_a_customer_that_its_document_suspends_nothing_is_written_until_it_is_resumed() {
+    let site = Site::new(&[1, 2, 3], ", drift: {correct: true}");
+    removal_that_waits(&site);
     site.fake.change(&name(1), |user| user["displayName"] = "Somebody".into());
     let resumed = std::fs::read_to_string(site.here.tree().join("contoso.yaml")).expect("a file");
     site.here.write("contoso.yaml", &resumed.replace("spec:", "spec:\n  suspend: true"));
@@ -121,11 +125,7 @@ fn of_a_customer_that_its_document_suspends_nothing_is_written_until_it_is_resum
 #[test]
 fn a_customer_that_is_suspended_and_cannot_be_read_is_still_suspended() {
     let site = Site::new(&[1, 2, 3], "");
-    site.run();
-    site.people(&[1, 2]);
-    site.fake.set_token("another");
-    site.run();
-    site.fake.set_token(super::TOKEN);
+    removal_that_waits(&site);
     let resumed = std::fs::read_to_string(site.here.tree().join("contoso.yaml")).expect("a file");
     site.here.write("contoso.yaml", &resumed.replace("spec:", "spec:\n  suspend: true"));
     site.here.delete("contoso.ldif");
@@ -139,11 +139,7 @@ fn a_customer_that_is_suspended_and_cannot_be_read_is_still_suspended() {
 #[test]
 fn a_customer_that_is_suspended_by_a_document_that_is_broken_meanwhile_is_still_suspended() {
     let site = Site::new(&[1, 2, 3], "");
-    site.run();
-    site.people(&[1, 2]);
-    site.fake.set_token("another");
-    site.run();
-    site.fake.set_token(super::TOKEN);
+    removal_that_waits(&site);
     let resumed = std::fs::read_to_string(site.here.tree().join("contoso.yaml")).expect("a file");
     let suspended = resumed.replace("spec:", "spec:\n  suspend: true");
     // No YAML at all; nothing that says whose it is; and a field that is none.

@@ -11,6 +11,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
 use crate::model::account::{AccountType, Verdict};
+use crate::model::guid::Guid;
 use crate::model::text::{Text, fold, inert};
 use crate::plan::outcome::{AccountView, CustomerPlan, NotImported, TenantUserView};
 use crate::ports::inquiry::KeptPlan;
@@ -201,26 +202,9 @@ pub async fn without_licence_as_csv(
     InPath(name): InPath<String>,
 ) -> Result<Response, Fault> {
     let kept = expect_read(planned(&site, &name).await?)?;
-    let mut csv = Csv::of(&[
-        "accountType",
-        "displayName",
-        "userPrincipalName",
-        "samAccountName",
-        "directoryId",
-        "tenantUserId",
-        "evidence",
-    ]);
+    let mut csv = Csv::of(&PERSON);
     for NotImported { account_type, account, evidence, .. } in unlicensed(&kept.plan) {
-        let id = |id: Option<crate::model::guid::Guid>| id.map(|id| id.to_string()).unwrap_or_default();
-        csv.row([
-            account_type.code(),
-            account.display_name.as_str(),
-            account.user_principal_name.as_deref().unwrap_or_default(),
-            account.sam_account_name.as_str(),
-            &id(account.directory_id),
-            &id(account.tenant_user_id),
-            evidence,
-        ]);
+        csv.row(person(*account_type, account, evidence).iter().map(|cell| &**cell));
     }
     Ok(csv.answer(&format!("{name}-in-scope-without-license.csv")))
 }
@@ -249,32 +233,37 @@ pub async fn candidates_as_csv(
     InPath(name): InPath<String>,
 ) -> Result<Response, Fault> {
     let kept = expect_read(planned(&site, &name).await?)?;
-    let mut csv = Csv::of(&[
-        "verdict",
-        "account",
-        "accountType",
-        "displayName",
-        "userPrincipalName",
-        "samAccountName",
-        "directoryId",
-        "tenantUserId",
-        "evidence",
-    ]);
+    let mut csv = Csv::of(&[&["verdict", "account"], &PERSON[..]].concat());
     for Decided { verdict, is_kept, account_type, account, evidence } in decided(&kept.plan) {
-        let id = |id: Option<crate::model::guid::Guid>| id.map(|id| id.to_string()).unwrap_or_default();
-        csv.row([
-            verdict.code(),
-            if is_kept { "kept" } else { "notImported" },
-            account_type.code(),
-            account.display_name.as_str(),
-            account.user_principal_name.as_deref().unwrap_or_default(),
-            account.sam_account_name.as_str(),
-            &id(account.directory_id),
-            &id(account.tenant_user_id),
-            &evidence,
-        ]);
+        let person = person(account_type, account, &evidence);
+        let decision = [verdict.code(), if is_kept { "kept" } else { "notImported" }];
+        csv.row(decision.into_iter().chain(person.iter().map(|cell| &**cell)));
     }
     Ok(csv.answer(&format!("{name}-not-imported.csv")))
+}
+
+/// What files say of a person, by their columns.
+const PERSON: [&str; 7] = [
+    "accountType",
+    "displayName",
+    "userPrincipalName",
+    "samAccountName",
+    "directoryId",
+    "tenantUserId",
+    "evidence",
+];
+
+fn person<'p>(account_type: AccountType, account: &'p AccountView, evidence: &'p str) -> [Cow<'p, str>; 7] {
+    let id = |id: Option<Guid>| id.map(|id| id.to_string()).unwrap_or_default().into();
+    [
+        account_type.code().into(),
+        account.display_name.as_str().into(),
+        account.user_principal_name.as_deref().unwrap_or_default().into(),
+        account.sam_account_name.as_str().into(),
+        id(account.directory_id),
+        id(account.tenant_user_id),
+        evidence.into(),
+    ]
 }
 
 /// What was decided of a candidate that adds and changes nobody.
