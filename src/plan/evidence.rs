@@ -117,6 +117,12 @@ impl<'e> Evidence<'e> {
         Some(&self.stages.users[self.view.user_candidate?])
     }
 
+    /// Returns the user whom an import judges that has the tenant as its only source.
+    pub fn user_alone(&self) -> Option<(&'e Import, &'e TenantUser)> {
+        let candidate = self.user_candidate()?;
+        Some((self.import()?, &self.stages.tenant?.users[candidate.user as usize]))
+    }
+
     /// Returns the tenant user by whom the person is judged.
     fn judged_user(&self) -> Option<(&'e Tenant, &'e TenantUser)> {
         let tenant = self.stages.tenant?;

@@ -227,10 +227,8 @@ impl<'e> Explainer<'e> {
     /// The operation of the plan, if this view is the one that it is about.
     fn operation(&self, evidence: &Evidence<'e>, account_type: Option<AccountType>) -> Option<&'e Operation> {
         let account_type = account_type.filter(|_| self.counts(evidence.view))?;
-        let key = evidence.account().map(|account| account.key).or_else(|| {
-            let (candidate, tenant) = evidence.user_candidate().zip(self.stages.tenant)?;
-            Some(tenant_verdict::key_of(evidence.import()?, &tenant.users[candidate.user as usize]))
-        });
+        let key_of_user = || evidence.user_alone().map(|(import, user)| tenant_verdict::key_of(import, user));
+        let key = evidence.account().map(|account| account.key).or_else(key_of_user);
         let is_it = |operation: &&Operation| match (key, evidence.place()) {
             (Some(key), _) => operation.key == key,
             (None, Some((_, person))) => {
@@ -503,10 +501,7 @@ impl Case<'_> {
             return AccountView::of(&account.key, &account.profile);
         }
         let view = self.evidence.view;
-        if let (Some(candidate), Some(import), Some(tenant)) =
-            (self.evidence.user_candidate(), self.evidence.import(), stages.tenant)
-        {
-            let user = &tenant.users[candidate.user as usize];
+        if let Some((import, user)) = self.evidence.user_alone() {
             return AccountView::of(&tenant_verdict::key_of(import, user), &tenant_verdict::profile_of(user));
         }
         let user = |position: u32| stages.tenant.map(|tenant| &tenant.users[position as usize]);

@@ -63,8 +63,8 @@ pub fn seek(stages: &Stages<'_>, wanted: &str) -> Result<Found, Unfound> {
     if is_tenant_alone {
         let accounts = &stages.observation.register.accounts;
         let owners = accounts.iter().filter(|account| ids.contains(&account.key.id)).map(owner_of);
-        let fitting = seeker.users();
-        let users = tenant_users().filter(|(user, _)| fitting.contains(user)).map(|(_, user)| user.id);
+        let users = seeker.users().into_iter();
+        let users = users.filter_map(|user| Some(stages.tenant?.users[user as usize].id));
         ids = owners.chain(users).collect();
     } else if ids.is_empty() && records.is_empty() {
         users = seeker.users();

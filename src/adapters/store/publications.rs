@@ -89,7 +89,7 @@ const WRITE_ANSWER: &str = "
             ELSE COALESCE(targets.fault_since, excluded.fault_since) END,
         compared_at = COALESCE(targets.compared_at, excluded.compared_at)";
 const WRITE_COMPARISON: &str = "
-    UPDATE targets SET compared_at = $2, comparison_fault = $3 WHERE target = $1";
+    UPDATE targets SET comparison_fault = $2, compared_at = $3 WHERE target = $1";
 
 #[async_trait]
 impl PublicationReader for StoreReader {
@@ -176,15 +176,7 @@ impl Publications for Store {
         fault: Option<&str>,
         at: Timestamp,
     ) -> Result<(), RegisterFault> {
-        let (target, fault) = (target.to_owned(), fault.map(str::to_owned));
-        self.write(move |connection| {
-            Box::pin(async move {
-                let query = sql::query(WRITE_ANSWER).bind(target.as_str()).bind(fault.as_deref());
-                query.bind(at.as_microsecond()).execute(connection).await?;
-                Ok(())
-            })
-        })
-        .await
+        note_of_target(self, WRITE_ANSWER, target, fault, at).await
     }
 
     async fn record_comparison(
@@ -193,16 +185,28 @@ impl Publications for Store {
         fault: Option<&str>,
         at: Timestamp,
     ) -> Result<(), RegisterFault> {
-        let (target, fault) = (target.to_owned(), fault.map(str::to_owned));
-        self.write(move |connection| {
+        note_of_target(self, WRITE_COMPARISON, target, fault, at).await
+    }
+}
+
+/// Notes of a target what went wrong, if anything did, and when, by one of the two statements for that.
+async fn note_of_target(
+    store: &Store,
+    statement: &'static str,
+    target: &str,
+    fault: Option<&str>,
+    at: Timestamp,
+) -> Result<(), RegisterFault> {
+    let (target, fault) = (target.to_owned(), fault.map(str::to_owned));
+    store
+        .write(move |connection| {
             Box::pin(async move {
-                let query = sql::query(WRITE_COMPARISON).bind(target.as_str()).bind(at.as_microsecond());
-                query.bind(fault.as_deref()).execute(connection).await?;
+                let query = sql::query(statement).bind(target.as_str()).bind(fault.as_deref());
+                query.bind(at.as_microsecond()).execute(connection).await?;
                 Ok(())
             })
         })
         .await
-    }
 }
 
 /// Writes what is known of one customer, if what it was decided from is still so. The fence of the register is passed

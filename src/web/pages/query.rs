@@ -2,13 +2,13 @@
 
 use std::fmt::Display;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::FromRequestParts;
 use axum::http::Uri;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use url::form_urlencoded::parse;
 
+use crate::web::asked::Named;
 use crate::web::pages::fault::Fault;
 
 /// How long a search may be, in characters.
@@ -37,9 +37,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Fault> {
-        let named: Result<Path<T>, PathRejection> = Path::from_request_parts(parts, state).await;
-        let Path(name) = named.map_err(|_| Fault::nothing_there())?;
-        Ok(Self(name))
+        let named = Named::from_request_parts(parts, state).await;
+        named.map(|Named(name)| Self(name)).map_err(|_| Fault::nothing_there())
     }
 }
 
